@@ -1,0 +1,247 @@
+//! Flags that several commands share, and the way from flags to a compilation.
+
+use crate::groups::{OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm};
+use crate::report::{Failure, Result};
+use aot_compiler::{Config, Cpu, ImportSymbol, Imports, Target};
+use clap::{Args, ValueEnum};
+
+/// How code is made.
+#[derive(Args)]
+#[command(next_help_heading = "Compilation")]
+pub struct CompileArgs {
+    /// Optimisation: `opt-level=0|1|2|s`. `-O help` explains the keys
+    #[arg(short = 'O', value_name = "KEY=VAL,…", value_parser = OPTIMIZE)]
+    optimize: Vec<Settings<Optimize>>,
+
+    /// WebAssembly limits and proposals, such as `max-memory-size=64M` or `simd=n`. `-W help` lists the keys
+    #[arg(short = 'W', value_name = "KEY[=VAL],…", value_parser = WASM)]
+    wasm: Vec<Settings<Wasm>>,
+
+    /// System interface, such as `inherit-env`. `-S help` lists the keys
+    #[arg(short = 'S', value_name = "KEY[=VAL],…", value_parser = SYSTEM)]
+    system: Vec<Settings<System>>,
+}
+
+/// What the program may use of the machine that it runs on.
+#[derive(Args)]
+#[command(next_help_heading = "Capabilities")]
+pub struct CapabilityArgs {
+    /// Let the program use a directory, which it sees as GUEST (default: as HOST)
+    #[arg(long = "dir", value_name = "HOST[::GUEST]", value_parser = directory)]
+    dirs: Vec<String>,
+
+    /// Give the program an environment variable; without a value, that of the same name when it starts
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = environment)]
+    env: Vec<String>,
+}
+
+/// CPU features that code may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CpuArg {
+    /// What every machine of the architecture has
+    Baseline,
+    /// What this machine has
+    Native,
+}
+
+impl From<CpuArg> for Cpu {
+    fn from(cpu: CpuArg) -> Cpu {
+        match cpu {
+            CpuArg::Baseline => Cpu::Baseline,
+            CpuArg::Native => Cpu::Native,
+        }
+    }
+}
+
+fn directory(text: &str) -> Result<String, String> {
+    let (host, guest) = text.split_once("::").unwrap_or((text, text));
+    if host.is_empty() || guest.is_empty() {
+        return Err(String::from("write HOST or HOST::GUEST"));
+    }
+    without_nul(text)
+}
+
+fn environment(text: &str) -> Result<String, String> {
+    if text.split('=').next().is_none_or(str::is_empty) {
+        return Err(String::from("write NAME=VALUE, or NAME"));
+    }
+    without_nul(text)
+}
+
+fn without_nul(text: &str) -> Result<String, String> {
+    if text.contains('\0') { Err(String::from("it contains a NUL byte")) } else { Ok(text.to_owned()) }
+}
+
+/// The target by its name; the machine that this runs on without one.
+pub fn target(name: Option<&str>, cpu: CpuArg) -> Result<Target> {
+    let target = match name {
+        Some(name) => name.parse(),
+        None => Target::host(),
+    };
+    let target: Target = target.map_err(|error| {
+        let failure = Failure::usage(error.message());
+        match error.help() {
+            Some(help) => failure.with_help(help),
+            None => failure,
+        }
+    })?;
+    Ok(target.with_cpu(cpu.into()))
+}
+
+/// The function of the runtime library that an import of WASI is bound to.
+pub fn wasi_import(module: &str, name: &str) -> Option<ImportSymbol> {
+    let function = aot_abi::wasi::lookup(module, name)?;
+    let ty =
+        aot_abi::types::FuncType { params: function.params.to_vec(), results: function.results.to_vec() };
+    Some(ImportSymbol { symbol: function.symbol.to_owned(), ty })
+}
+
+fn no_import(_module: &str, _name: &str) -> Option<ImportSymbol> {
+    None
+}
+
+impl CompileArgs {
+    fn wasm(&self) -> impl Iterator<Item = Wasm> {
+        self.wasm.iter().flat_map(|settings| settings.0.iter().copied())
+    }
+
+    fn system(&self) -> impl Iterator<Item = System> {
+        self.system.iter().flat_map(|settings| settings.0.iter().copied())
+    }
+
+    /// The options of the compiler. Of several settings of one key the last counts.
+    pub fn config(&self, target: Target) -> Config {
+        let mut config = Config::executable(target, wasi_import);
+        for Optimize::Level(level) in self.optimize.iter().flat_map(|settings| settings.0.iter().copied()) {
+            config.opt_level = level;
+        }
+        let mut resolve: fn(&str, &str) -> Option<ImportSymbol> = wasi_import;
+        for setting in self.system() {
+            match setting {
+                System::Cli(on) => resolve = if on { wasi_import } else { no_import },
+                // For the start of the program.
+                System::InheritEnv(_) => {}
+            }
+        }
+        let mut unknown_trap = false;
+        for setting in self.wasm() {
+            match setting {
+                Wasm::UnknownImportsTrap(on) => unknown_trap = on,
+                Wasm::Feature(feature, on) => config.features.set(feature, on),
+                // Limits are for the start of the program.
+                Wasm::MaxMemorySize(_) | Wasm::MaxWasmStack(_) => {}
+            }
+        }
+        config.imports = Imports::AtBuild { resolve, unknown_trap };
+        config
+    }
+
+    /// What is for the start of the program, as words of the run options.
+    fn run_words(&self) -> Vec<String> {
+        let (mut memory, mut stack, mut inherit_env) = (None, None, None);
+        for setting in self.wasm() {
+            match setting {
+                Wasm::MaxMemorySize(bytes) => memory = Some(format!("max-memory-size={bytes}")),
+                Wasm::MaxWasmStack(bytes) => stack = Some(format!("max-wasm-stack={bytes}")),
+                Wasm::UnknownImportsTrap(_) | Wasm::Feature(..) => {}
+            }
+        }
+        for setting in self.system() {
+            match setting {
+                System::InheritEnv(on) => {
+                    inherit_env = Some(format!("inherit-env={}", if on { 'y' } else { 'n' }))
+                }
+                System::Cli(_) => {}
+            }
+        }
+        let settings = [("-W", memory), ("-W", stack), ("-S", inherit_env)];
+        let settings = settings.into_iter().filter_map(|(flag, setting)| Some([flag.to_owned(), setting?]));
+        settings.flatten().collect()
+    }
+}
+
+impl CapabilityArgs {
+    /// Whether any was given.
+    pub fn is_empty(&self) -> bool {
+        self.dirs.is_empty() && self.env.is_empty()
+    }
+
+    /// The words of the run options that an executable carries.
+    pub fn words(&self, compile: &CompileArgs) -> Vec<String> {
+        let mut words = Vec::new();
+        for (flag, values) in [("--dir", &self.dirs), ("--env", &self.env)] {
+            words.extend(values.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
+        }
+        words.extend(compile.run_words());
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        compile: CompileArgs,
+        #[command(flatten)]
+        capabilities: CapabilityArgs,
+    }
+
+    fn parse(words: &[&str]) -> Flags {
+        Flags::try_parse_from([&["aot"], words].concat()).unwrap()
+    }
+
+    #[test]
+    fn run_options_become_words() {
+        let flags = parse(&[
+            "--env",
+            "A=b c",
+            "--dir",
+            ".",
+            "-Wmax-memory-size=1M,simd=n",
+            "--dir",
+            "x::/y",
+            "--env=Z",
+            "-S",
+            "inherit-env",
+        ]);
+        assert_eq!(
+            flags.capabilities.words(&flags.compile),
+            [
+                ["--dir", "."],
+                ["--dir", "x::/y"],
+                ["--env", "A=b c"],
+                ["--env", "Z"],
+                ["-W", "max-memory-size=1048576"],
+                ["-S", "inherit-env=y"]
+            ]
+            .concat()
+        );
+    }
+
+    #[test]
+    fn the_last_setting_counts() {
+        let flags = parse(&["-Oopt-level=0", "-O", "opt-level=s", "-W", "simd=n", "-W", "simd"]);
+        let config = flags.compile.config(Target::host().unwrap());
+        assert_eq!(config.opt_level, aot_compiler::OptLevel::SpeedAndSize);
+        assert!(config.features.contains(wasmparser::WasmFeatures::SIMD));
+    }
+
+    #[test]
+    fn odd_values_are_refused() {
+        for words in [["--dir", ""], ["--dir", "::x"], ["--dir", "x::"], ["--env", "=x"], ["--env", ""]] {
+            assert!(Flags::try_parse_from(["aot"].iter().chain(&words)).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn imports_of_wasi_have_symbols() {
+        let import = wasi_import("wasi_snapshot_preview1", "fd_write").unwrap();
+        assert_eq!(import.symbol, "aot_wasi_fd_write");
+        assert_eq!((import.ty.params.len(), import.ty.results.len()), (4, 1));
+        assert!(wasi_import("env", "fd_write").is_none());
+    }
+}

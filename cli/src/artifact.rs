@@ -1,0 +1,236 @@
+//! Reading what `aot build` made: an ELF executable or object with a module description.
+//!
+//! The file may be damaged or hostile: everything is checked, nothing is executed.
+
+use crate::file_kind::{DESCRIPTION_SECTION, FileKind};
+use crate::report::{Failure, Result};
+use aot_abi::module::{Description, Module};
+use object::{
+    Architecture, Endian as _, File, Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind,
+};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+const OPTIONS_SECTION: &str = ".aot.options";
+const DATA_SECTION: &str = ".rodata.aot";
+
+/// An executable or object that `aot build` made.
+pub struct Artifact<'a> {
+    pub kind: FileKind,
+    /// Short name of the target.
+    pub target: String,
+    pub architecture: Architecture,
+    pub file: File<'a>,
+    pub description: Description<'a>,
+    pub description_len: u64,
+    pub module: Module,
+    pub code: Code<'a>,
+    /// Bytes of the module's data segments.
+    pub data_len: u64,
+    pub options: Option<Options>,
+    /// Names of code and data, by address.
+    pub symbols: BTreeMap<u64, String>,
+}
+
+/// The module's machine code.
+pub struct Code<'a> {
+    pub bytes: &'a [u8],
+    /// Where it is loaded; 0 in objects.
+    pub address: u64,
+    /// Symbols that places of the code refer to, by offset: only in objects.
+    pub relocations: BTreeMap<u64, String>,
+}
+
+/// What an executable was built with.
+pub struct Options {
+    pub words: Vec<String>,
+    pub sealed: bool,
+}
+
+impl<'a> Artifact<'a> {
+    /// Reads an artifact from the bytes of a file.
+    pub fn read(path: &Path, bytes: &'a [u8]) -> Result<Artifact<'a>> {
+        let damaged = |what: &str| Failure::new(format!("`{}` is damaged: {what}", path.display()));
+        let kind = FileKind::of(bytes);
+        if !matches!(kind, FileKind::Executable | FileKind::Object) {
+            return Err(Failure::new(format!(
+                "`{}` was not made by aot: it is {}",
+                path.display(),
+                kind.with_article()
+            ))
+            .with_help("`aot inspect` says more about it"));
+        }
+        let file = File::parse(bytes).map_err(|error| damaged(&error.to_string()))?;
+        let info = file.section_by_name(DESCRIPTION_SECTION).ok_or_else(|| damaged("no description"))?;
+        let info_data = info.data().map_err(|_| damaged("its description lies outside the file"))?;
+        let description = Description::new(info_data).map_err(|error| {
+            damaged(&error.to_string()).with_help("or another version of aot made it: use that one")
+        })?;
+        let module = description.module().map_err(|error| damaged(&error.to_string()))?;
+        let (code, data_len) = match kind {
+            FileKind::Object => object_parts(&file),
+            _ => executable_parts(&file, info.address()),
+        }
+        .ok_or_else(|| damaged("its machine code is not where it should be"))?;
+        Ok(Artifact {
+            kind,
+            target: target_name(file.architecture()),
+            architecture: file.architecture(),
+            description,
+            description_len: info.size(),
+            module,
+            code,
+            data_len,
+            options: options(&file),
+            symbols: symbols(&file),
+            file,
+        })
+    }
+
+    /// Number of imported functions.
+    pub fn imported_funcs(&self) -> u32 {
+        self.module.counts().imported_funcs
+    }
+
+    /// Address range of the sections that `select` chooses, added up.
+    pub fn sections_len(&self, select: impl Fn(SectionKind, &str) -> bool) -> u64 {
+        let sections = self.file.sections();
+        let chosen = sections.filter(|section| select(section.kind(), section.name().unwrap_or("")));
+        chosen.fold(0, |sum: u64, section| sum.saturating_add(section.size()))
+    }
+
+    /// The name of what is at an address of the file.
+    pub fn name_at(&self, address: u64) -> Option<String> {
+        if let Some(name) = self.symbols.get(&address) {
+            return Some(name.clone());
+        }
+        let offset = u32::try_from(address.checked_sub(self.code.address)?).ok()?;
+        let location = self.description.locate(offset).filter(|location| location.offset == 0)?;
+        Some(self.range_name(location.range))
+    }
+
+    /// A name for a range of the code: of its function, or of the kind of trampoline that it is.
+    pub fn range_name(&self, range: u32) -> String {
+        if let Some(name) = self.description.name(range) {
+            return name.to_owned();
+        }
+        let (offset, _) = self.description.code_range(range);
+        if let Some(symbol) = self.symbols.get(&(self.code.address + u64::from(offset))) {
+            return symbol.clone();
+        }
+        let module = &self.module;
+        if let Some(entry) = module.entries.iter().find(|entry| entry.code_offset == offset) {
+            return format!("wasm-entry[{}]", entry.type_index);
+        }
+        match module.host_trampolines.iter().find(|trampoline| trampoline.code_offset == offset) {
+            Some(trampoline) => format!("wasm-host[{}]", trampoline.type_index),
+            None => String::from("wasm-helper"),
+        }
+    }
+
+    /// The wasm function that a range of the code is of, or stands in for.
+    pub fn range_func(&self, range: u32) -> Option<u32> {
+        if (range as usize) < self.module.funcs.len() {
+            return self.imported_funcs().checked_add(range);
+        }
+        let (offset, _) = self.description.code_range(range);
+        let import = self.module.import_shims.iter().position(|shim| *shim == offset)?;
+        u32::try_from(import).ok()
+    }
+}
+
+/// The short name of the target of an ELF file of ours.
+fn target_name(architecture: Architecture) -> String {
+    match architecture {
+        Architecture::X86_64 => String::from("x86_64-linux"),
+        Architecture::Aarch64 => String::from("aarch64-linux"),
+        Architecture::Riscv64 => String::from("riscv64-linux"),
+        Architecture::S390x => String::from("s390x-linux"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// In an object, the module has sections of its own.
+fn object_parts<'a>(file: &File<'a>) -> Option<(Code<'a>, u64)> {
+    let text = file.section_by_name(".text")?;
+    let mut relocations = BTreeMap::new();
+    for (offset, relocation) in text.relocations() {
+        if let object::RelocationTarget::Symbol(index) = relocation.target()
+            && let Ok(symbol) = file.symbol_by_index(index)
+            && let Ok(name) = symbol.name()
+        {
+            relocations.insert(offset, name.to_owned());
+        }
+    }
+    let code = Code { bytes: text.data().ok()?, address: 0, relocations };
+    Some((code, file.section_by_name(DATA_SECTION).map_or(0, |section| section.size())))
+}
+
+/// In an executable, the linker has put the module's sections together with others. The descriptor that the runtime
+/// reads tells where they are: address and length of code, description and data. Its symbol may be stripped, but
+/// only there does the address of the description stand.
+fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<(Code<'a>, u64)> {
+    const WORD: usize = 8;
+    let endian = file.endianness();
+    for section in file.sections().filter(|section| section.kind() != SectionKind::Text) {
+        // Sections without bytes in the file have none to look at.
+        let data = section.data().unwrap_or(&[]);
+        let word = |at: usize| {
+            let bytes = data.get(at..at + WORD)?;
+            Some(endian.read_u64(bytes.try_into().ok()?))
+        };
+        for at in (0..data.len()).step_by(WORD) {
+            if word(at + 2 * WORD) != Some(info_address) {
+                continue;
+            }
+            if let (Some(address), Some(len), Some(data_len)) =
+                (word(at), word(at + WORD), word(at + 5 * WORD))
+                && let Some(bytes) = code_at(file, address, len)
+            {
+                return Some((Code { bytes, address, relocations: BTreeMap::new() }, data_len));
+            }
+        }
+    }
+    None
+}
+
+/// Bytes of code by address and length.
+fn code_at<'a>(file: &File<'a>, address: u64, len: u64) -> Option<&'a [u8]> {
+    let sections = file.sections().filter(|section| section.kind() == SectionKind::Text);
+    for section in sections {
+        let Some(start) = address.checked_sub(section.address()) else { continue };
+        let range = Range {
+            start: usize::try_from(start).ok()?,
+            end: usize::try_from(start.checked_add(len)?).ok()?,
+        };
+        if let Some(bytes) = section.data().ok()?.get(range) {
+            return Some(bytes);
+        }
+    }
+    None
+}
+
+/// The run options; the layout is drawn where the compiler's linking stage writes it.
+fn options(file: &File<'_>) -> Option<Options> {
+    let data = file.section_by_name(OPTIONS_SECTION)?.data().ok()?;
+    let (len, rest) = data.split_first_chunk::<8>()?;
+    let (sealed, words) = rest.split_first()?;
+    let len = file.endianness().read_u64(*len);
+    let words = words.get(..usize::try_from(len).ok()?)?;
+    let words = words.strip_suffix(&[0]).map(|words| words.split(|byte| *byte == 0));
+    let words = words.into_iter().flatten().map(|word| String::from_utf8_lossy(word).into_owned());
+    Some(Options { words: words.collect(), sealed: *sealed != 0 })
+}
+
+fn symbols(file: &File<'_>) -> BTreeMap<u64, String> {
+    let mut symbols = BTreeMap::new();
+    for symbol in file.symbols().filter(|symbol| symbol.is_definition()) {
+        if let Ok(name) = symbol.name()
+            && !name.is_empty()
+        {
+            symbols.entry(symbol.address()).or_insert_with(|| name.to_owned());
+        }
+    }
+    symbols
+}

@@ -1,0 +1,356 @@
+//! `aot build`: a module → executable, object, CLIF or assembly.
+
+use crate::args::{self, CapabilityArgs, CompileArgs, CpuArg};
+use crate::output::{self, Content};
+use crate::report::{Failure, Result, nearest};
+use crate::{input, report};
+use aot_compiler::{CompiledModule, Config, LinkOptions, Strip, Target};
+use clap::ValueEnum;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+const EXAMPLES: &str = "\
+Examples:
+  aot build app.wasm                          ./app, a static executable
+  aot build app.wat -o bin/app --strip all    a small one, elsewhere
+  aot build app.wasm --dir data::/data --sealed
+                                              with a directory, and no other way to get one
+  aot build app.wasm --emit obj               ./app.o, for a linker
+  aot build app.wasm --emit exe --emit asm=-  the executable, and its assembly on standard output
+
+An executable is started like any program; all its arguments are the program's. \
+What it may use is fixed when it is built (`--dir`, `--env`, `-W`, `-S`). When it starts, the environment variable \
+AOT_RUN can hold more of the same flags, unless it was built with `--sealed`.";
+
+/// Make a native executable or object of a module
+#[derive(clap::Args)]
+#[command(visible_alias = "compile", after_help = EXAMPLES)]
+pub struct Args {
+    /// Module in the binary or text format; `-` is standard input
+    #[arg(value_name = "IN")]
+    input: PathBuf,
+
+    /// Where the result goes; `-` is standard output [default: the name of IN, with the extension of the result, in
+    /// the current directory]
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+
+    /// What to make: `exe`, `obj`, `clif` or `asm`; can be given several times [default: exe]
+    #[arg(long, value_name = "KIND[=PATH]", value_parser = OsStringValueParser::new().try_map(Emit::parse))]
+    emit: Vec<Emit>,
+
+    /// What to leave out of the executable
+    #[arg(long, value_enum, default_value_t = StripArg::None)]
+    strip: StripArg,
+
+    /// Say what is done, and how long it takes
+    #[arg(short, long)]
+    verbose: bool,
+
+    /// Machine that the code is for; `aot targets` lists them [default: this one]
+    #[arg(long, value_name = "TARGET", help_heading = "Compilation")]
+    target: Option<String>,
+
+    /// CPU features that the code may use
+    #[arg(long, value_enum, default_value_t = CpuArg::Baseline, help_heading = "Compilation")]
+    cpu: CpuArg,
+
+    #[command(flatten)]
+    compile: CompileArgs,
+
+    #[command(flatten)]
+    capabilities: CapabilityArgs,
+
+    /// Ignore AOT_RUN when the executable starts
+    #[arg(long, help_heading = "Capabilities")]
+    sealed: bool,
+}
+
+/// What `--strip` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StripArg {
+    /// Keep symbols and debug information
+    None,
+    /// Drop debug information
+    Debug,
+    /// Drop symbols too; traps still name functions
+    All,
+}
+
+/// What can be made of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Executable,
+    Object,
+    Clif,
+    Assembly,
+}
+
+impl Kind {
+    const NAMES: [(&str, Kind); 4] =
+        [("exe", Kind::Executable), ("obj", Kind::Object), ("clif", Kind::Clif), ("asm", Kind::Assembly)];
+
+    fn extension(self) -> &'static str {
+        match self {
+            Kind::Executable => "",
+            Kind::Object => "o",
+            Kind::Clif => "clif",
+            Kind::Assembly => "s",
+        }
+    }
+
+    fn content(self) -> Content {
+        match self {
+            Kind::Executable => Content::Executable,
+            Kind::Object => Content::Binary,
+            Kind::Clif | Kind::Assembly => Content::Text,
+        }
+    }
+}
+
+/// One `--emit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Emit {
+    kind: Kind,
+    path: Option<PathBuf>,
+}
+
+impl Emit {
+    fn parse(text: OsString) -> Result<Emit, String> {
+        let (name, path) = match split_once(&text, '=') {
+            Some((name, path)) => (name, Some(PathBuf::from(path))),
+            None => (text.clone(), None),
+        };
+        let name = name.to_string_lossy();
+        let Some((_, kind)) = Kind::NAMES.into_iter().find(|(known, _)| *known == name) else {
+            let names = Kind::NAMES.map(|(name, _)| name);
+            return Err(match nearest(&name, names) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it is one of {}", names.join(", ")),
+            });
+        };
+        if path.as_deref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(String::from("there is no path after `=`"));
+        }
+        Ok(Emit { kind, path })
+    }
+}
+
+/// `str::split_once` for text of the operating system.
+fn split_once(text: &OsStr, separator: char) -> Option<(OsString, OsString)> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let at = text.as_bytes().iter().position(|byte| char::from(*byte) == separator)?;
+    let (before, after) = (&text.as_bytes()[..at], &text.as_bytes()[at + 1..]);
+    Some((OsStr::from_bytes(before).to_owned(), OsStr::from_bytes(after).to_owned()))
+}
+
+/// What to make and where to put it.
+fn outputs(input: &Path, output: Option<&Path>, emit: &[Emit]) -> Result<Vec<(Kind, PathBuf)>> {
+    let default = [Emit { kind: Kind::Executable, path: None }];
+    let emit = if emit.is_empty() { &default } else { emit };
+    let mut unnamed = output;
+    let mut outputs: Vec<(Kind, PathBuf)> = Vec::new();
+    for Emit { kind, path } in emit {
+        let path = match (path, unnamed.take()) {
+            (Some(path), rest) => {
+                unnamed = rest;
+                path.clone()
+            }
+            (None, Some(path)) => path.to_owned(),
+            (None, None) => default_output(input, output, *kind)?,
+        };
+        if let Some((_, other)) = outputs.iter().find(|(_, other)| *other == path) {
+            return Err(Failure::usage(format!("two results would go to `{}`", other.display()))
+                .with_help("give each its own place: `--emit KIND=PATH`"));
+        }
+        if is_same_file(&path, input) {
+            return Err(Failure::usage(format!(
+                "the result would overwrite the input `{}`",
+                input.display()
+            ))
+            .with_help("name another file with `-o`"));
+        }
+        outputs.push((*kind, path));
+    }
+    if let Some(unused) = unnamed {
+        return Err(Failure::usage(format!(
+            "nothing goes to `-o {}`: every `--emit` has its own path",
+            unused.display()
+        )));
+    }
+    Ok(outputs)
+}
+
+/// The place of a result that has no path of its own: beside `-o`, or in the current directory.
+fn default_output(input: &Path, output: Option<&Path>, kind: Kind) -> Result<PathBuf> {
+    let stem = match output {
+        Some(output) if !output::is_stdout(output) => output.to_owned(),
+        _ if input == Path::new("-") => {
+            return Err(Failure::usage("a module from standard input has no name to call the result by")
+                .with_help("name the result with `-o`"));
+        }
+        _ => PathBuf::from(input.file_name().unwrap_or(input.as_os_str())),
+    };
+    Ok(stem.with_extension(kind.extension()))
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    match (fs::canonicalize(a), fs::canonicalize(b)) {
+        (Ok(a), Ok(b)) => a == b && a.is_file(),
+        _ => false,
+    }
+}
+
+/// Tells on standard error what is done, if asked for.
+struct Progress {
+    verbose: bool,
+    since: Instant,
+}
+
+impl Progress {
+    fn done(&mut self, what: &str) {
+        if self.verbose {
+            let text = format!("{what} in {:.1} ms\n", self.since.elapsed().as_secs_f64() * 1000.0);
+            // Nobody listens: nothing is lost.
+            drop(io::stderr().write_all(report::printable(&text).as_bytes()));
+        }
+        self.since = Instant::now();
+    }
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let target = args::target(args.target.as_deref(), args.cpu)?;
+    let outputs = outputs(&args.input, args.output.as_deref(), &args.emit)?;
+    let has = |kind| outputs.iter().any(|(other, _)| *other == kind);
+    if !has(Kind::Executable) {
+        for (given, flag) in [
+            (args.sealed, "--sealed"),
+            (args.strip != StripArg::None, "--strip"),
+            (!args.capabilities.is_empty(), "--dir and --env"),
+        ] {
+            if given {
+                return Err(Failure::usage(format!("only executables know {flag}, and none is made"))
+                    .with_help("add `--emit exe`"));
+            }
+        }
+    }
+    let executable_parts = match has(Kind::Executable) {
+        true => Some(ExecutableParts {
+            runtime: runtime(&target)?,
+            words: args.capabilities.words(&args.compile),
+            invoke: None,
+            sealed: args.sealed,
+            strip: match args.strip {
+                StripArg::None => Strip::None,
+                StripArg::Debug => Strip::Debug,
+                StripArg::All => Strip::All,
+            },
+        }),
+        false => None,
+    };
+
+    let mut progress = Progress { verbose: args.verbose, since: Instant::now() };
+    let wasm = input::read_module(&args.input)?;
+    progress.done(&format!("read {} bytes", wasm.len()));
+    let config =
+        Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
+    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &args.input);
+    let module = aot_compiler::compile(&wasm, &config).map_err(in_file)?;
+    progress.done(&format!("compiled {} functions", module.function_count()));
+
+    // Everything is made before anything is written: a failed build leaves nothing behind.
+    let mut results = Vec::new();
+    for (kind, path) in &outputs {
+        let bytes = match kind {
+            Kind::Object => module.object().map_err(in_file)?,
+            Kind::Clif => module.clif().as_bytes().to_vec(),
+            Kind::Assembly => module.asm().as_bytes().to_vec(),
+            Kind::Executable => {
+                let parts = executable_parts.as_ref().expect("made when an executable is asked for");
+                let bytes = link(&module, &config.target, parts).map_err(in_file)?;
+                progress.done("linked");
+                bytes
+            }
+        };
+        results.push((kind, path, bytes));
+    }
+    for (kind, path, bytes) in results {
+        output::write(path, &bytes, kind.content())?;
+        progress.done(&format!("wrote `{}`, {} bytes,", path.display(), bytes.len()));
+    }
+    Ok(())
+}
+
+/// What an executable has beside the module.
+pub struct ExecutableParts {
+    pub runtime: Vec<u8>,
+    /// Words of the run options.
+    pub words: Vec<String>,
+    pub sealed: bool,
+    pub strip: Strip,
+    /// The export to call instead of `_start`.
+    pub invoke: Option<String>,
+}
+
+/// The runtime library of a target.
+pub fn runtime(target: &Target) -> Result<Vec<u8>> {
+    let name = target.name();
+    aot_runtime_archive::runtime(&name).ok_or_else(|| {
+        let message =
+            format!("this aot has no runtime library for {name}, so it cannot make executables for it");
+        Failure::new(message)
+            .with_help("`aot targets` says what can be made; `--emit obj` needs no runtime library")
+    })
+}
+
+/// Links an executable.
+pub fn link(
+    module: &CompiledModule,
+    target: &Target,
+    parts: &ExecutableParts,
+) -> aot_compiler::Result<Vec<u8>> {
+    let object = module.object()?;
+    let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
+    let entry = aot_compiler::entry_object(parts.invoke.as_deref(), target)?;
+    let link_options = LinkOptions { strip: parts.strip };
+    aot_compiler::link_executable(&[&object, &options, &entry], &parts.runtime, target, &link_options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(input: &str, output: Option<&str>, emit: &[&str], expected: &[&str]) {
+        let emit: Vec<Emit> = emit.iter().map(|text| Emit::parse(text.into()).unwrap()).collect();
+        let paths: Vec<String> = match outputs(Path::new(input), output.map(Path::new), &emit) {
+            Ok(outputs) => outputs.into_iter().map(|(_, path)| path.display().to_string()).collect(),
+            Err(_) => vec![String::from("error")],
+        };
+        assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn results_have_places() {
+        check("a/app.wasm", None, &[], &["app"]);
+        check("app.wasm", None, &["obj", "asm", "exe=x/y"], &["app.o", "app.s", "x/y"]);
+        check("app.wasm", Some("b/out"), &["exe", "obj", "clif=-"], &["b/out", "b/out.o", "-"]);
+        check("app.wasm", Some("-"), &["asm", "exe"], &["-", "app"]);
+        check("app.wasm", Some("-"), &["asm=-", "clif"], &["error"]);
+        check("app.wasm", Some("x"), &["asm=y"], &["error"]);
+        check("app.wasm", None, &["asm", "asm"], &["error"]);
+        check("-", None, &[], &["error"]);
+        check("-", Some("x"), &[], &["x"]);
+    }
+
+    #[test]
+    fn misspelt_kinds_are_explained() {
+        assert_eq!(Emit::parse("exec".into()).unwrap_err(), "did you mean `exe`?");
+        assert_eq!(Emit::parse("wasm".into()).unwrap_err(), "did you mean `asm`?");
+        assert!(Emit::parse("x".into()).unwrap_err().contains("one of exe, obj"));
+        assert!(Emit::parse("obj=".into()).is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! `aot run`: a module → an executable in memory, which takes the place of this process.
+
+use super::build::{self, ExecutableParts};
+use crate::args::{self, CapabilityArgs, CompileArgs, CpuArg};
+use crate::input;
+use crate::report::{Failure, Result, nearest};
+use aot_compiler::Strip;
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{self, Command};
+
+const EXAMPLES: &str = "\
+Examples:
+  aot run app.wasm one two              arguments after the file are the program's
+  aot app.wasm one two                  the same
+  aot run --dir . --env LANG=C app.wasm
+  aot run --invoke add math.wat 2 3     call an exported function, print its results
+
+The program is built for this machine and takes the place of `aot`: standard streams, signals and the exit code are \
+its own. A trap prints a message with the functions that were running, and exits with 134.";
+
+/// Build a module for this machine, and run it
+#[derive(clap::Args)]
+#[command(override_usage = "aot run [OPTIONS] <FILE> [ARGS]...", after_help = EXAMPLES)]
+pub struct Args {
+    /// Module in the binary or text format, `-` is standard input; what follows is for the program
+    #[arg(value_name = "FILE", required = true, trailing_var_arg = true)]
+    words: Vec<OsString>,
+
+    /// Call this exported function instead of `_start`, with the arguments as its parameters
+    #[arg(long, value_name = "NAME")]
+    invoke: Option<String>,
+
+    #[command(flatten)]
+    compile: CompileArgs,
+
+    #[command(flatten)]
+    capabilities: CapabilityArgs,
+}
+
+pub fn run(mut args: Args) -> Result<()> {
+    let program_args = args.words.split_off(1);
+    let file = Path::new(&args.words[0]);
+    // For this machine only: so for what its CPU has.
+    let target = args::target(None, CpuArg::Native)?;
+    let words = args.capabilities.words(&args.compile);
+    let parts = ExecutableParts {
+        runtime: build::runtime(&target)?,
+        words,
+        sealed: false,
+        strip: Strip::None,
+        invoke: args.invoke,
+    };
+
+    let bytes = input::read(file).map_err(|failure| perhaps_a_command(failure, file))?;
+    let wasm = input::module(file, bytes)?;
+    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, file);
+    let mut config = args.compile.config(target);
+    // What is built here is thrown away after one run; `aot build` and the tests verify.
+    config.verify_clif = false;
+    let module = aot_compiler::compile(&wasm, &config).map_err(in_file)?;
+    let executable = build::link(&module, &config.target, &parts).map_err(in_file)?;
+    Err(execute(&executable, file, program_args))
+}
+
+/// A misspelt command looks like a file that is not there.
+fn perhaps_a_command(failure: Failure, file: &Path) -> Failure {
+    let names = super::names();
+    match file.to_str().and_then(|name| nearest(name, names.iter().map(String::as_str))) {
+        Some(name) if !file.exists() => failure.with_help(format!("did you mean the command `aot {name}`?")),
+        _ => failure,
+    }
+}
+
+/// Replaces this process by the program; returns only if that fails.
+fn execute(executable: &[u8], name: &Path, args: Vec<OsString>) -> Failure {
+    let failure =
+        |what: &str, error: &io::Error| Failure::new(format!("cannot start the program: {what}: {error}"));
+    let file = match file_in_memory(executable).or_else(|_| file_without_name(executable)) {
+        Ok(file) => file,
+        Err(error) => return failure("no place for its code", &error),
+    };
+    // The descriptor closes when the program has started. The standard library gives it the default disposition of
+    // SIGPIPE back, so that it starts like any program that a shell starts.
+    let error = Command::new(format!("/proc/self/fd/{}", file.as_raw_fd())).arg0(name).args(args).exec();
+    failure("its file cannot be executed", &error)
+        .with_help("`aot build` makes an executable that needs no /proc")
+}
+
+/// An executable file that is only in memory.
+fn file_in_memory(bytes: &[u8]) -> io::Result<File> {
+    let create = |flags| rustix::fs::memfd_create("aot", flags);
+    let descriptor = match create(MemfdFlags::CLOEXEC | MemfdFlags::EXEC) {
+        // Before Linux 6.3 every such file could be executed, and the flag was unknown.
+        Err(Errno::INVAL) => create(MemfdFlags::CLOEXEC),
+        result => result,
+    }?;
+    let mut file = File::from(descriptor);
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+/// An executable file that has lost its name already, for systems that forbid those in memory.
+fn file_without_name(bytes: &[u8]) -> io::Result<File> {
+    let path = std::env::temp_dir().join(format!(".aot-run-{}", process::id()));
+    let mut writer = OpenOptions::new().write(true).create_new(true).mode(0o700).open(&path)?;
+    // What is open for writing cannot be executed.
+    let reader = writer.write_all(bytes).and_then(|()| File::open(&path));
+    fs::remove_file(&path)?;
+    reader
+}

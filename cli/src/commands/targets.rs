@@ -1,0 +1,63 @@
+//! `aot targets`: what this aot can make, and for which machines.
+
+use crate::output;
+use crate::report::Result;
+use aot_compiler::Target;
+use std::fmt::Write as _;
+
+/// List the machines that code can be made for
+#[derive(clap::Args)]
+pub struct Args {}
+
+pub fn run(_args: &Args) -> Result<()> {
+    let host = Target::host().ok();
+    let runtimes = aot_runtime_archive::available();
+    let mut rows = vec![["TARGET", "TRIPLE", "exe", "obj", "NOTES"].map(String::from)];
+    for target in Target::all() {
+        let has_runtime = runtimes.contains(&target.name().as_str());
+        let is_host =
+            host.as_ref().is_some_and(|host| host.triple().architecture == target.triple().architecture);
+        let mut notes = Vec::new();
+        if is_host {
+            notes.push("this machine");
+        }
+        if !has_runtime {
+            notes.push("no executables: this aot was built without the runtime library");
+        }
+        rows.push([
+            target.name(),
+            target.triple().to_string(),
+            String::from(if has_runtime { "yes" } else { "no" }),
+            String::from("yes"),
+            notes.join("; "),
+        ]);
+    }
+    output::print(&table(&rows))
+}
+
+/// Aligned columns.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            write!(line, "{cell:width$}  ").expect("strings take all text");
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [["a", "bb", ""], ["ccc", "d", "e"]].map(|row| row.map(String::from));
+        assert_eq!(table(&rows), "a    bb\nccc  d   e\n");
+    }
+}

@@ -1,0 +1,93 @@
+//! `aot wast`: runs scripts in the format of the official specification tests.
+
+mod script;
+mod values;
+
+use crate::args::{self, CompileArgs, CpuArg};
+use crate::output;
+use crate::report::{Failure, Result};
+use script::Runner;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Run scripts of the specification test suite
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    compile: CompileArgs,
+
+    /// CPU whose features the code may use
+    #[arg(long, value_name = "CPU", default_value = "native", value_enum)]
+    cpu: CpuArg,
+
+    /// Scripts, or directories whose `*.wast` files are run
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+/// Assertions of a script that held and that did not.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let target = args::target(None, args.cpu)?;
+    let mut config = args.compile.config(target.clone());
+    let image = aot_compiler::Config::image(target);
+    config.imports = image.imports;
+    config.stack_check = image.stack_check;
+    config.libcalls_by_symbol = image.libcalls_by_symbol;
+    config.verify_clif = true;
+    let mut total = Tally::default();
+    let files = scripts(&args.files)?;
+    for file in &files {
+        let text = fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))?;
+        let mut runner = Runner::new(&config, file, &text);
+        let tally = runner.run();
+        for failure in runner.failures() {
+            output::print(&format!("{failure}\n"))?;
+        }
+        output::print(&format!("{}: {} passed, {} failed\n", file.display(), tally.passed, tally.failed))?;
+        total.passed += tally.passed;
+        total.failed += tally.failed;
+    }
+    if files.len() > 1 {
+        output::print(&format!("total: {} passed, {} failed\n", total.passed, total.failed))?;
+    }
+    if total.failed > 0 {
+        return Err(Failure::new(format!("{} assertions failed", total.failed)));
+    }
+    Ok(())
+}
+
+/// The scripts that paths name, in order; those of a directory sorted by name.
+fn scripts(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            collect(path, &mut files)?;
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let failed = |error: std::io::Error| Failure::io("read", directory, &error);
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        paths.push(entry.map_err(failed)?.path());
+    }
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "wast") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

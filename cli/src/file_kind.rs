@@ -1,0 +1,143 @@
+//! What a file is, by its first bytes.
+
+use object::{Object as _, ObjectKind, ObjectSection as _};
+use std::fmt;
+
+/// Section of the module description in our artifacts.
+pub const DESCRIPTION_SECTION: &str = ".aot.info";
+
+/// The kinds of files that a user may hand to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A core module in the binary format.
+    Module,
+    /// A component in the binary format.
+    Component,
+    /// Perhaps a module in the text format: it starts like one.
+    Text,
+    /// An executable that `aot build` made.
+    Executable,
+    /// An object that `aot build` made.
+    Object,
+    /// A precompiled module of Wasmtime.
+    WasmtimeImage,
+    /// Another ELF file.
+    Elf,
+    Empty,
+    Unknown,
+}
+
+impl FileKind {
+    /// Looks at the bytes of a whole file.
+    pub fn of(bytes: &[u8]) -> FileKind {
+        if bytes.is_empty() {
+            FileKind::Empty
+        } else if bytes.starts_with(b"\x7fELF") {
+            FileKind::of_elf(bytes)
+        } else if wasmparser::Parser::is_component(bytes) {
+            FileKind::Component
+        } else if bytes.starts_with(b"\0asm") {
+            FileKind::Module
+        } else if starts_like_text(bytes) {
+            FileKind::Text
+        } else {
+            FileKind::Unknown
+        }
+    }
+
+    fn of_elf(bytes: &[u8]) -> FileKind {
+        /// `e_ident[EI_OSABI]` of Wasmtime's files.
+        const ELFOSABI_WASMTIME: u8 = 200;
+        const EI_OSABI: usize = 7;
+        let Ok(file) = object::File::parse(bytes) else { return FileKind::Elf };
+        let has = |prefix: &str| {
+            file.sections().any(|section| section.name().is_ok_and(|name| name.starts_with(prefix)))
+        };
+        match file.kind() {
+            _ if bytes.get(EI_OSABI) == Some(&ELFOSABI_WASMTIME) || has(".wasmtime.") => {
+                FileKind::WasmtimeImage
+            }
+            _ if !has(DESCRIPTION_SECTION) => FileKind::Elf,
+            ObjectKind::Relocatable => FileKind::Object,
+            ObjectKind::Executable => FileKind::Executable,
+            _ => FileKind::Elf,
+        }
+    }
+
+    /// For use in a sentence.
+    pub fn with_article(self) -> String {
+        let article = match self {
+            FileKind::Executable | FileKind::Object | FileKind::Elf | FileKind::Empty | FileKind::Unknown => {
+                "an"
+            }
+            _ => "a",
+        };
+        format!("{article} {self}")
+    }
+
+    /// One word for programs that read our output.
+    pub fn id(self) -> &'static str {
+        match self {
+            FileKind::Module => "module",
+            FileKind::Component => "component",
+            FileKind::Text => "text",
+            FileKind::Executable => "executable",
+            FileKind::Object => "object",
+            FileKind::WasmtimeImage => "wasmtime-image",
+            FileKind::Elf => "elf",
+            FileKind::Empty => "empty",
+            FileKind::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileKind::Module => "WebAssembly module",
+            FileKind::Component => "WebAssembly component",
+            FileKind::Text => "WebAssembly module in the text format",
+            FileKind::Executable => "executable made by aot",
+            FileKind::Object => "object made by aot",
+            FileKind::WasmtimeImage => "precompiled module of Wasmtime",
+            FileKind::Elf => "ELF file",
+            FileKind::Empty => "empty file",
+            FileKind::Unknown => "unknown kind of file",
+        })
+    }
+}
+
+/// Whether the first character after blanks and comments opens a parenthesis.
+fn starts_like_text(bytes: &[u8]) -> bool {
+    let mut rest = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    // Block comments are left to the parser.
+    while rest.starts_with(b";;") {
+        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        rest = rest[end..].trim_ascii_start();
+    }
+    rest.starts_with(b"(")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FileKind;
+
+    #[test]
+    fn files_are_known_by_their_start() {
+        for (bytes, kind) in [
+            (&b""[..], FileKind::Empty),
+            (b"\0asm\x01\0\0\0", FileKind::Module),
+            (b"\0asm", FileKind::Module),
+            (b"\0asm\x0d\0\x01\0", FileKind::Component),
+            (b"(module)", FileKind::Text),
+            (b"\xef\xbb\xbf ;; hi\n\n(module)", FileKind::Text),
+            (b"(; hi ;)", FileKind::Text),
+            (b"\x7fELF", FileKind::Elf),
+            (b"hello", FileKind::Unknown),
+            (b"\xff\xfe", FileKind::Unknown),
+            (b";;", FileKind::Unknown),
+        ] {
+            assert_eq!(FileKind::of(bytes), kind, "{bytes:?}");
+        }
+    }
+}

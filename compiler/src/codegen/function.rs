@@ -1,0 +1,153 @@
+//! One CLIF function → [`CompiledFunction`]: code, relocations, trap sites, unwind information.
+
+use super::symbol::Symbol;
+use crate::error::{Error, ErrorKind, Result};
+use crate::translate::abi_trap_code;
+use aot_abi::module::TrapSite;
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{ExternalName, Function};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::unwind::UnwindInfo;
+use cranelift_codegen::{Context, FinalizedMachExceptionHandler, FinalizedRelocTarget};
+
+/// A place in code that needs the address of something.
+#[derive(Clone, Debug)]
+pub(crate) struct CodeReloc {
+    /// Offset in the function's code.
+    pub offset: u32,
+    pub kind: Reloc,
+    pub target: Symbol,
+    pub addend: i64,
+}
+
+/// Where traps resume in an entry trampoline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LandingPad {
+    pub code_offset: u32,
+    /// Bytes from the stack pointer up to the frame pointer.
+    pub frame_size: u32,
+}
+
+/// Machine code of one function, before it has an address.
+#[derive(Debug)]
+pub(crate) struct CompiledFunction {
+    pub code: Vec<u8>,
+    pub alignment: u32,
+    pub relocs: Vec<CodeReloc>,
+    /// Ascending by code offset.
+    pub traps: Vec<TrapSite>,
+    pub unwind: Option<UnwindInfo>,
+    pub landing_pad: Option<LandingPad>,
+    pub clif: Option<String>,
+    pub asm: Option<String>,
+}
+
+/// Text to keep beside the code.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Keep {
+    pub clif: bool,
+    pub asm: bool,
+}
+
+/// Compiles a function. `context` is scratch space.
+///
+/// # Errors
+/// If the function passes a limit of the code generator.
+pub(crate) fn compile(
+    function: Function,
+    isa: &dyn TargetIsa,
+    context: &mut Context,
+    keep: Keep,
+) -> Result<CompiledFunction> {
+    let clif = keep.clif.then(|| function.display().to_string());
+    context.clear();
+    context.func = function;
+    context.set_disasm(keep.asm);
+    let mut control = ControlPlane::default();
+    if let Err(error) = context.compile(isa, &mut control) {
+        return Err(codegen_error(&error.inner, &context.func));
+    }
+    let compiled = context.take_compiled_code().expect("compiled above");
+    let buffer = &compiled.buffer;
+
+    let mut relocs = Vec::with_capacity(buffer.relocs().len());
+    for reloc in buffer.relocs() {
+        let target = match &reloc.target {
+            FinalizedRelocTarget::ExternalName(name) => symbol(name, &context.func)?,
+            FinalizedRelocTarget::Func(_) => {
+                return Err(Error::internal(format!("relocation {} within a function", reloc.kind)));
+            }
+        };
+        relocs.push(CodeReloc { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend });
+    }
+
+    // Where the source location changes: code offset, wasm offset; ascending.
+    let lines: Vec<(u32, u32)> = buffer
+        .get_srclocs_sorted()
+        .iter()
+        .filter(|range| !range.loc.is_default())
+        .map(|range| (range.start, range.loc.bits()))
+        .collect();
+    let wasm_offset = |code_offset: u32| match lines.partition_point(|line| line.0 <= code_offset) {
+        0 => 0,
+        after => lines[after - 1].1,
+    };
+    let mut traps = Vec::with_capacity(buffer.traps().len());
+    for trap in buffer.traps() {
+        let code = abi_trap_code(trap.code)
+            .ok_or_else(|| Error::internal(format!("trap code `{}` has no meaning", trap.code)))?;
+        traps.push(TrapSite { code_offset: trap.offset, code, wasm_offset: wasm_offset(trap.offset) });
+    }
+    traps.sort_by_key(|trap| trap.code_offset);
+
+    let landing_pad = buffer.call_sites().find_map(|site| {
+        let pad = site.exception_handlers.iter().find_map(|handler| match handler {
+            FinalizedMachExceptionHandler::Default(offset) => Some(*offset),
+            _ => None,
+        })?;
+        Some(LandingPad { code_offset: pad, frame_size: site.frame_offset? })
+    });
+    let unwind = compiled
+        .create_unwind_info(isa)
+        .map_err(|error| Error::internal(format!("no unwind information: {error}")))?;
+    Ok(CompiledFunction {
+        code: compiled.code_buffer().to_vec(),
+        alignment: buffer.alignment,
+        relocs,
+        traps,
+        unwind,
+        landing_pad,
+        clif,
+        asm: compiled.vcode.clone(),
+    })
+}
+
+fn symbol(name: &ExternalName, function: &Function) -> Result<Symbol> {
+    let symbol = match name {
+        ExternalName::User(reference) => {
+            Symbol::from_external_name(&function.params.user_named_funcs()[*reference])
+        }
+        ExternalName::LibCall(libcall) => Some(Symbol::Helper(*libcall)),
+        _ => None,
+    };
+    symbol.ok_or_else(|| Error::internal(format!("code refers to `{name:?}`, which has no symbol")))
+}
+
+fn codegen_error(error: &cranelift_codegen::CodegenError, function: &Function) -> Error {
+    use cranelift_codegen::CodegenError;
+    match error {
+        CodegenError::ImplLimitExceeded => {
+            Error::new(ErrorKind::Limit, "the function is too large for the code generator")
+                .with_help("split the function, or build the module with less inlining")
+        }
+        CodegenError::CodeTooLarge => {
+            Error::new(ErrorKind::Limit, "the function's machine code is too large")
+        }
+        CodegenError::Verifier(errors) => Error::internal(format!(
+            "invalid CLIF: {}",
+            cranelift_codegen::print_errors::pretty_verifier_error(function, None, errors.clone())
+        )),
+        other => Error::internal(format!("code generation failed: {other}")),
+    }
+}

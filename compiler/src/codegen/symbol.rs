@@ -1,0 +1,44 @@
+//! What machine code refers to by name, and how CLIF numbers it.
+
+use aot_abi::libcall::Libcall;
+use cranelift_codegen::ir::{LibCall, UserExternalName};
+
+/// Something that a relocation points to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Symbol {
+    /// A function of the module, by function index; an imported one stands for its shim.
+    Function(u32),
+    /// A function of the runtime library.
+    Libcall(Libcall),
+    /// The runtime's function that an imported function is bound to, by function index.
+    Import(u32),
+    /// Code of ours for an operation that the target has no instruction for.
+    Helper(LibCall),
+}
+
+const FUNCTION: u32 = 0;
+const LIBCALL: u32 = 1;
+const IMPORT: u32 = 2;
+
+impl Symbol {
+    /// The number under which CLIF knows the symbol. Helpers have none: Cranelift refers to them itself.
+    pub fn external_name(self) -> Option<UserExternalName> {
+        let (namespace, index) = match self {
+            Symbol::Function(func) => (FUNCTION, func),
+            Symbol::Libcall(libcall) => (LIBCALL, libcall as u32),
+            Symbol::Import(func) => (IMPORT, func),
+            Symbol::Helper(_) => return None,
+        };
+        Some(UserExternalName { namespace, index })
+    }
+
+    /// The symbol of a number made by `external_name`.
+    pub fn from_external_name(name: &UserExternalName) -> Option<Symbol> {
+        Some(match name.namespace {
+            FUNCTION => Symbol::Function(name.index),
+            LIBCALL => Symbol::Libcall(*Libcall::ALL.get(name.index as usize)?),
+            IMPORT => Symbol::Import(name.index),
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! Every option of a compilation, once.
+
+use crate::target::Target;
+use aot_abi::types::FuncType;
+
+/// How much the code is optimised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OptLevel {
+    /// Compile quickly.
+    None,
+    /// Make the code fast.
+    #[default]
+    Speed,
+    /// Make the code fast, and small where that costs little.
+    SpeedAndSize,
+}
+
+/// How the module's imports find their definitions.
+#[derive(Clone, Default)]
+pub enum Imports {
+    /// When the module is instantiated: each import is a slot of the instance.
+    #[default]
+    AtInstantiation,
+    /// When the module is built: functions are symbols of the runtime library, found by this function.
+    AtBuild {
+        resolve: fn(module: &str, name: &str) -> Option<ImportSymbol>,
+        /// Give functions that `resolve` does not know a body that traps, instead of refusing the module.
+        unknown_trap: bool,
+    },
+}
+
+/// A function of the runtime library that an import is bound to.
+pub struct ImportSymbol {
+    pub symbol: String,
+    /// The type that an import must have, as wasm sees it. In C, a pointer to the VM context comes first.
+    pub ty: FuncType,
+}
+
+/// Options of a compilation. What is not set here is not an input.
+#[derive(Clone)]
+pub struct Config {
+    pub target: Target,
+    pub opt_level: OptLevel,
+    /// Proposals that modules may use.
+    pub features: wasmparser::WasmFeatures,
+    pub imports: Imports,
+    /// Check the stack limit of the VM context in every function. Needed where wasm runs on a stack that it shares
+    /// with its host; executables have a guard page instead.
+    pub stack_check: bool,
+    /// Call libcalls by symbol (objects, executables), or through the table of the VM context (images).
+    pub libcalls_by_symbol: bool,
+    /// Run Cranelift's verifier on every function.
+    pub verify_clif: bool,
+    /// Keep the CLIF of each function as text.
+    pub keep_clif: bool,
+    /// Keep the assembly of each function as text.
+    pub keep_asm: bool,
+}
+
+/// The proposals that are on by default: WebAssembly 2.0, tail calls and extended constant expressions.
+pub fn default_features() -> wasmparser::WasmFeatures {
+    use wasmparser::WasmFeatures as F;
+    F::WASM2 | F::TAIL_CALL | F::EXTENDED_CONST
+}
+
+impl Config {
+    /// For executables of `target`: imports are bound by `resolve`.
+    pub fn executable(target: Target, resolve: fn(&str, &str) -> Option<ImportSymbol>) -> Config {
+        Config {
+            imports: Imports::AtBuild { resolve, unknown_trap: false },
+            stack_check: false,
+            libcalls_by_symbol: true,
+            ..Config::image(target)
+        }
+    }
+
+    /// For images of `target` that a host program loads.
+    pub fn image(target: Target) -> Config {
+        Config {
+            target,
+            opt_level: OptLevel::default(),
+            features: default_features(),
+            imports: Imports::AtInstantiation,
+            stack_check: true,
+            libcalls_by_symbol: false,
+            verify_clif: cfg!(debug_assertions),
+            keep_clif: false,
+            keep_asm: false,
+        }
+    }
+}

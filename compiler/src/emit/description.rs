@@ -1,0 +1,50 @@
+//! The module description that the runtime reads.
+
+use super::text::Text;
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::ModuleInfo;
+use aot_abi::module::{CodeRange, DataSegment, Global, Module, Table};
+
+/// Describes a module for the runtime: the description, and the bytes of the data segments.
+pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Vec<u8>, Vec<u8>)> {
+    let mut data = Vec::new();
+    let mut segments = Vec::new();
+    for segment in &info.data {
+        let too_large = || Error::new(ErrorKind::Limit, "the module's data segments are larger than 4 GiB");
+        let offset = u32::try_from(data.len()).map_err(|_| too_large())?;
+        let len = u32::try_from(segment.bytes.len()).map_err(|_| too_large())?;
+        data.extend_from_slice(segment.bytes);
+        segments.push(DataSegment { mode: segment.mode.clone(), offset, len });
+    }
+    let tables =
+        info.tables.iter().filter_map(|table| Some(Table { ty: table.ty, init: table.init.clone()? }));
+    let globals =
+        info.globals.iter().filter_map(|global| Some(Global { ty: global.ty, init: global.init.clone()? }));
+    let module = Module {
+        types: info.types.clone(),
+        imports: info.imports.clone(),
+        funcs: info.funcs[info.imported_funcs as usize..].to_vec(),
+        tables: tables.collect(),
+        memories: info.memories[info.imported_memories as usize..].to_vec(),
+        globals: globals.collect(),
+        exports: info.exports.clone(),
+        start: info.start,
+        elements: info.elements.clone(),
+        data: segments,
+        escaped: info.escaped.clone(),
+        entries: text.entries.clone(),
+        host_trampolines: text.host_trampolines.clone(),
+        import_shims: text.import_shims.clone(),
+    };
+    let ranges: Vec<CodeRange<'_>> = text
+        .ranges
+        .iter()
+        .map(|range| CodeRange {
+            offset: range.offset,
+            len: range.len,
+            traps: &range.traps,
+            name: range.is_function.then_some(range.name.as_str()),
+        })
+        .collect();
+    Ok((module.encode(&ranges), data))
+}

@@ -1,0 +1,179 @@
+//! Relocatable object files.
+//!
+//! Sections: `.text` all code; `.aot.info` the module description; `.rodata.aot` data segments; `.data.rel.ro` the
+//! descriptor `aot_module` (`aot_abi::descriptor`), the one symbol that other objects see; `.eh_frame`.
+
+use super::eh_frame;
+use super::text::Text;
+use crate::codegen::symbol::Symbol;
+use crate::error::{Error, Result};
+use crate::target::Target;
+use aot_abi::descriptor;
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::isa::TargetIsa;
+use object::write::{
+    Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId, SymbolSection,
+};
+use object::{
+    Architecture, BinaryFormat, Endianness, RelocationEncoding, RelocationFlags, RelocationKind, SectionKind,
+    SymbolFlags, SymbolKind, SymbolScope,
+};
+use std::collections::HashMap;
+
+/// What goes into an object file.
+pub(crate) struct Input<'a> {
+    pub target: &'a Target,
+    pub isa: &'a dyn TargetIsa,
+    pub text: &'a Text,
+    pub description: &'a [u8],
+    pub data: &'a [u8],
+    pub import_symbols: &'a [Option<String>],
+}
+
+/// Alignment of data that the runtime maps or copies from.
+const DATA_ALIGNMENT: u64 = 16;
+
+/// Writes an object file.
+pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
+    let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+    let text = object.section_id(StandardSection::Text);
+    object.append_section_data(text, &input.text.bytes, u64::from(input.text.alignment));
+    let functions = define_functions(&mut object, text, input.text);
+    relocate_text(&mut object, text, input, &functions)?;
+
+    let info = object.add_section(Vec::new(), b".aot.info".to_vec(), SectionKind::ReadOnlyData);
+    object.append_section_data(info, input.description, DATA_ALIGNMENT);
+    let data = object.add_section(Vec::new(), b".rodata.aot".to_vec(), SectionKind::ReadOnlyData);
+    object.append_section_data(data, input.data, DATA_ALIGNMENT);
+    let lens = [input.text.bytes.len(), input.description.len(), input.data.len()];
+    define_descriptor(&mut object, input.target.pointer_size(), [text, info, data], lens)?;
+    eh_frame::write(&mut object, text, input.text, input.isa)?;
+    // Without this section old linkers ask for an executable stack.
+    object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
+    object.write().map_err(|error| Error::internal(format!("cannot write the object file: {error}")))
+}
+
+/// Symbols for all functions. They are local, so names need not be unique.
+fn define_functions(object: &mut Object<'_>, text: SectionId, layout: &Text) -> HashMap<u32, SymbolId> {
+    let mut ids = HashMap::new();
+    for range in &layout.ranges {
+        let id = object.add_symbol(ObjectSymbol {
+            name: range.name.as_bytes().to_vec(),
+            value: u64::from(range.offset),
+            size: u64::from(range.len),
+            kind: SymbolKind::Text,
+            scope: SymbolScope::Compilation,
+            weak: false,
+            section: SymbolSection::Section(text),
+            flags: SymbolFlags::None,
+        });
+        ids.insert(range.offset, id);
+    }
+    ids
+}
+
+fn relocate_text(
+    object: &mut Object<'_>,
+    text: SectionId,
+    input: &Input<'_>,
+    functions: &HashMap<u32, SymbolId>,
+) -> Result<()> {
+    let mut undefined: HashMap<String, SymbolId> = HashMap::new();
+    for reloc in &input.text.relocs {
+        let symbol = match input.text.symbols.get(&reloc.target) {
+            Some(offset) => functions[offset],
+            None => {
+                let name = external_name(reloc.target, input.import_symbols)?;
+                *undefined.entry(name.clone()).or_insert_with(|| {
+                    object.add_symbol(ObjectSymbol {
+                        name: name.into_bytes(),
+                        value: 0,
+                        size: 0,
+                        kind: SymbolKind::Text,
+                        scope: SymbolScope::Unknown,
+                        weak: false,
+                        section: SymbolSection::Undefined,
+                        flags: SymbolFlags::None,
+                    })
+                })
+            }
+        };
+        let flags = relocation_flags(reloc.kind)?;
+        let relocation = Relocation { offset: u64::from(reloc.offset), symbol, addend: reloc.addend, flags };
+        add_relocation(object, text, relocation)?;
+    }
+    Ok(())
+}
+
+/// The name of a symbol that the object does not define.
+fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<String> {
+    match symbol {
+        Symbol::Libcall(libcall) => Ok(libcall.symbol().to_owned()),
+        Symbol::Import(func) => import_symbols
+            .get(func as usize)
+            .cloned()
+            .flatten()
+            .ok_or_else(|| Error::internal(format!("imported function {func} is bound to nothing"))),
+        Symbol::Function(_) | Symbol::Helper(_) => {
+            Err(Error::internal(format!("the code of {symbol:?} is missing")))
+        }
+    }
+}
+
+fn relocation_flags(kind: Reloc) -> Result<RelocationFlags> {
+    let (kind, encoding, size) = match kind {
+        Reloc::Abs8 => (RelocationKind::Absolute, RelocationEncoding::Generic, 64),
+        Reloc::X86PCRel4 => (RelocationKind::Relative, RelocationEncoding::Generic, 32),
+        Reloc::X86CallPCRel4 => (RelocationKind::Relative, RelocationEncoding::X86Branch, 32),
+        Reloc::X86CallPLTRel4 => (RelocationKind::PltRelative, RelocationEncoding::X86Branch, 32),
+        other => {
+            return Err(Error::internal(format!("relocation {other} has no form in this object format")));
+        }
+    };
+    Ok(RelocationFlags::Generic { kind, encoding, size })
+}
+
+fn add_relocation(object: &mut Object<'_>, section: SectionId, relocation: Relocation) -> Result<()> {
+    object
+        .add_relocation(section, relocation)
+        .map_err(|error| Error::internal(format!("cannot write a relocation: {error}")))
+}
+
+/// The descriptor: address and length of the sections that the runtime reads (`aot_abi::descriptor`).
+fn define_descriptor(
+    object: &mut Object<'_>,
+    pointer: u32,
+    sections: [SectionId; 3],
+    lens: [usize; 3],
+) -> Result<()> {
+    let section = object.add_section(Vec::new(), b".data.rel.ro".to_vec(), SectionKind::ReadOnlyDataWithRel);
+    let mut bytes = Vec::new();
+    for len in lens {
+        // The address is relocated, the length is written here.
+        bytes.extend_from_slice(&vec![0; pointer as usize]);
+        bytes.extend_from_slice(&(len as u64).to_le_bytes()[..pointer as usize]);
+    }
+    let size = bytes.len() as u64;
+    let offset = object.append_section_data(section, &bytes, u64::from(pointer));
+    object.add_symbol(ObjectSymbol {
+        name: descriptor::SYMBOL.as_bytes().to_vec(),
+        value: offset,
+        size,
+        kind: SymbolKind::Data,
+        scope: SymbolScope::Linkage,
+        weak: false,
+        section: SymbolSection::Section(section),
+        flags: SymbolFlags::None,
+    });
+    for (index, target) in sections.into_iter().enumerate() {
+        let symbol = object.section_symbol(target);
+        let flags = RelocationFlags::Generic {
+            kind: RelocationKind::Absolute,
+            encoding: RelocationEncoding::Generic,
+            size: pointer as u8 * 8,
+        };
+        let at = offset + index as u64 * 2 * u64::from(pointer);
+        add_relocation(object, section, Relocation { offset: at, symbol, addend: 0, flags })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Lays the functions out in one text section.
+
+use crate::codegen::CompiledFunction;
+use crate::codegen::function::CodeReloc;
+use crate::codegen::symbol::Symbol;
+use crate::error::{Error, ErrorKind, Result};
+use crate::translate::ModuleContext;
+use aot_abi::module::{Entry, HostTrampoline, TrapSite};
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::ir::{Function, LibCall};
+use cranelift_codegen::isa::unwind::UnwindInfo;
+use std::collections::{BTreeMap, HashMap};
+
+/// One function or trampoline in the text section.
+pub(crate) struct TextRange {
+    pub offset: u32,
+    pub len: u32,
+    /// A name for symbol tables; not necessarily unique.
+    pub name: String,
+    /// Whether the name is the wasm function's own, for backtraces.
+    pub is_function: bool,
+    pub traps: Vec<TrapSite>,
+    pub unwind: Option<UnwindInfo>,
+}
+
+/// A relocation of the text section.
+pub(crate) struct TextReloc {
+    pub offset: u32,
+    pub kind: Reloc,
+    pub target: Symbol,
+    pub addend: i64,
+}
+
+/// The text section: all code of the module.
+pub(crate) struct Text {
+    pub bytes: Vec<u8>,
+    pub alignment: u32,
+    /// Ascending by offset; defined functions in index order, then the rest.
+    pub ranges: Vec<TextRange>,
+    pub relocs: Vec<TextReloc>,
+    /// Where each symbol of the module's own is.
+    pub symbols: HashMap<Symbol, u32>,
+    pub entries: Vec<Entry>,
+    pub host_trampolines: Vec<HostTrampoline>,
+    /// Offsets of the shims of imported functions, if they are bound at build time.
+    pub import_shims: Vec<u32>,
+}
+
+/// Collects functions into a text section.
+pub(crate) struct Builder<'m> {
+    module: &'m ModuleContext<'m>,
+    text: Text,
+    /// By name: a `LibCall` has no order of its own.
+    helpers: BTreeMap<String, LibCall>,
+    clif: String,
+    asm: String,
+}
+
+impl<'m> Builder<'m> {
+    pub fn new(module: &'m ModuleContext<'m>) -> Self {
+        Builder {
+            module,
+            text: Text {
+                bytes: Vec::new(),
+                alignment: 16,
+                ranges: Vec::new(),
+                relocs: Vec::new(),
+                symbols: HashMap::new(),
+                entries: Vec::new(),
+                host_trampolines: Vec::new(),
+                import_shims: Vec::new(),
+            },
+            helpers: BTreeMap::new(),
+            clif: String::new(),
+            asm: String::new(),
+        }
+    }
+
+    /// Adds a wasm function, or the shim that stands for an imported one.
+    pub fn function(&mut self, func: u32, compiled: CompiledFunction) -> Result<()> {
+        let name = match self.module.info.func_name(func) {
+            Some(name) if !name.is_empty() => name.replace('\0', "?"),
+            _ => format!("wasm-function[{func}]"),
+        };
+        let offset = self.append(name, true, compiled)?;
+        self.text.symbols.insert(Symbol::Function(func), offset);
+        if func < self.module.info.imported_funcs {
+            self.text.import_shims.push(offset);
+        }
+        Ok(())
+    }
+
+    pub fn entry(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
+        let pad = compiled
+            .landing_pad
+            .ok_or_else(|| Error::internal("an entry trampoline has no landing pad for traps"))?;
+        let offset = self.append(format!("wasm-entry[{type_index}]"), false, compiled)?;
+        self.text.entries.push(Entry {
+            type_index,
+            code_offset: offset,
+            pad_offset: offset + pad.code_offset,
+            frame_size: pad.frame_size,
+        });
+        Ok(())
+    }
+
+    pub fn host_trampoline(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
+        let code_offset = self.append(format!("wasm-host[{type_index}]"), false, compiled)?;
+        self.text.host_trampolines.push(HostTrampoline { type_index, code_offset });
+        Ok(())
+    }
+
+    /// Adds the helpers that the code so far refers to.
+    pub fn helpers(&mut self, mut compile: impl FnMut(Function) -> Result<CompiledFunction>) -> Result<()> {
+        for (name, libcall) in std::mem::take(&mut self.helpers) {
+            let function = crate::translate::helper(self.module, libcall)?;
+            let offset = self.append(format!("wasm-helper[{name}]"), false, compile(function)?)?;
+            self.text.symbols.insert(Symbol::Helper(libcall), offset);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, name: String, is_function: bool, compiled: CompiledFunction) -> Result<u32> {
+        let too_large = || {
+            Error::new(ErrorKind::Limit, "the module's machine code is larger than 2 GiB")
+                .with_help("split the module, or build it with less inlining")
+        };
+        let CompiledFunction { code, alignment, relocs, traps, unwind, landing_pad: _, clif, asm } = compiled;
+        let text = &mut self.text;
+        text.alignment = text.alignment.max(alignment);
+        let start = text.bytes.len().next_multiple_of(alignment as usize);
+        if start + code.len() > i32::MAX as usize {
+            return Err(too_large());
+        }
+        text.bytes.resize(start, 0);
+        text.bytes.extend_from_slice(&code);
+        let offset = start as u32;
+        for CodeReloc { offset: at, kind, target, addend } in relocs {
+            if let Symbol::Helper(libcall) = target {
+                self.helpers.insert(libcall.to_string(), libcall);
+            }
+            text.relocs.push(TextReloc { offset: offset + at, kind, target, addend });
+        }
+        for (out, kept, comment) in [(&mut self.clif, clif, ';'), (&mut self.asm, asm, '#')] {
+            if let Some(kept) = kept {
+                *out += &format!("{comment} {name}\n{kept}\n");
+            }
+        }
+        text.ranges.push(TextRange { offset, len: code.len() as u32, name, is_function, traps, unwind });
+        Ok(offset)
+    }
+
+    /// The section, and the text that was kept: CLIF, assembly.
+    pub fn finish(self) -> (Text, String, String) {
+        (self.text, self.clif, self.asm)
+    }
+}

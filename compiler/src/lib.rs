@@ -1,0 +1,33 @@
+//! The compiler: wasm bytes become native code.
+//!
+//! Stages, each a function from one value to the next:
+//!
+//! 1. [`module`]: validate the bytes → `ModuleInfo`.
+//! 2. [`plan`]: facts about the whole module that make code faster.
+//! 3. [`translate`]: one function body → CLIF, in parallel.
+//! 4. [`codegen`]: CLIF → machine code with relocations and traps, in parallel.
+//! 5. [`emit`]: all functions, in index order → an object file or an image.
+//! 6. [`link`]: an object and the runtime library → a static executable.
+//!
+//! [`pipeline`] is the only place that knows the order.
+#![forbid(unsafe_code)]
+
+mod codegen;
+mod config;
+mod emit;
+mod error;
+mod link;
+mod module;
+mod pipeline;
+mod plan;
+mod target;
+mod translate;
+
+pub use config::{Config, ImportSymbol, Imports, OptLevel, default_features};
+pub use emit::image::Image;
+pub use error::{Error, ErrorKind, Result};
+pub use link::entry::entry_object;
+pub use link::exe::{LinkOptions, Strip, link_executable};
+pub use link::options::options_object;
+pub use pipeline::{CompiledModule, compile, parse_text};
+pub use target::{Cpu, Target};

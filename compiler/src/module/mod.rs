@@ -1,0 +1,83 @@
+//! Stage 1: wasm bytes → [`ModuleInfo`] and the function bodies, still to be validated one by one.
+//!
+//! Declarations are validated here; bodies are validated while they are translated, in parallel.
+
+mod const_expr;
+mod names;
+mod parse;
+
+pub(crate) use parse::{parse, val_type};
+
+use aot_abi::module::{ConstExpr, ElementSegment, SegmentMode};
+use aot_abi::types::{Export, FuncType, GlobalType, Import, MemoryType, TableType};
+
+/// A table: its type, and the initial value of its elements if it is defined here.
+#[derive(Debug)]
+pub(crate) struct TableInfo {
+    pub ty: TableType,
+    pub init: Option<ConstExpr>,
+}
+
+/// A global: its type, and its initial value if it is defined here.
+#[derive(Debug)]
+pub(crate) struct GlobalInfo {
+    pub ty: GlobalType,
+    pub init: Option<ConstExpr>,
+}
+
+/// A data segment with its bytes.
+#[derive(Debug)]
+pub(crate) struct DataInfo<'a> {
+    pub mode: SegmentMode,
+    pub bytes: &'a [u8],
+}
+
+/// What a module declares. Index spaces hold imports first.
+#[derive(Debug, Default)]
+pub(crate) struct ModuleInfo<'a> {
+    pub types: Vec<FuncType>,
+    /// For each type the first type that equals it.
+    pub canonical_types: Vec<u32>,
+    pub imports: Vec<Import>,
+    /// Type index of each function.
+    pub funcs: Vec<u32>,
+    pub tables: Vec<TableInfo>,
+    pub memories: Vec<MemoryType>,
+    pub globals: Vec<GlobalInfo>,
+    pub imported_funcs: u32,
+    pub imported_tables: u32,
+    pub imported_memories: u32,
+    pub imported_globals: u32,
+    pub exports: Vec<Export>,
+    pub start: Option<u32>,
+    pub elements: Vec<ElementSegment>,
+    pub data: Vec<DataInfo<'a>>,
+    /// Functions that can be reached as a value or from outside: they have a `FuncRef`. Ascending.
+    pub escaped: Vec<u32>,
+    /// Function names, from the `name` section or else from exports, by function index.
+    pub func_names: Vec<Option<&'a str>>,
+}
+
+/// A function body.
+pub(crate) struct Body<'a> {
+    pub func: u32,
+    pub body: wasmparser::FunctionBody<'a>,
+    pub validator: wasmparser::FuncToValidate<wasmparser::ValidatorResources>,
+}
+
+impl<'a> ModuleInfo<'a> {
+    /// The type of a function.
+    pub fn func_type(&self, func: u32) -> &FuncType {
+        &self.types[self.funcs[func as usize] as usize]
+    }
+
+    /// The name of a function.
+    pub fn func_name(&self, func: u32) -> Option<&'a str> {
+        self.func_names.get(func as usize).copied().flatten()
+    }
+
+    /// Position of a function among those that escape.
+    pub fn escaped_slot(&self, func: u32) -> Option<u32> {
+        self.escaped.binary_search(&func).ok().map(|slot| slot as u32)
+    }
+}

@@ -1,0 +1,30 @@
+//! Function names: the `name` custom section, then export names for what it leaves out.
+//!
+//! The section is not validated by anyone: a damaged one costs names, never the build.
+
+use super::ModuleInfo;
+use aot_abi::types::EntityKind;
+use wasmparser::{KnownCustom, Name};
+
+/// Takes the function names of a custom section, if it is the `name` section.
+pub(super) fn read<'a>(section: &wasmparser::CustomSectionReader<'a>, info: &mut ModuleInfo<'a>) {
+    let KnownCustom::Name(subsections) = section.as_known() else { return };
+    for subsection in subsections {
+        let Ok(Name::Function(map)) = subsection else { continue };
+        for naming in map {
+            let Ok(naming) = naming else { break };
+            if let Some(slot) = info.func_names.get_mut(naming.index as usize) {
+                *slot = Some(naming.name);
+            }
+        }
+    }
+}
+
+/// Names functions after their exports where they have no name yet.
+pub(super) fn from_exports<'a>(exports: &[(&'a str, EntityKind, u32)], info: &mut ModuleInfo<'a>) {
+    for (name, kind, index) in exports {
+        if let (EntityKind::Func, Some(slot)) = (kind, info.func_names.get_mut(*index as usize)) {
+            slot.get_or_insert(name);
+        }
+    }
+}

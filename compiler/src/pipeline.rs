@@ -1,0 +1,259 @@
+//! Calls the stages in order; the only file that knows all of them.
+
+use crate::codegen::function::Keep;
+use crate::codegen::{self, CompiledFunction};
+use crate::config::{Config, Imports, OptLevel};
+use crate::emit::{self, Image, Text};
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::{self, Body, ModuleInfo};
+use crate::plan::plan;
+use crate::target::Target;
+use crate::translate::state::StateModel;
+use crate::translate::{ModuleContext, Scratch, trampoline, translate};
+use cranelift_codegen::Context;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_codegen::settings::Configurable;
+use rayon::prelude::*;
+use std::borrow::Cow;
+
+/// A module as machine code, ready to be written in one of the output forms.
+pub struct CompiledModule {
+    target: Target,
+    text: Text,
+    /// The module description (`aot_abi::module`).
+    description: Vec<u8>,
+    /// The bytes of all data segments.
+    data: Vec<u8>,
+    /// Symbols of the runtime's functions that imports are bound to, by function index.
+    import_symbols: Vec<Option<String>>,
+    isa: OwnedTargetIsa,
+    clif: String,
+    asm: String,
+}
+
+/// Turns the text format into the binary format. Binary modules pass through.
+///
+/// # Errors
+/// If the bytes are text, and not a module in the text format.
+pub fn parse_text<'a>(bytes: &'a [u8], file_name: &str) -> Result<Cow<'a, [u8]>> {
+    if bytes.starts_with(b"\0") {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let parsed = wat::Parser::new().parse_bytes(Some(std::path::Path::new(file_name)), bytes);
+    parsed.map_err(|error| Error::new(ErrorKind::Syntax, error.to_string()))
+}
+
+/// Compiles a module in the binary format.
+///
+/// # Errors
+/// If the module is invalid, or uses what is not supported or not enabled.
+pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
+    let (info, bodies) = module::parse(wasm, config.features)?;
+    let plan = plan(&info, &config.target)?;
+    let import_symbols = bind_imports(&info, config)?;
+    let isa = config.target.isa(|flags| {
+        let mut set = |name, value| flags.set(name, value).expect("a setting of this version of Cranelift");
+        set(
+            "opt_level",
+            match config.opt_level {
+                OptLevel::None => "none",
+                OptLevel::Speed => "speed",
+                OptLevel::SpeedAndSize => "speed_and_size",
+            },
+        );
+        set("enable_verifier", if config.verify_clif { "true" } else { "false" });
+        set("preserve_frame_pointers", "true");
+        set("unwind_info", "true");
+        // Frames larger than a page must not step over the guard page of the stack.
+        set("enable_probestack", "true");
+        set("probestack_strategy", "inline");
+        // Calls out of the module go to symbols of the same link.
+        set("use_colocated_libcalls", "true");
+        set("is_pic", "true");
+        // Functions may have more results than there are registers for them.
+        set("enable_multi_ret_implicit_sret", "true");
+    })?;
+    let context = ModuleContext {
+        info: &info,
+        plan: &plan,
+        isa: &*isa,
+        model: StateModel::Instance,
+        imports_at_build: matches!(config.imports, Imports::AtBuild { .. }),
+        libcalls_by_symbol: config.libcalls_by_symbol,
+        stack_check: config.stack_check,
+    };
+    let keep = Keep { clif: config.keep_clif, asm: config.keep_asm };
+    let functions = compile_bodies(&context, bodies, keep)?;
+    let mut text = emit::text::Builder::new(&context);
+    for (index, function) in functions.into_iter().enumerate() {
+        text.function(info.imported_funcs + index as u32, function)?;
+    }
+    add_trampolines(&context, &import_symbols, &mut text, keep)?;
+    let (text, clif, asm) = text.finish();
+    let (description, data) = emit::description::describe(&info, &text)?;
+    Ok(CompiledModule {
+        target: config.target.clone(),
+        text,
+        description,
+        data,
+        import_symbols,
+        isa,
+        clif,
+        asm,
+    })
+}
+
+/// Validates, translates and compiles all bodies in parallel; the results are in index order. Of several errors the
+/// one of the first function is reported, whatever the order of execution.
+fn compile_bodies(
+    context: &ModuleContext<'_>,
+    bodies: Vec<Body<'_>>,
+    keep: Keep,
+) -> Result<Vec<CompiledFunction>> {
+    let results: Vec<Result<CompiledFunction>> = bodies
+        .into_par_iter()
+        .map_init(
+            || (Scratch::default(), Context::new()),
+            |(scratch, codegen), body| {
+                let func = body.func;
+                let function = translate(context, body, scratch)?;
+                codegen::compile(function, context.isa, codegen, keep)
+                    .map_err(|error| error.in_function(func, context.info.func_name(func)))
+            },
+        )
+        .collect();
+    results.into_iter().collect()
+}
+
+/// Adds the code that does not come from bodies: import shims, entry and host trampolines.
+fn add_trampolines(
+    context: &ModuleContext<'_>,
+    import_symbols: &[Option<String>],
+    text: &mut emit::text::Builder<'_>,
+    keep: Keep,
+) -> Result<()> {
+    let info = context.info;
+    let mut codegen = Context::new();
+    let mut compile = |function| codegen::compile(function, context.isa, &mut codegen, keep);
+    if context.imports_at_build {
+        for func in 0..info.imported_funcs {
+            let bound = import_symbols[func as usize].is_some();
+            text.function(func, compile(trampoline::import_shim(context, func, bound))?)?;
+        }
+    } else {
+        for ty in canonical_types(info, 0..info.imported_funcs) {
+            text.host_trampoline(ty, compile(trampoline::host(context, ty))?)?;
+        }
+    }
+    for ty in canonical_types(info, info.escaped.iter().copied().chain(info.start)) {
+        text.entry(ty, compile(trampoline::entry(context, ty))?)?;
+    }
+    text.helpers(compile)
+}
+
+/// The distinct types of some functions, ascending.
+fn canonical_types(info: &ModuleInfo<'_>, funcs: impl Iterator<Item = u32>) -> Vec<u32> {
+    let types = funcs.map(|func| info.canonical_types[info.funcs[func as usize] as usize]);
+    types.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+/// Finds the symbol of every imported function, where imports are bound at build time.
+fn bind_imports(info: &ModuleInfo<'_>, config: &Config) -> Result<Vec<Option<String>>> {
+    let Imports::AtBuild { resolve, unknown_trap } = config.imports else { return Ok(Vec::new()) };
+    let mut symbols = Vec::new();
+    let mut unknown = Vec::new();
+    for import in &info.imports {
+        let name = format!("`{}` `{}`", import.module, import.name);
+        let aot_abi::types::EntityType::Func(ty) = import.ty else {
+            unknown.push(format!("{} {name}", entity_name(&import.ty)));
+            continue;
+        };
+        match resolve(&import.module, &import.name) {
+            Some(symbol) if symbol.ty == info.types[ty as usize] => symbols.push(Some(symbol.symbol)),
+            Some(symbol) => {
+                let message = format!(
+                    "import {name} has type {}, but the function has type {}",
+                    type_text(&info.types[ty as usize]),
+                    type_text(&symbol.ty)
+                );
+                return Err(Error::new(ErrorKind::UnknownImport, message));
+            }
+            None if unknown_trap => symbols.push(None),
+            None => unknown.push(format!("func {name}")),
+        }
+    }
+    if unknown.is_empty() {
+        return Ok(symbols);
+    }
+    const SHOWN: usize = 10;
+    let more = unknown.len().saturating_sub(SHOWN);
+    let mut list = unknown[..unknown.len().min(SHOWN)].join(", ");
+    if more > 0 {
+        list.push_str(&format!(" and {more} more"));
+    }
+    let plural = if unknown.len() == 1 { "unknown import" } else { "unknown imports" };
+    Err(Error::new(ErrorKind::UnknownImport, format!("{plural}: {list}")).with_help(
+        "executables can import the functions of `wasi_snapshot_preview1`; \
+         `-W unknown-imports-trap` builds anyway, and calls of unknown functions trap",
+    ))
+}
+
+fn entity_name(ty: &aot_abi::types::EntityType) -> &'static str {
+    match ty {
+        aot_abi::types::EntityType::Func(_) => "func",
+        aot_abi::types::EntityType::Table(_) => "table",
+        aot_abi::types::EntityType::Memory(_) => "memory",
+        aot_abi::types::EntityType::Global(_) => "global",
+    }
+}
+
+fn type_text(ty: &aot_abi::types::FuncType) -> String {
+    let list =
+        |types: &[aot_abi::types::ValType]| types.iter().map(|ty| ty.name()).collect::<Vec<_>>().join(" ");
+    format!("[{}] -> [{}]", list(&ty.params), list(&ty.results))
+}
+
+impl CompiledModule {
+    /// Writes a relocatable object file.
+    ///
+    /// # Errors
+    /// If the code cannot be expressed in the target's object format.
+    pub fn object(&self) -> Result<Vec<u8>> {
+        emit::object::write(&emit::object::Input {
+            target: &self.target,
+            isa: &*self.isa as &dyn TargetIsa,
+            text: &self.text,
+            description: &self.description,
+            data: &self.data,
+            import_symbols: &self.import_symbols,
+        })
+    }
+
+    /// Makes an image that can be mapped at any address.
+    ///
+    /// # Errors
+    /// If the code refers to symbols outside the module.
+    pub fn image(&self) -> Result<Image> {
+        Image::new(&self.text, self.description.clone(), self.data.clone())
+    }
+
+    /// The CLIF of all functions before optimisation, if the configuration asked for it.
+    pub fn clif(&self) -> &str {
+        &self.clif
+    }
+
+    /// The assembly of all functions, if the configuration asked for it.
+    pub fn asm(&self) -> &str {
+        &self.asm
+    }
+
+    /// Number of functions and trampolines.
+    pub fn function_count(&self) -> usize {
+        self.text.ranges.len()
+    }
+
+    /// Size of the machine code in bytes.
+    pub fn text_len(&self) -> usize {
+        self.text.bytes.len()
+    }
+}

@@ -1,0 +1,254 @@
+//! Structured control: blocks, branches, and what is unreachable.
+
+use super::function::FunctionTranslator;
+use super::types::{clif_type, clif_type_of};
+use crate::error::Result;
+use aot_abi::trap::TrapCode;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, JumpTableData, Type, Value};
+use wasmparser::{BlockType, BrTable, Operator};
+
+/// A control construct that is open.
+pub(super) struct Frame {
+    kind: FrameKind,
+    /// Where execution goes on after the construct's `end`. Its parameters are the construct's results.
+    end: Block,
+    /// Height of the operand stack below the construct's parameters.
+    height: usize,
+    results: usize,
+    /// Whether anything jumps to `end`.
+    end_reached: bool,
+}
+
+enum FrameKind {
+    Block,
+    /// The target of branches to a loop is its start; `params` is how many values they take along.
+    Loop {
+        header: Block,
+        params: usize,
+    },
+    /// An `if` before its `else`, if it has one. The parameters are kept for the other branch.
+    If {
+        otherwise: Block,
+        params: Vec<Value>,
+    },
+    Else,
+}
+
+impl Frame {
+    /// The frame of the function body: its `end` returns.
+    pub(super) fn function(end: Block, results: usize) -> Frame {
+        Frame { kind: FrameKind::Block, end, height: 0, results, end_reached: false }
+    }
+
+    /// Block and number of arguments of a branch to this construct.
+    fn branch_target(&self) -> (Block, usize) {
+        match self.kind {
+            FrameKind::Loop { header, params } => (header, params),
+            _ => (self.end, self.results),
+        }
+    }
+}
+
+impl FunctionTranslator<'_, '_> {
+    /// Translates an operator of this family; `false` if it is of another.
+    pub(super) fn control_operator(&mut self, op: &Operator<'_>) -> Result<bool> {
+        match op {
+            Operator::Block { blockty } => {
+                let (params, results) = self.block_type(*blockty)?;
+                let end = self.block_with_params(&results);
+                self.push_frame(FrameKind::Block, end, params.len(), results.len());
+            }
+            Operator::Loop { blockty } => {
+                let (params, results) = self.block_type(*blockty)?;
+                let header = self.block_with_params(&params);
+                let end = self.block_with_params(&results);
+                let args = self.pop_list(params.len());
+                self.jump(header, &args);
+                self.builder.switch_to_block(header);
+                self.stack.extend_from_slice(self.builder.block_params(header));
+                self.push_frame(
+                    FrameKind::Loop { header, params: params.len() },
+                    end,
+                    params.len(),
+                    results.len(),
+                );
+            }
+            Operator::If { blockty } => {
+                let (params, results) = self.block_type(*blockty)?;
+                let condition = self.pop();
+                let then = self.builder.create_block();
+                let otherwise = self.builder.create_block();
+                let end = self.block_with_params(&results);
+                self.builder.ins().brif(condition, then, &[], otherwise, &[]);
+                self.builder.switch_to_block(then);
+                self.builder.seal_block(then);
+                self.builder.seal_block(otherwise);
+                let saved = self.stack[self.stack.len() - params.len()..].to_vec();
+                self.push_frame(FrameKind::If { otherwise, params: saved }, end, params.len(), results.len());
+            }
+            Operator::Else => self.otherwise(),
+            Operator::End => self.end(),
+            Operator::Br { relative_depth } => {
+                let (target, args) = self.branch(*relative_depth);
+                self.jump(target, &args);
+                self.end_reachable_code();
+            }
+            Operator::BrIf { relative_depth } => {
+                let condition = self.pop();
+                let (target, args) = self.branch(*relative_depth);
+                let next = self.builder.create_block();
+                let args: Vec<BlockArg> = args.into_iter().map(BlockArg::from).collect();
+                self.builder.ins().brif(condition, target, &args, next, &[]);
+                self.builder.switch_to_block(next);
+                self.builder.seal_block(next);
+            }
+            Operator::BrTable { targets } => self.br_table(targets)?,
+            Operator::Return => {
+                let results = self.frames[0].results;
+                let values = self.pop_list(results);
+                self.builder.ins().return_(&values);
+                self.end_reachable_code();
+            }
+            Operator::Unreachable => {
+                self.trap(TrapCode::Unreachable);
+                self.end_reachable_code();
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Follows the control structure through code that cannot be reached.
+    pub(super) fn unreachable_operator(&mut self, op: &Operator<'_>) {
+        match op {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => self.dead_frames += 1,
+            Operator::Else if self.dead_frames == 0 => self.otherwise(),
+            Operator::End if self.dead_frames == 0 => self.end(),
+            Operator::End => self.dead_frames -= 1,
+            _ => {}
+        }
+    }
+
+    /// Marks what follows in this construct as unreachable.
+    pub(super) fn end_reachable_code(&mut self) {
+        self.reachable = false;
+    }
+
+    fn push_frame(&mut self, kind: FrameKind, end: Block, params: usize, results: usize) {
+        let height = self.stack.len() - params;
+        self.frames.push(Frame { kind, end, height, results, end_reached: false });
+    }
+
+    fn block_type(&self, ty: BlockType) -> Result<(Vec<Type>, Vec<Type>)> {
+        Ok(match ty {
+            BlockType::Empty => (Vec::new(), Vec::new()),
+            BlockType::Type(ty) => (Vec::new(), vec![clif_type_of(ty, self.pointer)?]),
+            BlockType::FuncType(index) => {
+                let ty = &self.module.info.types[index as usize];
+                let clif = |types: &[_]| types.iter().map(|ty| clif_type(*ty, self.pointer)).collect();
+                (clif(&ty.params), clif(&ty.results))
+            }
+        })
+    }
+
+    pub(super) fn block_with_params(&mut self, types: &[Type]) -> Block {
+        let block = self.builder.create_block();
+        for ty in types {
+            self.builder.append_block_param(block, *ty);
+        }
+        block
+    }
+
+    fn jump(&mut self, target: Block, args: &[Value]) {
+        let args: Vec<BlockArg> = args.iter().copied().map(BlockArg::from).collect();
+        self.builder.ins().jump(target, &args);
+    }
+
+    /// Target and arguments of a branch; the arguments stay on the stack.
+    fn branch(&mut self, depth: u32) -> (Block, Vec<Value>) {
+        let index = self.frames.len() - 1 - depth as usize;
+        let frame = &mut self.frames[index];
+        let (target, count) = frame.branch_target();
+        frame.end_reached |= target == frame.end;
+        (target, self.stack[self.stack.len() - count..].to_vec())
+    }
+
+    fn otherwise(&mut self) {
+        let frame = self.frames.last_mut().expect("validated: `else` is inside an `if`");
+        let FrameKind::If { otherwise, params } = std::mem::replace(&mut frame.kind, FrameKind::Else) else {
+            unreachable!("validated: `else` follows an `if`");
+        };
+        let (end, height, results) = (frame.end, frame.height, frame.results);
+        if self.reachable {
+            frame.end_reached = true;
+            let values = self.pop_list(results);
+            self.jump(end, &values);
+        }
+        self.stack.truncate(height);
+        self.stack.extend(params);
+        self.builder.switch_to_block(otherwise);
+        self.reachable = true;
+    }
+
+    fn end(&mut self) {
+        let frame = self.frames.pop().expect("validated: `end` closes a construct");
+        let mut reached = frame.end_reached;
+        if self.reachable {
+            let values = self.pop_list(frame.results);
+            self.jump(frame.end, &values);
+            reached = true;
+        }
+        match frame.kind {
+            FrameKind::Loop { header, .. } => self.builder.seal_block(header),
+            // Without an `else` the parameters are the results.
+            FrameKind::If { otherwise, params } => {
+                self.builder.switch_to_block(otherwise);
+                self.jump(frame.end, &params);
+                reached = true;
+            }
+            FrameKind::Block | FrameKind::Else => {}
+        }
+        self.stack.truncate(frame.height);
+        self.builder.seal_block(frame.end);
+        self.reachable = reached;
+        if reached {
+            self.builder.switch_to_block(frame.end);
+            self.stack.extend_from_slice(self.builder.block_params(frame.end));
+        }
+    }
+
+    fn br_table(&mut self, targets: &BrTable<'_>) -> Result<()> {
+        let index = self.pop();
+        let mut depths = targets.targets().collect::<std::result::Result<Vec<_>, _>>()?;
+        depths.push(targets.default());
+        // A table of one target is a jump, and needs no index.
+        if depths.iter().all(|depth| *depth == depths[0]) {
+            let (target, args) = self.branch(depths[0]);
+            self.jump(target, &args);
+            self.end_reachable_code();
+            return Ok(());
+        }
+        let default = depths.pop().expect("pushed above");
+        if let [only] = depths[..] {
+            let is_zero = self.builder.ins().icmp_imm_u(IntCC::Equal, index, 0);
+            let (target, args) = self.branch(only);
+            let args: Vec<BlockArg> = args.into_iter().map(BlockArg::from).collect();
+            let (other, other_args) = self.branch(default);
+            let other_args: Vec<BlockArg> = other_args.into_iter().map(BlockArg::from).collect();
+            self.builder.ins().brif(is_zero, target, &args, other, &other_args);
+        } else {
+            let default = self.block_call(default);
+            let table: Vec<_> = depths.into_iter().map(|depth| self.block_call(depth)).collect();
+            let table = self.builder.create_jump_table(JumpTableData::new(default, &table));
+            self.builder.ins().br_table(index, table);
+        }
+        self.end_reachable_code();
+        Ok(())
+    }
+
+    fn block_call(&mut self, depth: u32) -> cranelift_codegen::ir::BlockCall {
+        let (target, args) = self.branch(depth);
+        self.builder.func.dfg.block_call(target, &args.into_iter().map(BlockArg::from).collect::<Vec<_>>())
+    }
+}

@@ -1,0 +1,293 @@
+//! The driver of translation: reads the operators of one body, validates them, and hands each to its family.
+
+use super::control::Frame;
+use super::state::{State, StateModel};
+use super::trap::clif_trap_code;
+use super::types::{clif_type, clif_type_of, wasm_signature};
+use crate::codegen::symbol::Symbol;
+use crate::error::{Error, ErrorKind, Result};
+use crate::module::{Body, ModuleInfo};
+use crate::plan::Plan;
+use aot_abi::libcall::Libcall;
+use aot_abi::trap::TrapCode;
+use cranelift_codegen::ir::{
+    self, AbiParam, ArgumentPurpose, ExtFuncData, ExternalName, Function, GlobalValueData, InstBuilder,
+    MemFlagsData, Signature, SourceLoc, Type, UserFuncName, Value, types,
+};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use wasmparser::{FuncValidator, FuncValidatorAllocations, Operator, ValidatorResources};
+
+/// What the translation of every function of a module shares.
+pub(crate) struct ModuleContext<'m> {
+    pub info: &'m ModuleInfo<'m>,
+    pub plan: &'m Plan,
+    pub isa: &'m dyn TargetIsa,
+    pub model: StateModel,
+    /// Imported functions are called by symbol.
+    pub imports_at_build: bool,
+    pub libcalls_by_symbol: bool,
+    pub stack_check: bool,
+}
+
+impl ModuleContext<'_> {
+    /// The CLIF signature of a type of the module.
+    pub fn signature(&self, type_index: u32) -> Signature {
+        wasm_signature(&self.info.types[type_index as usize], self.model, self.isa.pointer_type())
+    }
+
+    /// Declares a function that code of this module calls directly.
+    pub fn import_function(
+        &self,
+        builder: &mut FunctionBuilder<'_>,
+        symbol: Symbol,
+        signature: ir::SigRef,
+    ) -> ir::FuncRef {
+        let name = symbol.external_name().expect("only called for symbols that CLIF can name");
+        let name = builder.func.declare_imported_user_function(name);
+        builder.import_function(ExtFuncData {
+            name: ExternalName::user(name),
+            signature,
+            // All of the module's code is in one section; the runtime is linked to it statically.
+            colocated: true,
+            patchable: false,
+        })
+    }
+}
+
+/// Buffers that are reused from one function to the next.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    builder: FunctionBuilderContext,
+    validator: FuncValidatorAllocations,
+}
+
+/// The translation of one function.
+pub(crate) struct FunctionTranslator<'f, 'm> {
+    pub(super) builder: FunctionBuilder<'f>,
+    pub(super) module: &'m ModuleContext<'m>,
+    pub(super) state: Box<dyn State + 'm>,
+    /// The operand stack. A `v128` is always an `i8x16` here.
+    pub(super) stack: Vec<Value>,
+    pub(super) frames: Vec<Frame>,
+    /// Whether the next operator can be reached.
+    pub(super) reachable: bool,
+    /// Constructs that were opened in unreachable code.
+    pub(super) dead_frames: u32,
+    pub(super) pointer: Type,
+}
+
+/// Validates and translates a function body.
+///
+/// # Errors
+/// If the body is invalid, or uses what is not supported.
+pub(crate) fn translate(
+    module: &ModuleContext<'_>,
+    body: Body<'_>,
+    scratch: &mut Scratch,
+) -> Result<Function> {
+    let func = body.func;
+    let Scratch { builder: context, validator: allocations } = scratch;
+    let mut validator = body.validator.into_validator(std::mem::take(allocations));
+    let name = UserFuncName::user(0, func);
+    let mut function =
+        Function::with_name_signature(name, module.signature(module.info.funcs[func as usize]));
+    let builder = FunctionBuilder::new(&mut function, context);
+    let result = FunctionTranslator::body(module, builder, &body.body, &mut validator);
+    *allocations = validator.into_allocations();
+    match result {
+        Ok(()) => Ok(function),
+        Err(error) => {
+            // A builder that was not finished leaves its context dirty.
+            *context = FunctionBuilderContext::new();
+            Err(error.in_function(func, module.info.func_name(func)))
+        }
+    }
+}
+
+impl<'f, 'm> FunctionTranslator<'f, 'm> {
+    fn body(
+        module: &'m ModuleContext<'m>,
+        mut builder: FunctionBuilder<'f>,
+        body: &wasmparser::FunctionBody<'_>,
+        validator: &mut FuncValidator<ValidatorResources>,
+    ) -> Result<()> {
+        let pointer = module.isa.pointer_type();
+        let entry = builder.create_block();
+        builder.append_block_params_for_function_params(entry);
+        builder.switch_to_block(entry);
+        builder.seal_block(entry);
+        let ty = module.info.func_type(validator.index());
+        let vmctx = module.model.has_vmctx().then(|| builder.block_params(entry)[0]);
+        if module.stack_check {
+            set_stack_limit(&mut builder, module);
+        }
+        let params = builder.block_params(entry)[usize::from(vmctx.is_some())..].to_vec();
+        for (param, ty) in params.into_iter().zip(&ty.params) {
+            let variable = builder.declare_var(clif_type(*ty, pointer));
+            builder.def_var(variable, param);
+        }
+        let mut this = FunctionTranslator {
+            state: module.model.open(module, vmctx),
+            builder,
+            module,
+            stack: Vec::new(),
+            frames: Vec::new(),
+            reachable: true,
+            dead_frames: 0,
+            pointer,
+        };
+        let results: Vec<Type> = ty.results.iter().map(|ty| clif_type(*ty, pointer)).collect();
+        let exit = this.block_with_params(&results);
+        this.frames.push(Frame::function(exit, results.len()));
+
+        this.locals(&mut body.get_binary_reader(), validator)?;
+        let mut reader = body.get_operators_reader()?;
+        while !reader.eof() {
+            let (operator, offset) = reader.read_with_offset()?;
+            validator.op(offset, &operator)?;
+            this.builder.set_srcloc(source_location(offset));
+            this.operator(&operator).map_err(|error| error.at(offset))?;
+        }
+        reader.finish()?;
+        if this.reachable {
+            let values = std::mem::take(&mut this.stack);
+            this.builder.ins().return_(&values);
+        }
+        this.builder.finalize(module.isa.frontend_config());
+        Ok(())
+    }
+
+    /// Declares the locals; they start as zero or null.
+    fn locals(
+        &mut self,
+        reader: &mut wasmparser::BinaryReader<'_>,
+        validator: &mut FuncValidator<ValidatorResources>,
+    ) -> Result<()> {
+        let groups = reader.read_var_u32()?;
+        for _ in 0..groups {
+            let offset = reader.original_position();
+            let count = reader.read_var_u32()?;
+            let ty: wasmparser::ValType = reader.read()?;
+            validator.define_locals(offset, count, ty)?;
+            let ty = clif_type_of(ty, self.pointer).map_err(|error| error.at(offset))?;
+            if count == 0 {
+                continue;
+            }
+            let zero = self.zero(ty);
+            for _ in 0..count {
+                let variable = self.builder.declare_var(ty);
+                self.builder.def_var(variable, zero);
+            }
+        }
+        Ok(())
+    }
+
+    fn operator(&mut self, op: &Operator<'_>) -> Result<()> {
+        if !self.reachable {
+            self.unreachable_operator(op);
+            return Ok(());
+        }
+        let done = self.variable_operator(op)?
+            || self.numeric_operator(op)
+            || self.memory_operator(op)?
+            || self.control_operator(op)?
+            || self.call_operator(op)?
+            || self.simd_operator(op)?
+            || self.table_operator(op)?;
+        if done {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, format!("instruction `{op:?}` is not supported")))
+    }
+
+    pub(super) fn push(&mut self, value: Value) {
+        self.stack.push(value);
+    }
+
+    pub(super) fn pop(&mut self) -> Value {
+        self.stack.pop().expect("validated: the operand stack is not empty")
+    }
+
+    /// Pops `N` values; the one that was pushed last comes last.
+    pub(super) fn pop_n<const N: usize>(&mut self) -> [Value; N] {
+        let mut values = [Value::from_u32(0); N];
+        for value in values.iter_mut().rev() {
+            *value = self.pop();
+        }
+        values
+    }
+
+    /// Pops `count` values; the one that was pushed last comes last.
+    pub(super) fn pop_list(&mut self, count: usize) -> Vec<Value> {
+        self.stack.split_off(self.stack.len() - count)
+    }
+
+    /// The zero or null of a type.
+    pub(super) fn zero(&mut self, ty: Type) -> Value {
+        match ty {
+            types::F32 => self.builder.ins().f32const(0.0),
+            types::F64 => self.builder.ins().f64const(0.0),
+            ty if ty.is_vector() => {
+                let zero = self.builder.func.dfg.constants.insert(vec![0; 16].into());
+                self.builder.ins().vconst(ty, zero)
+            }
+            ty => self.builder.ins().iconst(ty, 0),
+        }
+    }
+
+    pub(super) fn i32_const(&mut self, value: u32) -> Value {
+        self.builder.ins().iconst(types::I32, i64::from(value))
+    }
+
+    /// The low 32 bits of a value of pointer width.
+    pub(super) fn pointer_to_i32(&mut self, value: Value) -> Value {
+        if self.pointer == types::I32 { value } else { self.builder.ins().ireduce(types::I32, value) }
+    }
+
+    pub(super) fn trap(&mut self, code: TrapCode) {
+        self.builder.ins().trap(clif_trap_code(code));
+    }
+
+    pub(super) fn trap_if(&mut self, condition: Value, code: TrapCode) {
+        self.builder.ins().trapnz(condition, clif_trap_code(code));
+    }
+
+    /// Calls a libcall that has a result.
+    pub(super) fn libcall(&mut self, libcall: Libcall, args: &[Value]) -> Value {
+        self.state.libcall(&mut self.builder, libcall, args).expect("the libcall has a result")
+    }
+}
+
+/// Source locations are offsets in the wasm file; the default location means none.
+fn source_location(offset: u64) -> SourceLoc {
+    SourceLoc::new(u32::try_from(offset).unwrap_or(!0))
+}
+
+/// Makes the prologue compare the stack pointer with the limit that the VM context points to.
+fn set_stack_limit(builder: &mut FunctionBuilder<'_>, module: &ModuleContext<'_>) {
+    let pointer = module.isa.pointer_type();
+    let vmctx = builder.create_global_value(GlobalValueData::VMContext);
+    let flags = builder.func.dfg.mem_flags.insert_unchecked(MemFlagsData::trusted());
+    let cell = builder.create_global_value(GlobalValueData::Load {
+        base: vmctx,
+        offset: (module.plan.offsets.stack_limit() as i32).into(),
+        global_type: pointer,
+        flags,
+    });
+    let limit = builder.create_global_value(GlobalValueData::Load {
+        base: cell,
+        offset: 0.into(),
+        global_type: pointer,
+        flags,
+    });
+    builder.func.stack_limit = Some(limit);
+    debug_assert!(
+        builder
+            .func
+            .signature
+            .params
+            .first()
+            .is_some_and(|param: &AbiParam| { param.purpose == ArgumentPurpose::VMContext })
+    );
+}

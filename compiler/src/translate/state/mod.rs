@@ -1,0 +1,100 @@
+//! Where an instance's state lives: the one seam between operators and memory layout.
+//!
+//! Operators never compute the address of a global, a memory, a table or an import; they ask a [`State`].
+
+mod instance;
+
+use crate::translate::function::ModuleContext;
+use aot_abi::libcall::Libcall;
+use cranelift_codegen::ir::{self, MemFlagsData, SigRef, Value};
+use cranelift_frontend::FunctionBuilder;
+
+/// The way state is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StateModel {
+    /// Through a pointer to the VM context that every function gets as its first parameter.
+    Instance,
+}
+
+impl StateModel {
+    /// Whether functions get a pointer to the VM context as their first parameter.
+    pub fn has_vmctx(self) -> bool {
+        match self {
+            StateModel::Instance => true,
+        }
+    }
+
+    /// The state of one function under translation. `vmctx` is the first parameter, where the model has one.
+    pub fn open<'m>(self, module: &'m ModuleContext<'m>, vmctx: Option<Value>) -> Box<dyn State + 'm> {
+        match self {
+            StateModel::Instance => {
+                Box::new(instance::InstanceState::new(module, vmctx.expect("the model has a VM context")))
+            }
+        }
+    }
+}
+
+/// A place in memory: `base + offset`.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub base: Value,
+    pub offset: i32,
+    pub flags: MemFlagsData,
+}
+
+/// What to call, with the arguments that come before those of the wasm type.
+pub(crate) enum Callee {
+    Direct { func: ir::FuncRef, vmctx: Option<Value> },
+    Indirect { sig: SigRef, code: Value, vmctx: Option<Value> },
+}
+
+/// Access to the state of the instance that a function runs in.
+pub(crate) trait State {
+    /// The cell of a global.
+    fn global(&mut self, builder: &mut FunctionBuilder<'_>, global: u32) -> Place;
+
+    /// The address of byte `index + offset` of a memory as a place. `index` has pointer width; both are in bounds,
+    /// or the access faults in the memory's guard.
+    fn memory_place(
+        &mut self,
+        builder: &mut FunctionBuilder<'_>,
+        memory: u32,
+        index: Value,
+        offset: u64,
+    ) -> Place;
+
+    /// The length of a memory in bytes, in pointer width.
+    fn memory_len(&mut self, builder: &mut FunctionBuilder<'_>, memory: u32) -> Value;
+
+    /// The first element of a table.
+    fn table_base(&mut self, builder: &mut FunctionBuilder<'_>, table: u32) -> Value;
+
+    /// The length of a table in elements, in pointer width.
+    fn table_len(&mut self, builder: &mut FunctionBuilder<'_>, table: u32) -> Value;
+
+    /// Flags for loads and stores of elements of a table.
+    fn table_flags(&mut self, builder: &mut FunctionBuilder<'_>) -> MemFlagsData;
+
+    /// A function called by its index.
+    fn callee(&mut self, builder: &mut FunctionBuilder<'_>, func: u32) -> Callee;
+
+    /// The function in element `index` (32 bits wide) of a table, checked to be in bounds, not null and of a type.
+    fn indirect_callee(
+        &mut self,
+        builder: &mut FunctionBuilder<'_>,
+        table: u32,
+        type_index: u32,
+        index: Value,
+    ) -> Callee;
+
+    /// A reference to a function.
+    fn func_ref(&mut self, builder: &mut FunctionBuilder<'_>, func: u32) -> Value;
+
+    /// Calls a function of the runtime. `args` leaves out the VM context, which libcalls that want it get first.
+    fn libcall(
+        &mut self,
+        builder: &mut FunctionBuilder<'_>,
+        libcall: Libcall,
+        args: &[Value],
+    ) -> Option<Value>;
+}

@@ -1,0 +1,156 @@
+//! The code between the host and wasm code: CLIF made from signatures, not from wasm.
+
+use super::function::ModuleContext;
+use super::trap::clif_trap_code;
+use super::types::{clif_type, host_signature};
+use crate::codegen::symbol::Symbol;
+use aot_abi::call::{ACTIVATION_FRAME_POINTER, HOST_CONTEXT_FUNCTION, VALUE_SIZE};
+use aot_abi::trap::TrapCode;
+use aot_abi::types::{FuncType, ValType};
+use cranelift_codegen::ir::{
+    AbiParam, BlockArg, Endianness, ExceptionTableData, ExceptionTableItem, Function, InstBuilder,
+    MemFlagsData, Signature, StackSlotData, StackSlotKind, Type, UserFuncName, Value, types,
+};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+
+/// The entry trampoline of a type (`aot_abi::module::Entry`): the host calls it to enter wasm code.
+///
+/// The call of the wasm function is a `try_call`: what a trap resumes at is its landing pad, and all that the host's
+/// calling convention wants preserved is restored from the trampoline's own frame.
+pub(crate) fn entry(module: &ModuleContext<'_>, type_index: u32) -> Function {
+    let pointer = module.isa.pointer_type();
+    let ty = &module.info.types[type_index as usize];
+    let mut sig = Signature::new(module.isa.default_call_conv());
+    sig.params.extend([AbiParam::new(pointer); 4]);
+    sig.returns.push(AbiParam::new(types::I32));
+    build(sig, |builder| {
+        let [activation, code, vmctx, values] =
+            *builder.block_params(builder.current_block().expect("entry"))
+        else {
+            unreachable!("four parameters")
+        };
+        let frame = builder.ins().get_frame_pointer(pointer);
+        builder.ins().store(MemFlagsData::trusted(), frame, activation, ACTIVATION_FRAME_POINTER as i32);
+        let mut args: Vec<Value> = module.model.has_vmctx().then_some(vmctx).into_iter().collect();
+        for (index, ty) in ty.params.iter().enumerate() {
+            args.push(load_value(builder, *ty, pointer, values, index));
+        }
+        let returned = builder.create_block();
+        for ty in &ty.results {
+            builder.append_block_param(returned, clif_type(*ty, pointer));
+        }
+        let trapped = builder.create_block();
+        let rets: Vec<BlockArg> = (0..ty.results.len() as u32).map(BlockArg::TryCallRet).collect();
+        let normal = builder.func.dfg.block_call(returned, &rets);
+        let pad = builder.func.dfg.block_call(trapped, &[]);
+        let sig = builder.import_signature(module.signature(type_index));
+        let table = ExceptionTableData::new(sig, normal, [ExceptionTableItem::Default(pad)]);
+        let table = builder.func.dfg.exception_tables.push(table);
+        builder.ins().try_call_indirect(code, &args, table);
+
+        builder.switch_to_block(returned);
+        let results = builder.block_params(returned).to_vec();
+        for (index, (ty, value)) in ty.results.iter().zip(results).enumerate() {
+            store_value(builder, *ty, values, index, value);
+        }
+        let status = builder.ins().iconst(types::I32, 0);
+        builder.ins().return_(&[status]);
+
+        builder.switch_to_block(trapped);
+        let status = builder.ins().iconst(types::I32, 1);
+        builder.ins().return_(&[status]);
+    })(module)
+}
+
+/// The host trampoline of a type (`aot_abi::module::HostTrampoline`): wasm code calls it to leave.
+pub(crate) fn host(module: &ModuleContext<'_>, type_index: u32) -> Function {
+    let pointer = module.isa.pointer_type();
+    let ty = &module.info.types[type_index as usize];
+    build(module.signature(type_index), |builder| {
+        let params = builder.block_params(builder.current_block().expect("entry")).to_vec();
+        let (context, args) = params.split_first().expect("the instance model passes a context");
+        let slots = ty.params.len().max(ty.results.len()).max(1) as u32;
+        let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, slots * VALUE_SIZE, 4);
+        let slot = builder.create_sized_stack_slot(slot);
+        let values = builder.ins().stack_addr(pointer, slot, 0);
+        for (index, (ty, value)) in ty.params.iter().zip(args).enumerate() {
+            store_value(builder, *ty, values, index, *value);
+        }
+        let mut sig = Signature::new(module.isa.default_call_conv());
+        sig.params.extend([AbiParam::new(pointer); 2]);
+        sig.returns.push(AbiParam::new(types::I32));
+        let sig = builder.import_signature(sig);
+        let host =
+            builder.ins().load(pointer, MemFlagsData::trusted(), *context, HOST_CONTEXT_FUNCTION as i32);
+        let call = builder.ins().call_indirect(sig, host, &[*context, values]);
+        let status = builder.inst_results(call)[0];
+        builder.ins().trapnz(status, clif_trap_code(TrapCode::HostFunction));
+        let mut results = Vec::new();
+        for (index, ty) in ty.results.iter().enumerate() {
+            results.push(load_value(builder, *ty, pointer, values, index));
+        }
+        builder.ins().return_(&results);
+    })(module)
+}
+
+/// What stands in for an imported function that is bound at build time: calls the runtime's function, or traps if
+/// there is none.
+pub(crate) fn import_shim(module: &ModuleContext<'_>, func: u32, bound: bool) -> Function {
+    let type_index = module.info.funcs[func as usize];
+    let ty: &FuncType = &module.info.types[type_index as usize];
+    build(module.signature(type_index), |builder| {
+        if !bound {
+            builder.ins().trap(clif_trap_code(TrapCode::UnknownImport));
+            return;
+        }
+        let args = builder.block_params(builder.current_block().expect("entry")).to_vec();
+        let sig = builder.import_signature(host_signature(ty, module.isa));
+        let callee = module.import_function(builder, Symbol::Import(func), sig);
+        let call = builder.ins().call(callee, &args);
+        let results = builder.inst_results(call).to_vec();
+        builder.ins().return_(&results);
+    })(module)
+}
+
+/// Makes a function whose body is filled in block by block, from its entry block on.
+pub(super) fn build(
+    sig: Signature,
+    body: impl FnOnce(&mut FunctionBuilder<'_>),
+) -> impl FnOnce(&ModuleContext<'_>) -> Function {
+    move |module| {
+        let mut function = Function::with_name_signature(UserFuncName::default(), sig);
+        let mut context = FunctionBuilderContext::new();
+        let mut builder = FunctionBuilder::new(&mut function, &mut context);
+        let entry = builder.create_block();
+        builder.append_block_params_for_function_params(entry);
+        builder.switch_to_block(entry);
+        body(&mut builder);
+        builder.seal_all_blocks();
+        builder.finalize(module.isa.frontend_config());
+        function
+    }
+}
+
+/// Slots hold numbers in little-endian order on every machine; references are the machine's own pointers.
+fn value_flags(ty: ValType) -> MemFlagsData {
+    if ty.is_ref() {
+        MemFlagsData::trusted()
+    } else {
+        MemFlagsData::trusted().with_endianness(Endianness::Little)
+    }
+}
+
+fn load_value(
+    builder: &mut FunctionBuilder<'_>,
+    ty: ValType,
+    pointer: Type,
+    values: Value,
+    index: usize,
+) -> Value {
+    let offset = index as i32 * VALUE_SIZE as i32;
+    builder.ins().load(clif_type(ty, pointer), value_flags(ty), values, offset)
+}
+
+fn store_value(builder: &mut FunctionBuilder<'_>, ty: ValType, values: Value, index: usize, value: Value) {
+    builder.ins().store(value_flags(ty), value, values, index as i32 * VALUE_SIZE as i32);
+}

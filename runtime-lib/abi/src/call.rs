@@ -1,0 +1,12 @@
+//! How the host and wasm code call each other through untyped trampolines.
+
+/// Size in bytes of the slot of one parameter or result. Numbers are little-endian at the slot's start; references
+/// are pointers in the machine's own byte order.
+pub const VALUE_SIZE: u32 = 16;
+
+/// Offset in an activation, the record of one entry into wasm code, of the frame pointer of the entry trampoline:
+/// a trap resumes at the trampoline's landing pad with this frame pointer.
+pub const ACTIVATION_FRAME_POINTER: u32 = 0;
+
+/// Offset in the context of a host function of the C function `u32 host(context, *mut [u8; 16] values)`.
+pub const HOST_CONTEXT_FUNCTION: u32 = 0;

@@ -1,0 +1,7 @@
+//! The descriptor of a module in an object file: where the runtime finds its sections.
+//!
+//! Six words of the machine's pointer size: address and length in bytes of the text section, the module description
+//! and the data segments.
+
+/// Name of the descriptor's symbol.
+pub const SYMBOL: &str = "aot_module";

@@ -1,0 +1,147 @@
+//! An archive as rustc makes it → one with only what executables can use: members that are reachable from the symbols
+//! of the runtime library, without debug information.
+
+use object::build::elf::{Builder, SectionData};
+use object::elf;
+use object::read::archive::ArchiveFile;
+use object::{Object as _, ObjectSymbol as _};
+use std::collections::{BTreeSet, HashMap};
+use std::error::Error;
+
+struct Member<'data> {
+    name: String,
+    data: &'data [u8],
+    defines: Vec<String>,
+    needs: Vec<String>,
+}
+
+/// Drops members and sections that nobody needs.
+pub fn trim(archive: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let members = read(archive)?;
+    let mut output = Vec::new();
+    for index in reachable(&members) {
+        let member = &members[index];
+        output.push((member, without_debug_info(member.data)?));
+    }
+    Ok(write(&output))
+}
+
+fn read(archive: &[u8]) -> Result<Vec<Member<'_>>, Box<dyn Error>> {
+    let mut members = Vec::new();
+    for member in ArchiveFile::parse(archive)?.members() {
+        let member = member?;
+        let data = member.data(archive)?;
+        let object = object::File::parse(data)?;
+        let (mut defines, mut needs) = (Vec::new(), Vec::new());
+        for symbol in object.symbols().filter(|symbol| symbol.is_global()) {
+            if symbol.is_undefined() { &mut needs } else { &mut defines }.push(symbol.name()?.to_owned());
+        }
+        members.push(Member {
+            name: String::from_utf8_lossy(member.name()).into_owned(),
+            data,
+            defines,
+            needs,
+        });
+    }
+    Ok(members)
+}
+
+/// The members that define an entry (`_start`, `aot_*`), and those that they need.
+fn reachable(members: &[Member<'_>]) -> BTreeSet<usize> {
+    let mut definitions = HashMap::new();
+    for (index, member) in members.iter().enumerate() {
+        for name in &member.defines {
+            definitions.entry(name.as_str()).or_insert(index);
+        }
+    }
+    let is_entry = |name: &&str| *name == "_start" || name.starts_with("aot_");
+    let mut names: Vec<&str> = definitions.keys().copied().filter(is_entry).collect();
+    let mut found = BTreeSet::new();
+    while let Some(name) = names.pop() {
+        if let Some(index) = definitions.get(name)
+            && found.insert(*index)
+        {
+            names.extend(members[*index].needs.iter().map(String::as_str));
+        }
+    }
+    found
+}
+
+/// The object without debug and unwind information, and without notes about its compiler.
+fn without_debug_info(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    // Sections that refer to symbols or sections by number, in data that the builder does not follow.
+    const NUMBERS: [&str; 2] = [".llvm_addrsig", ".llvm.call-graph-profile"];
+    let mut builder = Builder::read(object)?;
+    let mut has_section_names = false;
+    for section in &mut builder.sections {
+        if section.sh_type == elf::SHT_GROUP {
+            return Err("section groups are not understood".into());
+        }
+        let name = String::from_utf8_lossy(&section.name);
+        let is_debug_info = name.starts_with(".debug") || name.starts_with(".rela.debug");
+        // Debuggers and profilers walk the runtime by its frame pointers; its tables would be a sixth of a small program.
+        let is_unwind_info = name == ".eh_frame" || name == ".rela.eh_frame";
+        section.delete = is_debug_info || is_unwind_info || name == ".comment" || NUMBERS.contains(&&*name);
+        has_section_names |= matches!(section.data, SectionData::SectionString);
+    }
+    builder.delete_orphans();
+    // LLVM keeps the names of sections and symbols in one table, the builder in two.
+    if !has_section_names {
+        let section = builder.sections.add();
+        section.name = b".shstrtab"[..].into();
+        section.sh_type = elf::SHT_STRTAB;
+        section.sh_addralign = 1;
+        section.data = SectionData::SectionString;
+    }
+    let mut bytes = Vec::new();
+    builder.write(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes an archive in the GNU format: the index of symbols, long names, members.
+///
+/// ```text
+/// "!<arch>\n"
+/// header "/"     u32 count, u32 × count offsets of headers (big-endian), names ended by NUL
+/// header "//"    long names, each ended by "/\n"
+/// header "/N"    a member whose name starts at byte N of the long names
+/// ```
+/// A header has 60 bytes; everything is aligned to 2 bytes.
+fn write(members: &[(&Member<'_>, Vec<u8>)]) -> Vec<u8> {
+    const HEADER: usize = 60;
+    let (mut long_names, mut name_offsets) = (String::new(), Vec::new());
+    for (member, _) in members {
+        name_offsets.push(long_names.len());
+        long_names += &format!("{}/\n", member.name);
+    }
+    let symbols = members.iter().flat_map(|(member, _)| &member.defines);
+    let symbol_count = symbols.clone().count();
+    let index_len = 4 + 4 * symbol_count + symbols.clone().map(|name| name.len() + 1).sum::<usize>();
+
+    let mut index = (symbol_count as u32).to_be_bytes().to_vec();
+    let mut offset =
+        8 + HEADER + index_len.next_multiple_of(2) + HEADER + long_names.len().next_multiple_of(2);
+    for (member, data) in members {
+        for _ in &member.defines {
+            index.extend((offset as u32).to_be_bytes());
+        }
+        offset += HEADER + data.len().next_multiple_of(2);
+    }
+    for name in symbols {
+        index.extend(name.bytes().chain([0]));
+    }
+
+    let mut out = b"!<arch>\n".to_vec();
+    let mut entry = |name: &str, data: &[u8]| {
+        // Name, time, user, group, mode, size, end.
+        out.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 644, data.len()).bytes());
+        out.extend_from_slice(data);
+        out.resize(out.len().next_multiple_of(2), b'\n');
+    };
+    entry("/", &index);
+    entry("//", long_names.as_bytes());
+    for ((_, data), name_offset) in members.iter().zip(name_offsets) {
+        entry(&format!("/{name_offset}"), data);
+    }
+    out
+}

@@ -1,0 +1,70 @@
+//! The static runtime library of each target, carried inside the compiler as data.
+//!
+//! The build script compiles `aot-runtime` for every target that it can, drops what executables never need, and
+//! compresses the rest. Nothing here knows what the library does.
+#![forbid(unsafe_code)]
+
+struct Archive {
+    compressed: &'static [u8],
+    len: usize,
+}
+
+include!(concat!(env!("OUT_DIR"), "/archives.rs"));
+
+/// The targets, by their short names, that there is a runtime library for.
+pub fn available() -> &'static [&'static str] {
+    TARGETS
+}
+
+/// The runtime library of a target, by its short name (`x86_64-linux`): the bytes of an `ar` archive of objects.
+pub fn runtime(target_name: &str) -> Option<Vec<u8>> {
+    let index = TARGETS.iter().position(|name| *name == target_name)?;
+    let Archive { compressed, len } = ARCHIVES[index];
+    let bytes = miniz_oxide::inflate::decompress_to_vec_with_limit(compressed, len);
+    Some(bytes.expect("the build script compressed it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{available, runtime};
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+    use std::collections::BTreeSet;
+
+    /// What the object of a module and of its options define, and what the linker defines.
+    fn is_given(symbol: &str) -> bool {
+        symbol.starts_with("aot_") || symbol.starts_with('_')
+    }
+
+    #[test]
+    fn archives_are_whole() {
+        for target in available() {
+            let archive = runtime(target).unwrap();
+            let file = object::read::archive::ArchiveFile::parse(&*archive).unwrap();
+            let (mut defined, mut undefined) = (BTreeSet::new(), BTreeSet::new());
+            for member in file.members() {
+                let object = object::File::parse(member.unwrap().data(&*archive).unwrap()).unwrap();
+                for symbol in object.symbols().filter(|symbol| symbol.is_global()) {
+                    let set = if symbol.is_undefined() { &mut undefined } else { &mut defined };
+                    set.insert(symbol.name().unwrap().to_owned());
+                }
+                assert!(!object.sections().any(|section| section.name().unwrap().starts_with(".debug")));
+            }
+            assert!(defined.contains("_start"), "{target}: no `_start`");
+            assert!(file.symbols().unwrap().is_some(), "{target}: no symbol index");
+            // There is no libc to find `memcpy` in.
+            let missing: Vec<_> = undefined.difference(&defined).filter(|symbol| !is_given(symbol)).collect();
+            assert!(missing.is_empty(), "{target}: nothing defines {missing:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_targets_have_none() {
+        assert_eq!(runtime("pdp11-unix"), None);
+    }
+
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[test]
+    fn the_host_has_one() {
+        assert!(available().contains(&"x86_64-linux"));
+    }
+}

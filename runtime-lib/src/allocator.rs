@@ -1,0 +1,98 @@
+//! The allocator of executables: small blocks from free lists by power of two, large ones from the kernel.
+//!
+//! The runtime allocates little and seldom (file names, directory listings, tables of files), in one thread.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+/// Blocks of 16 bytes up to half a chunk come from lists, one for each power of two.
+const SMALLEST_LOG2: u32 = 4;
+const CLASSES: usize = 11;
+const CHUNK_SIZE: usize = 32 * 1024;
+
+struct Lists {
+    free: [*mut Block; CLASSES],
+    chunk: *mut u8,
+    chunk_end: *mut u8,
+}
+
+struct Block {
+    next: *mut Block,
+}
+
+struct Allocator(UnsafeCell<Lists>);
+
+// SAFETY: an executable has one thread, and signal handlers do not allocate.
+unsafe impl Sync for Allocator {}
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator(UnsafeCell::new(Lists {
+    free: [ptr::null_mut(); CLASSES],
+    chunk: ptr::null_mut(),
+    chunk_end: ptr::null_mut(),
+}));
+
+/// The size class of a layout; `None` if the kernel serves it.
+fn class(layout: Layout) -> Option<usize> {
+    let size = layout.size().max(layout.align()).max(1 << SMALLEST_LOG2).checked_next_power_of_two()?;
+    let class = (size.trailing_zeros() - SMALLEST_LOG2) as usize;
+    (class < CLASSES).then_some(class)
+}
+
+fn map(size: usize) -> *mut u8 {
+    // SAFETY: a new private mapping at an address that the kernel chooses.
+    let mapped = unsafe {
+        mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+    };
+    mapped.map_or(ptr::null_mut(), |base| base.cast())
+}
+
+// SAFETY: blocks are disjoint, and aligned to their size, which is at least the layout's alignment: chunks are aligned
+// to pages, and each is cut into blocks at multiples of their size.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some(class) = class(layout) else { return map(layout.size()) };
+        // SAFETY: one thread, so nothing else refers to the lists.
+        let lists = unsafe { &mut *self.0.get() };
+        let head = lists.free[class];
+        if !head.is_null() {
+            // SAFETY: a block on a list is free, and starts with its link.
+            lists.free[class] = unsafe { (*head).next };
+            return head.cast();
+        }
+        let size = 1usize << (class as u32 + SMALLEST_LOG2);
+        let mut block = (lists.chunk as usize).next_multiple_of(size);
+        if lists.chunk.is_null() || block + size > lists.chunk_end as usize {
+            lists.chunk = map(CHUNK_SIZE);
+            if lists.chunk.is_null() {
+                return ptr::null_mut();
+            }
+            lists.chunk_end = lists.chunk.wrapping_add(CHUNK_SIZE);
+            block = lists.chunk as usize;
+        }
+        let start = lists.chunk.wrapping_add(block - lists.chunk as usize);
+        lists.chunk = start.wrapping_add(size);
+        start
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        match class(layout) {
+            Some(class) => {
+                // SAFETY: one thread, so nothing else refers to the lists; the block is the caller's to give back.
+                unsafe {
+                    let lists = &mut *self.0.get();
+                    let block = block.cast::<Block>();
+                    block.write(Block { next: lists.free[class] });
+                    lists.free[class] = block;
+                }
+            }
+            None => {
+                // SAFETY: a layout without a class was mapped on its own.
+                let unmapped = unsafe { munmap(block.cast(), layout.size()) };
+                debug_assert!(unmapped.is_ok());
+            }
+        }
+    }
+}

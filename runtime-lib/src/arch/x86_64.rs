@@ -1,0 +1,64 @@
+//! x86-64.
+
+use super::Registers;
+use core::arch::naked_asm;
+use core::ffi::c_void;
+
+/// Where the kernel enters the process.
+///
+/// On entry `rsp` points to the argument count, the arguments and the environment follow; nothing is initialised.
+#[cfg(feature = "standalone")]
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn _start() -> ! {
+    naked_asm!(
+        "mov rdi, rsp",  // the initial stack is the argument
+        "xor ebp, ebp",  // the frame chain ends here
+        "and rsp, -16",  // the ABI's alignment before a call
+        "call {main}",
+        "ud2",           // main does not return
+        main = sym crate::start::main,
+    )
+}
+
+/// What the kernel lets a signal handler return to.
+pub const SIGNAL_RESTORER: Option<unsafe extern "C" fn()> = Some(restore);
+
+#[unsafe(naked)]
+unsafe extern "C" fn restore() {
+    naked_asm!(
+        "mov eax, 15", // rt_sigreturn
+        "syscall",
+        "ud2",
+    )
+}
+
+/// Offset of `gregs` in `ucontext_t`, in words, and the order of registers in it: `sys/ucontext.h` of Linux.
+const GREGS: usize = 5;
+const RBP: usize = GREGS + 10;
+const RSP: usize = GREGS + 15;
+const RIP: usize = GREGS + 16;
+
+/// The registers that a signal interrupted.
+///
+/// # Safety
+/// `context` is the third argument of a signal handler that runs now.
+pub unsafe fn registers(context: *const c_void) -> Registers {
+    let words = context.cast::<usize>();
+    // SAFETY: the caller vouches for `context`; the offsets lie in a `ucontext_t`.
+    unsafe { Registers { pc: words.add(RIP).read(), sp: words.add(RSP).read(), fp: words.add(RBP).read() } }
+}
+
+/// Makes the interrupted code go on elsewhere.
+///
+/// # Safety
+/// As [`registers`]; the code at the new program counter expects the other values.
+pub unsafe fn set_registers(context: *mut c_void, registers: &Registers) {
+    let words = context.cast::<usize>();
+    // SAFETY: the caller vouches for `context`; the offsets lie in a `ucontext_t`.
+    unsafe {
+        words.add(RIP).write(registers.pc);
+        words.add(RSP).write(registers.sp);
+        words.add(RBP).write(registers.fp);
+    }
+}

@@ -1,0 +1,36 @@
+//! The runtime library of compiled modules: memories, tables, traps, libcalls and WASI.
+//!
+//! The core is `no_std` and needs no libc. It is used in two shapes: as a static library inside every executable
+//! (feature `standalone`), and as a Rust library by host programs (feature `embed`).
+#![no_std]
+
+extern crate alloc;
+// Only its symbols are used.
+#[cfg(feature = "standalone")]
+extern crate aot_mem as _;
+#[cfg(any(test, feature = "embed"))]
+extern crate std;
+
+pub mod arch;
+pub mod call;
+pub mod instance;
+pub mod libcalls;
+pub mod memory;
+pub mod message;
+pub mod module;
+pub mod options;
+pub mod signal;
+pub mod sys;
+pub mod table;
+pub mod trap;
+pub mod vmctx;
+pub mod wasi;
+
+#[cfg(feature = "standalone")]
+mod allocator;
+#[cfg(feature = "embed")]
+pub mod embed;
+#[cfg(feature = "standalone")]
+mod invoke;
+#[cfg(feature = "standalone")]
+mod start;

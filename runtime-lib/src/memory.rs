@@ -1,0 +1,197 @@
+//! Linear memories: address space reserved once, pages made accessible as the memory grows.
+
+use crate::vmctx::MemoryDef;
+use aot_abi::memory::{GUARD_SIZE, MAX_PAGES, RESERVATION};
+use aot_abi::types::{Limits, MemoryType, PAGE_SIZE};
+use core::ptr;
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+
+/// Address space of one memory.
+const MAPPING_SIZE: usize = (RESERVATION + GUARD_SIZE) as usize;
+
+/// A linear memory. Its definition lives where compiled code looks for it.
+#[derive(Debug)]
+pub struct Memory {
+    /// First byte of the reservation.
+    base: *mut u8,
+    def: *mut MemoryDef,
+    limits: Limits,
+    /// The most pages that this memory may get.
+    max_pages: u64,
+}
+
+impl Memory {
+    /// Reserves the address space of a memory and maps its first pages, which are zero. Writes `def`.
+    ///
+    /// # Errors
+    /// If there is not enough address space or memory, or `limit_bytes` is below the initial size.
+    ///
+    /// # Safety
+    /// `def` is valid for writes as long as the memory exists.
+    pub unsafe fn new(
+        ty: &MemoryType,
+        def: *mut MemoryDef,
+        limit_bytes: Option<u64>,
+    ) -> Result<Memory, rustix::io::Errno> {
+        let limit_pages = limit_bytes.map_or(MAX_PAGES, |limit| limit / PAGE_SIZE).min(MAX_PAGES);
+        if ty.limits.min > limit_pages {
+            return Err(rustix::io::Errno::NOMEM);
+        }
+        // SAFETY: a new private mapping at an address that the kernel chooses.
+        let base = unsafe {
+            mmap_anonymous(
+                ptr::null_mut(),
+                MAPPING_SIZE,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )?
+        };
+        // SAFETY: the caller vouches for `def`.
+        unsafe { def.write(MemoryDef { base: base.cast(), len: 0 }) };
+        let max_pages = ty.limits.max.unwrap_or(MAX_PAGES).min(limit_pages);
+        let mut memory = Memory { base: base.cast(), def, limits: ty.limits, max_pages };
+        match memory.grow(ty.limits.min) {
+            Some(_) => Ok(memory),
+            None => Err(rustix::io::Errno::NOMEM),
+        }
+    }
+
+    /// Makes the memory `delta` pages larger and returns its previous size in pages; `None` if that is not possible.
+    pub fn grow(&mut self, delta: u64) -> Option<u64> {
+        let old = self.pages();
+        let new = old.checked_add(delta).filter(|new| *new <= self.max_pages)?;
+        if delta > 0 {
+            // SAFETY: the range lies in the reservation, since `new` is at most `MAX_PAGES`; nothing is mapped there.
+            unsafe {
+                let start = self.base.add((old * PAGE_SIZE) as usize);
+                let flags = MprotectFlags::READ | MprotectFlags::WRITE;
+                mprotect(start.cast(), (delta * PAGE_SIZE) as usize, flags).ok()?;
+            }
+            // SAFETY: `new`'s caller vouches for `def`.
+            unsafe { (*self.def).len = (new * PAGE_SIZE) as usize };
+        }
+        Some(old)
+    }
+
+    /// Size in pages.
+    pub fn pages(&self) -> u64 {
+        self.len() as u64 / PAGE_SIZE
+    }
+
+    /// Size in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "a size, not a number of items")]
+    pub fn len(&self) -> usize {
+        // SAFETY: `new`'s caller vouches for `def`.
+        unsafe { (*self.def).len }
+    }
+
+    /// First byte.
+    pub fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    /// The limits that the memory was declared with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Where compiled code finds the memory.
+    pub fn def(&self) -> *mut MemoryDef {
+        self.def
+    }
+
+    /// Copies `bytes` to `offset`; `None` if they do not fit.
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Option<()> {
+        let end = offset.checked_add(bytes.len() as u64)?;
+        if end > self.len() as u64 {
+            return None;
+        }
+        // SAFETY: the range was checked to lie in the memory, and `bytes` is not part of it: a shared slice of guest
+        // memory is never made while this is called.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.base().add(offset as usize), bytes.len()) };
+        Some(())
+    }
+
+    /// Copies bytes from `offset` to `bytes`; `None` if the memory has not that many.
+    #[cfg(feature = "embed")]
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Option<()> {
+        let end = offset.checked_add(bytes.len() as u64)?;
+        if end > self.len() as u64 {
+            return None;
+        }
+        // SAFETY: the range was checked to lie in the memory, and `bytes` is not part of it: a shared slice of guest
+        // memory is never made while this is called.
+        unsafe {
+            ptr::copy_nonoverlapping(self.base().add(offset as usize), bytes.as_mut_ptr(), bytes.len())
+        };
+        Some(())
+    }
+
+    /// Whether `address` is in the memory or its guard.
+    pub fn covers(&self, address: usize) -> bool {
+        address.wrapping_sub(self.base() as usize) < MAPPING_SIZE
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the mapping was made by `new` and nothing refers to it any more.
+        let unmapped = unsafe { munmap(self.base.cast(), MAPPING_SIZE) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::boxed::Box;
+
+    fn memory(min: u64, max: Option<u64>, limit: Option<u64>) -> Option<(Box<MemoryDef>, Memory)> {
+        let mut def = Box::new(MemoryDef { base: ptr::null_mut(), len: 0 });
+        let ty = MemoryType { limits: Limits { min, max } };
+        // SAFETY: the box outlives the memory in every test.
+        let memory = unsafe { Memory::new(&ty, &mut *def, limit) };
+        memory.ok().map(|memory| (def, memory))
+    }
+
+    #[test]
+    fn growth_stops_at_the_maximum() {
+        let (def, mut memory) = memory(1, Some(3), None).unwrap();
+        assert_eq!(memory.grow(1), Some(1));
+        assert_eq!(memory.grow(2), None);
+        assert_eq!(memory.grow(1), Some(2));
+        assert_eq!(memory.grow(0), Some(3));
+        assert_eq!(def.len, 3 * PAGE_SIZE as usize);
+        assert_eq!(memory.grow(u64::MAX), None);
+    }
+
+    #[test]
+    fn limits_of_the_host_hold() {
+        assert!(memory(2, None, Some(PAGE_SIZE)).is_none());
+        let (_def, mut memory) = memory(1, None, Some(2 * PAGE_SIZE + 1)).unwrap();
+        assert_eq!(memory.grow(1), Some(1));
+        assert_eq!(memory.grow(1), None);
+    }
+
+    #[test]
+    #[cfg(feature = "embed")]
+    fn reads_are_checked() {
+        let (_def, mut memory) = memory(1, None, None).unwrap();
+        memory.write(PAGE_SIZE - 2, &[1, 2]).unwrap();
+        let mut bytes = [0; 2];
+        assert_eq!(memory.read(PAGE_SIZE - 2, &mut bytes), Some(()));
+        assert_eq!(bytes, [1, 2]);
+        assert_eq!(memory.read(PAGE_SIZE - 1, &mut bytes), None);
+        assert_eq!(memory.read(u64::MAX, &mut bytes), None);
+        assert_eq!(memory.read(PAGE_SIZE, &mut []), Some(()));
+    }
+
+    #[test]
+    fn writes_are_checked() {
+        let (_def, mut memory) = memory(1, None, None).unwrap();
+        assert_eq!(memory.write(PAGE_SIZE - 2, &[1, 2]), Some(()));
+        assert_eq!(memory.write(PAGE_SIZE - 1, &[1, 2]), None);
+        assert_eq!(memory.write(u64::MAX, &[1]), None);
+        assert_eq!(memory.write(PAGE_SIZE, &[]), Some(()));
+    }
+}

@@ -1,0 +1,111 @@
+//! A compiled module in memory, ready to be instantiated.
+
+use alloc::vec::Vec;
+use aot_abi::DecodeError;
+use aot_abi::module::{Description, Entry, Module};
+use aot_abi::vmctx::VmOffsets;
+
+/// A compiled module: its code, its description, and the bytes of its data segments.
+pub struct LoadedModule {
+    text: *const u8,
+    text_len: usize,
+    description: Description<'static>,
+    data: &'static [u8],
+    declarations: Module,
+    offsets: VmOffsets,
+    type_ids: Vec<u32>,
+    imported_funcs: u32,
+}
+
+impl LoadedModule {
+    /// Reads the description of a module.
+    ///
+    /// # Errors
+    /// If the description is damaged.
+    ///
+    /// # Safety
+    /// `text` is executable code of `text_len` bytes that the compiler made together with `description` and `data`;
+    /// all three stay in place as long as the value exists.
+    pub unsafe fn new(
+        text: *const u8,
+        text_len: usize,
+        description: &'static [u8],
+        data: &'static [u8],
+        mut type_id: impl FnMut(&aot_abi::types::FuncType) -> u32,
+    ) -> Result<LoadedModule, DecodeError> {
+        let description = Description::new(description)?;
+        let declarations = description.module()?;
+        let damaged = DecodeError { offset: 0, expected: "declarations of a possible size" };
+        let counts = declarations.counts();
+        let offsets = VmOffsets::new(size_of::<usize>() as u32, counts).ok_or(damaged)?;
+        let type_ids = declarations.types.iter().map(&mut type_id).collect();
+        let imported_funcs = counts.imported_funcs;
+        Ok(LoadedModule {
+            text,
+            text_len,
+            description,
+            data,
+            declarations,
+            offsets,
+            type_ids,
+            imported_funcs,
+        })
+    }
+
+    pub fn declarations(&self) -> &Module {
+        &self.declarations
+    }
+
+    pub fn description(&self) -> &Description<'static> {
+        &self.description
+    }
+
+    pub fn offsets(&self) -> &VmOffsets {
+        &self.offsets
+    }
+
+    /// Canonical type ids, by type index.
+    pub fn type_ids(&self) -> &[u32] {
+        &self.type_ids
+    }
+
+    pub fn imported_funcs(&self) -> u32 {
+        self.imported_funcs
+    }
+
+    /// The address of an offset in the text section.
+    pub fn code(&self, offset: u32) -> *const u8 {
+        self.text.wrapping_add(offset as usize)
+    }
+
+    /// The offset in the text section of an address.
+    pub fn text_offset(&self, address: usize) -> Option<u32> {
+        let offset = address.wrapping_sub(self.text as usize);
+        (offset < self.text_len).then_some(offset as u32)
+    }
+
+    /// Code of a function of this module: of a defined one its body, of an imported one its shim if there is one.
+    pub fn func_code(&self, func: u32) -> Option<*const u8> {
+        match func.checked_sub(self.imported_funcs) {
+            Some(defined) => {
+                let exists = (defined as usize) < self.declarations.funcs.len();
+                exists.then(|| self.code(self.description.code_range(defined).0))
+            }
+            None => self.declarations.import_shims.get(func as usize).map(|offset| self.code(*offset)),
+        }
+    }
+
+    /// The entry trampoline of a type.
+    pub fn entry(&self, type_index: u32) -> Option<&Entry> {
+        let types = &self.declarations.types;
+        let wanted = types.get(type_index as usize)?;
+        self.declarations.entries.iter().find(|entry| types.get(entry.type_index as usize) == Some(wanted))
+    }
+
+    /// Bytes of a data segment.
+    pub fn data(&self, segment: u32) -> &'static [u8] {
+        let Some(segment) = self.declarations.data.get(segment as usize) else { return &[] };
+        let (start, len) = (segment.offset as usize, segment.len as usize);
+        self.data.get(start..).and_then(|data| data.get(..len)).unwrap_or(&[])
+    }
+}

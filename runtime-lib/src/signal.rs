@@ -1,0 +1,101 @@
+//! Signals of hardware faults.
+
+use crate::arch;
+use core::ffi::{c_int, c_void};
+use rustix::io;
+use rustix::runtime_448b8ad740e2a26f::{
+    KernelSigaction, KernelSigactionFlags, KernelSighandler, Siginfo, Signal, Stack, kernel_sig_ign,
+    kernel_sigaction, kernel_sigaltstack,
+};
+
+/// A signal handler of the form `SA_SIGINFO`.
+pub type Handler = unsafe extern "C" fn(c_int, *mut Siginfo, *mut c_void);
+
+/// The signals that faulting code raises.
+pub const FAULTS: [Signal; 4] = [Signal::SEGV, Signal::BUS, Signal::ILL, Signal::FPE];
+
+/// Handles a signal on the alternate stack, if the thread has one. Returns what was there before.
+///
+/// # Errors
+/// None that the kernel documents for valid signals.
+///
+/// # Safety
+/// `handler` does only what a signal handler may do.
+pub unsafe fn handle(signal: Signal, handler: Handler) -> io::Result<KernelSigaction> {
+    // SAFETY: the kernel calls a handler of the form `SA_SIGINFO` with three arguments, whatever its declared type.
+    let handler: KernelSighandler =
+        Some(unsafe { core::mem::transmute::<Handler, unsafe extern "C" fn(c_int)>(handler) });
+    // SAFETY: all-zero is a valid action: default handler, no flags, empty mask.
+    let mut action: KernelSigaction = unsafe { core::mem::zeroed() };
+    action.sa_handler_kernel = handler;
+    action.sa_flags = KernelSigactionFlags::SIGINFO | KernelSigactionFlags::ONSTACK;
+    if arch::SIGNAL_RESTORER.is_some() {
+        action.sa_flags |= KernelSigactionFlags::RESTORER;
+        action.sa_restorer = arch::SIGNAL_RESTORER;
+    }
+    // SAFETY: the caller vouches for the handler.
+    unsafe { kernel_sigaction(signal, Some(action)) }
+}
+
+/// Puts back what [`handle`] returned.
+///
+/// # Safety
+/// `action` was in force before.
+pub unsafe fn restore(signal: Signal, action: KernelSigaction) {
+    // SAFETY: the caller vouches for the action. It was accepted before, so this does not fail.
+    let restored = unsafe { kernel_sigaction(signal, Some(action)) };
+    debug_assert!(restored.is_ok());
+}
+
+/// Gives this thread a stack for signal handlers.
+///
+/// # Errors
+/// If the kernel finds the stack too small.
+///
+/// # Safety
+/// The memory is used for nothing else while the thread lives.
+pub unsafe fn set_stack(base: *mut u8, size: usize) -> io::Result<()> {
+    let stack = Stack { ss_sp: base.cast(), ss_flags: 0, ss_size: size as _ };
+    // SAFETY: the caller vouches for the memory.
+    unsafe { kernel_sigaltstack(Some(stack)).map(drop) }
+}
+
+/// Whether this thread has a stack for signal handlers.
+pub fn has_stack() -> bool {
+    const DISABLED: c_int = 2;
+    // SAFETY: only asks.
+    unsafe { kernel_sigaltstack(None) }.is_ok_and(|stack| stack.ss_flags & DISABLED == 0)
+}
+
+/// The address whose access failed, of a `SIGSEGV` or `SIGBUS`.
+///
+/// # Safety
+/// `info` is the second argument of a signal handler that runs now.
+pub unsafe fn fault_address(info: *const Siginfo) -> usize {
+    // SAFETY: the kernel fills `si_addr` for these signals.
+    unsafe { (*info).__bindgen_anon_1.__bindgen_anon_1._sifields._sigfault._addr as usize }
+}
+
+/// Ignores a signal.
+///
+/// # Errors
+/// None that the kernel documents for valid signals.
+pub fn ignore(signal: Signal) -> io::Result<()> {
+    // SAFETY: all-zero is a valid action, and ignoring a signal is one.
+    unsafe {
+        let mut action: KernelSigaction = core::mem::zeroed();
+        action.sa_handler_kernel = kernel_sig_ign();
+        kernel_sigaction(signal, Some(action)).map(drop)
+    }
+}
+
+/// Gives one of the faults its default action back: the process dies of it.
+///
+/// # Safety
+/// No other code relies on a handler of this signal.
+pub unsafe fn reset(number: c_int) {
+    if let Some(signal) = FAULTS.into_iter().find(|signal| signal.as_raw() == number) {
+        // SAFETY: all-zero is a valid action: the default one.
+        unsafe { restore(signal, core::mem::zeroed()) };
+    }
+}

@@ -1,0 +1,339 @@
+//! An executable's life: from the entry of the process to its exit.
+
+use crate::arch::{self, Registers};
+use crate::call::{Activation, Slot, enter};
+use crate::instance::{Callee, Extern, Instance, InstantiateError, ResourceLimits};
+use crate::message::Message;
+use crate::module::LoadedModule;
+use crate::options::{self, OptionError, RunOptions};
+use crate::trap::{self, TrapSite};
+use crate::vmctx::FuncRef;
+use crate::{signal, sys, wasi};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use aot_abi::trap::TrapCode;
+use aot_abi::types::FuncType;
+use core::cell::UnsafeCell;
+use core::ffi::{c_char, c_int, c_void};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::runtime_448b8ad740e2a26f::{Siginfo, Signal};
+
+/// Exit code of a program that trapped: that of a process that was aborted, as a shell reports it.
+const TRAP_EXIT_CODE: i32 = 134;
+
+/// Functions that a backtrace shows; the rest is counted.
+const MAX_FRAMES: usize = 32;
+
+const SIGNAL_STACK_SIZE: usize = 32 * 1024;
+
+/// The descriptor that the compiler writes (`aot_abi::descriptor`).
+#[repr(C)]
+struct Descriptor {
+    text: *const u8,
+    text_len: usize,
+    info: *const u8,
+    info_len: usize,
+    data: *const u8,
+    data_len: usize,
+}
+
+unsafe extern "C" {
+    static aot_module: Descriptor;
+    static aot_options: u8;
+    static aot_options_len: u64;
+    static aot_sealed: u8;
+    /// What runs in place of `_start`, if anything: the compiler's `link::entry`.
+    static aot_entry: Option<Invoke>;
+}
+
+/// Calls an export and ends the process. Gets the instance and the arguments of the process.
+pub type Invoke = unsafe extern "C" fn(instance: &mut Instance, args: *const &[u8], count: usize) -> i32;
+
+/// State of the one instance, for the signal handler.
+struct Process {
+    /// Null until it is loaded: all zero, so that it takes no room in the file.
+    module: Option<&'static LoadedModule>,
+    /// Highest address of the stack.
+    stack_end: usize,
+}
+
+struct Global<T>(UnsafeCell<T>);
+
+// SAFETY: an executable has one thread; its signal handler only reads what was complete before wasm code ran.
+unsafe impl<T> Sync for Global<T> {}
+
+static PROCESS: Global<Process> = Global(UnsafeCell::new(Process { module: None, stack_end: 0 }));
+
+static SIGNAL_STACK: Global<[u8; SIGNAL_STACK_SIZE]> = Global(UnsafeCell::new([0; SIGNAL_STACK_SIZE]));
+
+/// What the entry of the process calls, with the stack as the kernel made it: argument count, arguments, null,
+/// environment, null.
+///
+/// # Safety
+/// Called once, by `_start`.
+pub unsafe extern "C" fn main(stack: *const usize) -> ! {
+    // SAFETY: the kernel made this layout.
+    let (args, environ) = unsafe {
+        let argc = stack.read();
+        let args = strings(stack.add(1).cast());
+        (args, strings(stack.add(argc + 2).cast()))
+    };
+    let options = match read_options(&environ) {
+        Ok(options) => options,
+        Err(error) => fail(&error.message()),
+    };
+    apply_stack_limit(&options);
+    // SAFETY: first and only initialisation, before wasm code runs.
+    let module = unsafe { load(stack as usize) };
+    install_handlers();
+    let context = match wasi::context_from_options(&options, &args, &environ) {
+        Ok(context) => context,
+        Err(error) => fail(&error.message()),
+    };
+    let instance = instantiate(module, context, &options);
+    if let Some(start) = module.declarations().start {
+        let callee = instance.callee(start);
+        run(callee);
+    }
+    // SAFETY: the linker resolved the symbol to a pointer that is zero or a function of this type.
+    let invoke = unsafe { (&raw const aot_entry).read() };
+    let names: &[&str] = if invoke.is_some() { &["_initialize"] } else { &["_initialize", "_start"] };
+    for name in names {
+        if let Some(Extern::Func(func)) = instance.export(name) {
+            check_command_type(module, name);
+            // SAFETY: a reference of the instance, which lives as long as the process.
+            let FuncRef { code, vmctx, entry, .. } = unsafe { *func };
+            run(Some(Callee { entry, code, vmctx }));
+        }
+    }
+    if let Some(invoke) = invoke {
+        // SAFETY: the arguments are as its type says.
+        sys::exit_group(unsafe { invoke(instance, args.as_ptr(), args.len()) });
+    }
+    sys::exit_group(0)
+}
+
+/// The strings of a null-terminated array.
+///
+/// # Safety
+/// The array and its strings live as long as the process.
+#[inline(never)]
+unsafe fn strings(mut array: *const *const c_char) -> Vec<&'static [u8]> {
+    let mut strings = Vec::new();
+    // SAFETY: the caller vouches for the array.
+    unsafe {
+        while !array.read().is_null() {
+            let start = array.read().cast::<u8>();
+            // A volatile read: the compiler turns other loops of this kind into `strlen`, which only a libc has.
+            let mut len = 0;
+            while start.add(len).read_volatile() != 0 {
+                len += 1;
+            }
+            strings.push(core::slice::from_raw_parts(start, len));
+            array = array.add(1);
+        }
+    }
+    strings
+}
+
+/// The options written into the executable, then those of `AOT_RUN` unless it is sealed.
+#[inline(never)]
+fn read_options(environ: &[&'static [u8]]) -> Result<RunOptions, OptionError> {
+    // SAFETY: the linker resolved the symbols to an object that the compiler made.
+    let (words, sealed) = unsafe {
+        let len = (&raw const aot_options_len).read() as usize;
+        (core::slice::from_raw_parts(&raw const aot_options, len), (&raw const aot_sealed).read() != 0)
+    };
+    let value = |variable: &&'static [u8]| variable.strip_prefix(options::AOT_RUN)?.strip_prefix(b"=");
+    let line = environ.iter().copied().find_map(|variable| value(&variable)).filter(|_| !sealed);
+    options::parse_sources(words, line)
+}
+
+/// The kernel lets the stack of the process grow up to the limit of the moment.
+#[inline(never)]
+fn apply_stack_limit(options: &RunOptions) {
+    let Some(bytes) = options.max_wasm_stack else { return };
+    let old = getrlimit(Resource::Stack);
+    let current = old.maximum.map_or(bytes, |maximum| bytes.min(maximum));
+    if setrlimit(Resource::Stack, Rlimit { current: Some(current), maximum: old.maximum }).is_err() {
+        fail(b"cannot set the limit of the stack");
+    }
+}
+
+/// # Safety
+/// Called once, before anything reads [`PROCESS`].
+#[inline(never)]
+unsafe fn load(stack_end: usize) -> &'static LoadedModule {
+    let mut seen: Vec<FuncType> = Vec::new();
+    let type_id = |ty: &FuncType| match seen.iter().position(|other| other == ty) {
+        Some(id) => id as u32,
+        None => {
+            seen.push(ty.clone());
+            seen.len() as u32 - 1
+        }
+    };
+    // SAFETY: the descriptor is the compiler's; all that it points to is part of the executable.
+    let module = unsafe {
+        let Descriptor { text, text_len, info, info_len, data, data_len } = (&raw const aot_module).read();
+        let info = core::slice::from_raw_parts(info, info_len);
+        let data = core::slice::from_raw_parts(data, data_len);
+        LoadedModule::new(text, text_len, info, data, type_id)
+    };
+    let Ok(module) = module else {
+        fail(b"this executable is damaged: the description of the module cannot be read")
+    };
+    // SAFETY: the caller vouches for this being the only access.
+    let process = unsafe { &mut *PROCESS.0.get() };
+    process.stack_end = stack_end;
+    process.module.insert(Box::leak(Box::new(module)))
+}
+
+#[inline(never)]
+fn install_handlers() {
+    // SAFETY: the stack is used for nothing else; the handler allocates nothing and touches no locks; an ignored
+    // SIGPIPE turns writing to a closed pipe into an errno.
+    let installed = unsafe {
+        signal::set_stack(SIGNAL_STACK.0.get().cast(), SIGNAL_STACK_SIZE)
+            .and_then(|()| {
+                signal::FAULTS.iter().try_for_each(|fault| signal::handle(*fault, on_fault).map(drop))
+            })
+            .and_then(|()| signal::ignore(Signal::PIPE))
+    };
+    if installed.is_err() {
+        fail(b"cannot install signal handlers");
+    }
+}
+
+#[inline(never)]
+fn instantiate(
+    module: &'static LoadedModule,
+    context: wasi::WasiCtx,
+    options: &RunOptions,
+) -> &'static mut Instance {
+    let limits = ResourceLimits { memory_bytes: options.max_memory_size };
+    static NO_LIMIT: usize = 0;
+    // SAFETY: the module lives as long as the process; an executable has no imports left.
+    let (instance, result) = unsafe { Instance::new(module, &[], &raw const NO_LIMIT, &limits) };
+    match (instance, result) {
+        (Some(instance), Ok(())) => {
+            let instance = Box::leak(instance);
+            instance.set_wasi(Box::new(context));
+            instance
+        }
+        (_, Err(InstantiateError::Trap(code))) => {
+            report(None, TrapSite { code, wasm_offset: None }, None);
+            sys::exit_group(TRAP_EXIT_CODE)
+        }
+        (_, Err(InstantiateError::OutOfMemory(kind))) => {
+            let mut message = Message::new();
+            message.text("cannot allocate a ").text(kind.name()).text(" of the module: not enough memory or address space, or `max-memory-size` is below its initial size");
+            fail(message.as_bytes())
+        }
+        _ => fail(b"this executable is damaged: the description of the module contradicts itself"),
+    }
+}
+
+/// A command's entry takes and returns nothing.
+#[inline(never)]
+fn check_command_type(module: &LoadedModule, name: &str) {
+    let declarations = module.declarations();
+    let ty = declarations
+        .export(name)
+        .and_then(|export| declarations.func_type_index(export.index))
+        .and_then(|ty| declarations.types.get(ty as usize));
+    if !ty.is_some_and(|ty| ty.params.is_empty() && ty.results.is_empty()) {
+        let mut message = Message::new();
+        message.text("the export `").text(name).text("` cannot be run: it has parameters or results");
+        fail(message.as_bytes());
+    }
+}
+
+/// Calls a function without parameters and results.
+fn run(callee: Option<Callee>) {
+    let Some(Callee { entry, code, vmctx }) = callee else {
+        fail(b"this executable is damaged: a function has no code");
+    };
+    let mut activation = Activation::default();
+    let mut values: [Slot; 1] = [[0; 16]];
+    // SAFETY: the trampoline is that of the function's type, which has neither parameters nor results.
+    unsafe { enter(&mut activation, entry, code, vmctx, &mut values) };
+}
+
+/// Handles a hardware fault: prints the trap that it stands for and ends the process.
+unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c_void) {
+    // SAFETY: the kernel passes valid records; `PROCESS` was complete before handlers were installed.
+    let (registers, fault, process) = unsafe {
+        let has_address = number == Signal::SEGV.as_raw() || number == Signal::BUS.as_raw();
+        let fault = has_address.then(|| signal::fault_address(info));
+        (arch::registers(context), fault, &*PROCESS.0.get())
+    };
+    if let Some(module) = process.module {
+        if let Some(site) = trap::classify(module, &registers, fault) {
+            report(Some((module, &registers, process.stack_end)), site, None);
+            sys::exit_group(TRAP_EXIT_CODE);
+        }
+        if trap::is_stack_overflow(&registers, fault) {
+            let site = TrapSite { code: TrapCode::StackOverflow, wasm_offset: None };
+            report(None, site, Some("    in the runtime, called by the guest"));
+            sys::exit_group(TRAP_EXIT_CODE);
+        }
+    }
+    // Not the guest's doing: let the process die as if there were no handler, when the fault happens again.
+    // SAFETY: the default action is always valid.
+    unsafe { signal::reset(number) };
+}
+
+/// Prints a trap.
+fn report(stack: Option<(&LoadedModule, &Registers, usize)>, site: TrapSite, note: Option<&str>) {
+    let mut message = Message::new();
+    message.text("error: wasm trap: ").text(site.code.message()).text("\n");
+    if let Some(note) = note {
+        message.text(note).text("\n");
+    }
+    message.flush();
+    let Some((module, registers, stack_end)) = stack else { return };
+    let mut count = 0;
+    // SAFETY: the registers are those of the code of the module that the signal interrupted.
+    unsafe {
+        trap::backtrace(module, registers, stack_end, |frame| {
+            if count < MAX_FRAMES {
+                let mut message = Message::new();
+                message.text("   ").decimal(count as u64).text(": ");
+                match frame.name {
+                    Some(name) => message.text(name),
+                    None => message.text("wasm-function[").decimal(u64::from(frame.func)).text("]"),
+                };
+                if let (0, Some(offset)) = (count, site.wasm_offset) {
+                    message.text(" (wasm offset 0x").hexadecimal(u64::from(offset)).text(")");
+                }
+                message.text("\n").flush();
+            }
+            count += 1;
+        });
+    }
+    if count > MAX_FRAMES {
+        let mut message = Message::new();
+        message.text("   and ").decimal((count - MAX_FRAMES) as u64).text(" more\n").flush();
+    }
+}
+
+/// Ends a process that cannot start.
+#[cold]
+#[inline(never)]
+pub(crate) fn fail(message: &[u8]) -> ! {
+    let mut out = Message::new();
+    out.text("error: ").bytes(message).text("\n").flush();
+    sys::exit_group(1)
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    let mut message = Message::new();
+    message.text("error: bug in the runtime of aot");
+    if let Some(location) = info.location() {
+        message.text(" at ").text(location.file()).text(":").decimal(u64::from(location.line()));
+    }
+    message.text("\n").flush();
+    sys::exit_group(TRAP_EXIT_CODE)
+}

@@ -1,0 +1,630 @@
+//! The `aot` command as its users meet it: what it makes, what it refuses and how it says so, and that a failure leaves
+//! nothing behind.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Writes `hello\n`.
+const HELLO: &str = r#"(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 8) "hello\n")
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 8))
+    (i32.store (i32.const 4) (i32.const 6))
+    (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))"#;
+
+/// A directory that goes away with the test.
+struct Sandbox(PathBuf);
+
+impl Sandbox {
+    fn new() -> Sandbox {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("aot-cli-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Sandbox(path.canonicalize().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aot"));
+        command.args(words).current_dir(&self.0).env_remove("AOT_RUN").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Outcome {
+        Outcome::of(self.command(words).output().unwrap())
+    }
+
+    /// Names of all files, sorted.
+    fn files(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(&self.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+struct Outcome {
+    code: Option<i32>,
+    signal: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+impl Outcome {
+    fn of(output: Output) -> Outcome {
+        Outcome {
+            code: output.status.code(),
+            signal: output.status.signal(),
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn text(&self) -> &str {
+        str::from_utf8(&self.stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn succeeds(self) -> Outcome {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:?}");
+        self
+    }
+
+    /// It fails with this code, and says all of the parts.
+    #[track_caller]
+    fn fails(self, code: i32, parts: &[&str]) -> Outcome {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(self.stderr.starts_with("error: "), "{self:?}");
+        assert!(!self.stderr.contains("panicked"), "{self:?}");
+        for part in parts {
+            assert!(self.stderr.contains(part), "no {part:?} in {:?}", self.stderr);
+        }
+        self
+    }
+}
+
+#[test]
+fn builds_an_executable_that_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.run(&["build", "hello.wat"]).succeeds();
+    assert_eq!(sandbox.files(), ["hello", "hello.wat"]);
+    let output = Command::new(sandbox.path("hello")).output().unwrap();
+    assert_eq!(Outcome::of(output).succeeds().text(), "hello\n");
+    // It keeps working in place of its former self, also while that is running.
+    sandbox.run(&["compile", "hello.wat", "--strip", "all"]).succeeds();
+    let output = Command::new(sandbox.path("hello")).output().unwrap();
+    assert_eq!(Outcome::of(output).succeeds().text(), "hello\n");
+}
+
+#[test]
+fn equal_inputs_give_equal_bytes() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.run(&["build", "hello.wat", "-o", "a"]).succeeds();
+    let mut one_thread = sandbox.command(&["build", "hello.wat", "-o", "b"]);
+    Outcome::of(one_thread.env("RAYON_NUM_THREADS", "1").output().unwrap()).succeeds();
+    assert_eq!(fs::read(sandbox.path("a")).unwrap(), fs::read(sandbox.path("b")).unwrap());
+}
+
+#[test]
+fn emits_all_kinds() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    let emit = ["--emit", "obj", "--emit", "exe=out", "--emit", "clif", "--emit", "asm=code.s"];
+    sandbox.run(&[&["build", "hello.wat"], &emit[..]].concat()).succeeds();
+    assert_eq!(sandbox.files(), ["code.s", "hello.clif", "hello.o", "hello.wat", "out"]);
+    assert!(fs::read_to_string(sandbox.path("hello.clif")).unwrap().contains("function"));
+    let mode = |name| fs::metadata(sandbox.path(name)).unwrap().permissions().mode() & 0o111;
+    assert_ne!(mode("out"), 0);
+    assert_eq!(mode("hello.o"), 0);
+}
+
+#[test]
+fn standard_streams_are_files_too() {
+    let sandbox = Sandbox::new();
+    let mut child = sandbox
+        .command(&["build", "-", "-o", "-", "--emit", "obj"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(HELLO.as_bytes()).unwrap();
+    assert!(child.wait_with_output().unwrap().stdout.starts_with(b"\x7fELF"));
+
+    sandbox.write("hello.wat", HELLO);
+    let outcome = sandbox.run(&["build", "hello.wat", "-o", "/dev/stdout"]).succeeds();
+    assert!(outcome.stdout.starts_with(b"\x7fELF"));
+    sandbox.run(&["build", "hello.wat", "-o", "/dev/null"]).succeeds();
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    assert_eq!(sandbox.files(), ["hello.wat"]);
+    // A redirected output is written to, not replaced by another file.
+    let file = fs::File::create(sandbox.path("out")).unwrap();
+    let status = sandbox.command(&["build", "hello.wat", "-o", "/dev/stdout"]).stdout(file).status();
+    assert!(status.unwrap().success());
+    assert!(fs::read(sandbox.path("out")).unwrap().starts_with(b"\x7fELF"));
+}
+
+#[test]
+fn options_are_carried_and_shown() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    let flags =
+        ["--dir", ".::/data", "--env", "A=b c", "-W", "max-memory-size=1M", "--sealed", "--strip", "all"];
+    sandbox.run(&[&["build", "hello.wat"], &flags[..]].concat()).succeeds();
+    let outcome = sandbox.run(&["inspect", "hello"]).succeeds();
+    for part in
+        ["--dir .::/data --env 'A=b c' -W max-memory-size=1048576", "sealed: yes", "symbols: stripped"]
+    {
+        assert!(outcome.text().contains(part), "{}", outcome.text());
+    }
+    let json: serde_json::Value =
+        serde_json::from_slice(&sandbox.run(&["inspect", "--json", "hello"]).succeeds().stdout).unwrap();
+    assert_eq!(json["kind"], "executable");
+    assert_eq!(json["target"], "x86_64-linux");
+    assert_eq!(json["options"]["words"][3], "A=b c");
+    assert_eq!(json["imports"][0]["name"], "fd_write");
+    assert_eq!(json["exports"][1]["name"], "_start");
+}
+
+/// Exits with the number of its environment variables.
+const COUNT_VARIABLES: &str = r#"(module
+  (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ_sizes_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (drop (call $environ_sizes_get (i32.const 0) (i32.const 4)))
+    (call $proc_exit (i32.load (i32.const 0)))))"#;
+
+#[test]
+fn programs_get_what_they_were_given() {
+    let sandbox = Sandbox::new();
+    sandbox.write("count.wat", COUNT_VARIABLES);
+    let exit_code = |mut command: Command, variables: &[(&str, &str)]| {
+        command.env_clear().envs(variables.iter().copied()).status().unwrap().code()
+    };
+    let variables = [("A", "1"), ("B", "2"), ("AOT_RUN", "--env D=4 --env 'E=5 6'")];
+    for (flags, expected, with_variables) in [
+        (&[][..], 0, 2),
+        (&["--env", "A", "--env", "C=3"], 1, 4),
+        (&["--env", "A", "--env", "C=3", "--sealed"], 1, 2),
+        (&["-S", "inherit-env", "--sealed"], 0, 2),
+    ] {
+        sandbox.run(&[&["build", "count.wat"], flags].concat()).succeeds();
+        let program = || Command::new(sandbox.path("count"));
+        assert_eq!(exit_code(program(), &[]), Some(expected), "{flags:?}");
+        assert_eq!(exit_code(program(), &variables), Some(with_variables), "{flags:?}");
+        if !flags.contains(&"--sealed") {
+            let run = || sandbox.command(&[&["run"], flags, &["count.wat"]].concat());
+            assert_eq!(exit_code(run(), &[]), Some(expected), "{flags:?}");
+            assert_eq!(exit_code(run(), &variables), Some(with_variables), "{flags:?}");
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    for (words, parts) in [
+        (&["build"][..], &["<IN>"][..]),
+        (&["build", "hello.wat", "--emti", "obj"], &["--emti", "--emit"]),
+        (&["build", "hello.wat", "--emit", "exec"], &["did you mean `exe`?"]),
+        (&["build", "hello.wat", "-O", "opt-levl=2"], &["did you mean `opt-level`?"]),
+        (&["build", "hello.wat", "-W", "gc"], &["`gc` is not supported yet"]),
+        (&["build", "hello.wat", "-W", "max-memory-size=lots"], &["not a size"]),
+        (&["build", "hello.wat", "--target", "pdp11-unix"], &["pdp11-unix", "help: `aot targets`"]),
+        (&["build", "hello.wat", "--emit", "obj", "--sealed"], &["only executables know --sealed"]),
+        (&["build", "hello.wat", "--emit", "asm=x", "--emit", "clif=x"], &["two results would go to `x`"]),
+        (&["build", "hello.wat", "-o", "hello.wat"], &["overwrite the input", "-o"]),
+        (&["build", "hello.wat", "-o", "./hello.wat"], &["overwrite the input"]),
+        (&["build", "-"], &["help: name the result with `-o`"]),
+        (&["run"], &["<FILE>"]),
+        (&["run", "--dir", "", "hello.wat"], &["HOST"]),
+        (&["--no-such-flag"], &["--no-such-flag"]),
+        (&["completion", "tcsh"], &["bash"]),
+    ] {
+        sandbox.run(words).fails(2, parts);
+    }
+    assert_eq!(sandbox.files(), ["hello.wat"]);
+    // A file without extension is its own default result.
+    sandbox.write("hello", HELLO);
+    sandbox.run(&["build", "hello"]).fails(2, &["overwrite the input"]);
+    assert_eq!(fs::read_to_string(sandbox.path("hello")).unwrap(), HELLO);
+}
+
+#[test]
+fn bad_input_exits_with_1_and_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    let module = wat::parse_str(HELLO).unwrap();
+    sandbox.write("truncated.wasm", &module[..module.len() - 10]);
+    sandbox.write("header.wasm", b"\0asm\x01\0");
+    sandbox.write("empty.wasm", b"");
+    sandbox.write("component.wasm", b"\0asm\x0d\0\x01\0");
+    sandbox.write("syntax.wat", "(module (func $f (result i32)))\n(module)");
+    sandbox.write("invalid.wat", "(module (func $f (result i32)))");
+    sandbox.write("latin1.wat", b"(module $\xe9)");
+    sandbox.write("noise.wasm", b"\xff\xfe\xfd");
+    sandbox.write("import.wat", r#"(module (import "env" "missing" (func)))"#);
+    sandbox.write("type.wat", r#"(module (import "wasi_snapshot_preview1" "fd_close" (func (param i64))))"#);
+    sandbox.write("gc.wat", "(module (type (struct)))");
+    fs::create_dir(sandbox.path("directory.wasm")).unwrap();
+    let before = sandbox.files();
+    for (file, parts) in [
+        ("truncated.wasm", &["--> truncated.wasm: "][..]),
+        ("header.wasm", &["--> header.wasm"]),
+        ("empty.wasm", &["not a WebAssembly module", "help: the file is empty"]),
+        ("component.wasm", &["is a component", "wasm32-wasip1"]),
+        ("syntax.wat", &["--> syntax.wat:2:"]),
+        ("invalid.wat", &["type mismatch", "--> invalid.wat: func 0 `f`, offset 0x"]),
+        ("latin1.wat", &["latin1.wat"]),
+        ("noise.wasm", &["not a WebAssembly module"]),
+        ("import.wat", &["`env` `missing`", "unknown-imports-trap"]),
+        ("type.wat", &["`fd_close` has type [i64] -> []"]),
+        ("gc.wat", &["--> gc.wat: "]),
+        ("directory.wasm", &["cannot read `directory.wasm`: it is a directory"]),
+        ("missing.wasm", &["cannot read `missing.wasm`: no such file"]),
+    ] {
+        sandbox.run(&["build", file, "-o", "out"]).fails(1, parts);
+        let outcome = sandbox.run(&["run", file]).fails(1, parts);
+        assert!(outcome.stdout.is_empty());
+    }
+    assert_eq!(sandbox.files(), before);
+}
+
+#[test]
+fn bad_output_exits_with_1_and_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    fs::create_dir(sandbox.path("directory")).unwrap();
+    sandbox.run(&["build", "hello.wat", "-o", "directory"]).fails(1, &["`directory`: it is a directory"]);
+    sandbox.run(&["build", "hello.wat", "-o", "none/x"]).fails(1, &["cannot write `none/x`: no such file"]);
+    sandbox.run(&["build", "hello.wat", "-o", "hello.wat/x"]).fails(1, &["cannot write `hello.wat/x`"]);
+    sandbox
+        .run(&["build", "hello.wat", "-o", "/dev/full"])
+        .fails(1, &["cannot write `/dev/full`: no space left"]);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = sandbox.command(&["build", "hello.wat", "-o", "-"]).stdout(full).output().unwrap();
+    Outcome::of(output).fails(1, &["cannot write to `standard output`"]);
+    assert_eq!(sandbox.files(), ["directory", "hello.wat"]);
+
+    // Root may write everywhere, unless the file system itself refuses.
+    let read_only = sandbox.path("directory");
+    fs::set_permissions(&read_only, fs::Permissions::from_mode(0o555)).unwrap();
+    let outcome = sandbox.run(&["build", "hello.wat", "-o", "directory/x"]);
+    if outcome.code != Some(0) {
+        outcome.fails(1, &["cannot write `directory/x`: permission denied"]);
+        assert_eq!(fs::read_dir(&read_only).unwrap().count(), 0);
+    }
+    fs::set_permissions(&read_only, fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.run(&["build", "hello.wat", "-o", "/proc/aot-out"]).fails(1, &["cannot write `/proc/aot-out`"]);
+}
+
+#[test]
+fn a_failed_build_keeps_the_former_result() {
+    let sandbox = Sandbox::new();
+    sandbox.write("bad.wat", "(module (func (result i32)))");
+    sandbox.write("out", "former");
+    sandbox.run(&["build", "bad.wat", "-o", "out"]).fails(1, &[]);
+    assert_eq!(fs::read_to_string(sandbox.path("out")).unwrap(), "former");
+}
+
+#[test]
+fn results_go_through_symbolic_links() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.write("real", "former");
+    symlink("real", sandbox.path("link")).unwrap();
+    sandbox.run(&["build", "hello.wat", "-o", "link"]).succeeds();
+    assert!(fs::symlink_metadata(sandbox.path("link")).unwrap().is_symlink());
+    assert!(fs::read(sandbox.path("real")).unwrap().starts_with(b"\x7fELF"));
+}
+
+#[test]
+fn a_running_executable_can_be_replaced() {
+    let sandbox = Sandbox::new();
+    sandbox.write("wait.wat", WAIT);
+    sandbox.run(&["build", "wait.wat", "-o", "program"]).succeeds();
+    let mut child = Command::new(sandbox.path("program")).stdin(Stdio::piped()).spawn().unwrap();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.run(&["build", "hello.wat", "-o", "program"]).succeeds();
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    let output = Command::new(sandbox.path("program")).output().unwrap();
+    assert_eq!(Outcome::of(output).succeeds().text(), "hello\n");
+}
+
+/// Waits for the end of standard input.
+const WAIT: &str = r#"(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 64))
+    (i32.store (i32.const 4) (i32.const 64))
+    (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 20)))))"#;
+
+/// Copies standard input to standard output, then exits with the number of its arguments.
+const CAT: &str = r#"(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 1024))
+    (block $end
+      (loop $next
+        (i32.store (i32.const 4) (i32.const 4096))
+        (br_if $end (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 4)))
+        (br_if $end (i32.eqz (i32.load (i32.const 4))))
+        ;; An error of writing is the exit code.
+        (i32.store (i32.const 12) (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+        (if (i32.load (i32.const 12)) (then (call $proc_exit (i32.load (i32.const 12)))))
+        (br $next)))
+    (drop (call $args_sizes_get (i32.const 8) (i32.const 12)))
+    (call $proc_exit (i32.load (i32.const 8)))))"#;
+
+#[test]
+fn run_passes_streams_arguments_and_exit_code() {
+    let sandbox = Sandbox::new();
+    sandbox.write("cat.wat", CAT);
+    for words in [&["run", "cat.wat", "--help", "-V", "--"][..], &["cat.wat", "--help", "-V", "--"]] {
+        let mut child = sandbox.command(words).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"some\0bytes").unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.stdout, b"some\0bytes");
+        assert_eq!(output.status.code(), Some(4), "the program's name and three arguments");
+    }
+    assert_eq!(sandbox.files(), ["cat.wat"]);
+}
+
+#[test]
+fn a_closed_pipe_is_an_error_of_the_guest() {
+    /// `errno` of WASI.
+    const EPIPE: i32 = 64;
+    let sandbox = Sandbox::new();
+    sandbox.write("cat.wat", CAT);
+    let mut child =
+        sandbox.command(&["run", "cat.wat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(b"x").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(EPIPE));
+}
+
+#[test]
+fn run_reports_traps_and_signals() {
+    let sandbox = Sandbox::new();
+    sandbox.write("trap.wat", r#"(module (func $boom (export "_start") unreachable))"#);
+    let outcome = sandbox.run(&["run", "trap.wat"]);
+    assert_eq!(outcome.code, Some(134), "{outcome:?}");
+    assert!(outcome.stderr.contains("unreachable") && outcome.stderr.contains("boom"), "{outcome:?}");
+
+    sandbox.write("wait.wat", WAIT);
+    let mut child = sandbox.command(&["wait.wat"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(Outcome::of(Output { status, stdout: Vec::new(), stderr: Vec::new() }).signal, Some(9));
+}
+
+#[test]
+fn misspelt_commands_are_explained() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(&["buidl", "app.wasm"])
+        .fails(1, &["`buidl`: no such file", "help: did you mean the command `aot build`?"]);
+    sandbox.run(&["app.wasm"]).fails(1, &["cannot read `app.wasm`: no such file"]);
+}
+
+#[test]
+fn inspect_knows_all_kinds_of_files() {
+    let sandbox = Sandbox::new();
+    let module = wat::parse_str(HELLO).unwrap();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.run(&["build", "hello.wat", "--emit", "exe=exe", "--emit", "obj=obj"]).succeeds();
+    sandbox.write("module", &module);
+    sandbox.write("truncated", &module[..module.len() - 3]);
+    sandbox.write("component", b"\0asm\x0d\0\x01\0");
+    sandbox.write("empty", b"");
+    sandbox.write("unknown", b"\xff");
+    sandbox.write("syntax", b"(module");
+    let mut foreign = fs::read(sandbox.path("obj")).unwrap();
+    foreign[7] = 200;
+    sandbox.write("cwasm", &foreign);
+    fs::copy(env!("CARGO_BIN_EXE_aot"), sandbox.path("elf")).unwrap();
+    for (file, kind) in [
+        ("module", "module"),
+        ("truncated", "module"),
+        ("hello.wat", "text"),
+        ("syntax", "text"),
+        ("component", "component"),
+        ("exe", "executable"),
+        ("obj", "object"),
+        ("cwasm", "wasmtime-image"),
+        ("elf", "elf"),
+        ("empty", "empty"),
+        ("unknown", "unknown"),
+    ] {
+        let outcome = sandbox.run(&["inspect", "--json", file]).succeeds();
+        let json: serde_json::Value = serde_json::from_slice(&outcome.stdout).unwrap();
+        assert_eq!(json["kind"], kind, "{file}");
+        let buildable = ["module", "hello.wat"].contains(&file);
+        let artifact = ["exe", "obj"].contains(&file);
+        assert_eq!(json["refused"].as_array().is_some_and(|reasons| reasons.is_empty()), buildable, "{json}");
+        assert_eq!(json["refused"].is_null(), artifact, "{json}");
+        assert!(sandbox.run(&["inspect", file]).succeeds().text().starts_with(&format!("{file}: ")));
+    }
+}
+
+#[test]
+fn objdump_shows_functions_and_traps() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "div.wat",
+        r#"(module (func $quotient (export "q") (param i32 i32) (result i32)
+            (i32.div_u (local.get 0) (local.get 1))) (func $other (drop (call $quotient (i32.const 1) (i32.const 1)))))"#,
+    );
+    sandbox.run(&["build", "div.wat", "--emit", "exe", "--emit", "obj"]).succeeds();
+    sandbox.run(&["build", "div.wat", "-o", "stripped", "--strip", "all"]).succeeds();
+    for file in ["div", "div.o", "stripped"] {
+        let outcome = sandbox.run(&["objdump", file]).succeeds();
+        for part in
+            ["func 0 `quotient`", "trap: integer divide by zero, wasm 0x", "func 1 `other`", "; quotient"]
+        {
+            assert!(outcome.text().contains(part), "no {part:?} in {}", outcome.text());
+        }
+        let one = sandbox.run(&["objdump", file, "--funcs", "1"]).succeeds();
+        assert!(one.text().contains("func 1 `other`") && !one.text().contains("func 0"));
+        sandbox.run(&["objdump", file, "--funcs", "zebra"]).fails(1, &["no function matches `zebra`"]);
+    }
+    sandbox.run(&["objdump", "div.wat"]).fails(1, &["`div.wat` was not made by aot"]);
+}
+
+/// Damaged artifacts are described or refused; nothing panics or hangs.
+#[test]
+fn damaged_artifacts_are_no_danger() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.run(&["build", "hello.wat", "--emit", "obj"]).succeeds();
+    let object = fs::read(sandbox.path("hello.o")).unwrap();
+    for step in 0..60 {
+        let mut damaged = object.clone();
+        let at = object.len() * step / 60;
+        damaged[at] ^= 0xff;
+        damaged.truncate(object.len() - step % 3 * 100);
+        sandbox.write("damaged", &damaged);
+        for words in [["inspect", "damaged"], ["objdump", "damaged"]] {
+            let outcome = sandbox.run(&words);
+            assert!(matches!(outcome.code, Some(0 | 1)), "{step}: {outcome:?}");
+            assert!(!outcome.stderr.contains("a check failed"), "{step}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn names_cannot_command_the_terminal() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .write("evil.wat", r#"(module (import "\1b[31m" "\0ax" (func)) (func (export "\1b]0;title\07")))"#);
+    for words in [["inspect", "evil.wat"], ["build", "evil.wat"]] {
+        let outcome = sandbox.run(&words);
+        assert!(!outcome.stdout.contains(&0x1b) && !outcome.stderr.contains('\x1b'), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_closed_standard_output_is_no_error_of_reading_commands() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.run(&["build", "hello.wat"]).succeeds();
+    for words in [
+        &["--help"][..],
+        &["--version"],
+        &["build", "--help"],
+        &["targets"],
+        &["inspect", "hello.wat"],
+        &["inspect", "--json", "hello"],
+        &["objdump", "hello"],
+        &["completion", "bash"],
+        &["build", "-O", "help"],
+    ] {
+        let mut child = sandbox.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""), "{words:?}");
+        // No space left is another matter.
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = sandbox.command(words).stdout(full).output().unwrap();
+        Outcome::of(output).fails(1, &["cannot write to `standard output`"]);
+    }
+    // A build whose result nobody takes has failed.
+    let mut child = sandbox
+        .command(&["build", "hello.wat", "-o", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn help_teaches() {
+    let sandbox = Sandbox::new();
+    for command in ["build", "run", "inspect", "objdump", "completion"] {
+        let outcome = sandbox.run(&[command, "--help"]).succeeds();
+        assert!(outcome.text().contains("Examples:"), "{command}");
+    }
+    for (flag, key) in [("-O", "opt-level=0|1|2|s"), ("-W", "max-memory-size=BYTES"), ("-S", "inherit-env")] {
+        let outcome = sandbox.run(&["build", flag, "help"]).succeeds();
+        assert!(outcome.text().contains(key) && !outcome.text().contains("error"), "{outcome:?}");
+        assert!(sandbox.run(&["run", flag, "help"]).succeeds().text().contains(key));
+    }
+    let version = sandbox.run(&["--version"]).succeeds();
+    assert!(version.text().contains("Cranelift"));
+    assert!(sandbox.run(&["targets"]).succeeds().text().contains("x86_64-linux"));
+    assert!(sandbox.run(&["completion", "fish"]).succeeds().text().contains("inspect"));
+    assert!(sandbox.run(&[]).code == Some(2));
+}
+
+#[test]
+fn verbose_tells_what_is_done() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    let outcome = sandbox.run(&["build", "hello.wat", "-v"]);
+    assert_eq!(outcome.code, Some(0));
+    for part in ["compiled", "linked in", "wrote `hello`"] {
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+    assert!(outcome.stdout.is_empty());
+}
+
+/// The system's tools agree that the executable is what it should be.
+#[test]
+fn executables_are_static() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.run(&["build", "hello.wat"]).succeeds();
+    assert_static(&sandbox.path("hello"));
+}
+
+fn assert_static(path: &Path) {
+    use object::read::elf::{FileHeader as _, ProgramHeader as _};
+    let bytes = fs::read(path).unwrap();
+    let header = object::elf::FileHeader64::<object::Endianness>::parse(&*bytes).unwrap();
+    let endian = header.endian().unwrap();
+    assert_eq!(header.e_type(endian), object::elf::ET_EXEC);
+    for segment in header.program_headers(endian, &*bytes).unwrap() {
+        let kind = segment.p_type(endian);
+        assert!(kind != object::elf::PT_INTERP && kind != object::elf::PT_DYNAMIC);
+        let flags = segment.p_flags(endian);
+        assert!(!(flags.contains(object::elf::PF_W) && flags.contains(object::elf::PF_X)));
+    }
+}

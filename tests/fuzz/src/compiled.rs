@@ -1,0 +1,160 @@
+//! The code of the compiler, run in this process.
+
+use crate::host::{self, Output};
+use crate::reference::State;
+use crate::trap::Trap;
+use crate::value::{Type, Value};
+use aot_abi::types::{EntityKind, FuncType, Limits, MemoryType, TableType, ValType};
+use aot_compiler::{Config, Cpu, OptLevel, Target};
+use aot_runtime::embed::{
+    CallError, CompileError, Extern, Global, InstanceId, InstantiateError, Memory, Module, Store, Val,
+};
+
+/// The configurations whose code is compared, with a name for each.
+pub(crate) fn configurations() -> Vec<(String, Config)> {
+    let host = Target::host().expect("the tests run on a machine that is a target");
+    let mut configurations = Vec::new();
+    for (cpu_name, cpu) in [("baseline", Cpu::Baseline), ("native", Cpu::Native)] {
+        for (level_name, opt_level) in [("none", OptLevel::None), ("speed", OptLevel::Speed)] {
+            let mut config = Config::image(host.clone().with_cpu(cpu.clone()));
+            config.opt_level = opt_level;
+            config.verify_clif = true;
+            configurations.push((format!("{cpu_name} CPU, opt-level {level_name}"), config));
+        }
+    }
+    configurations
+}
+
+pub(crate) fn compile(wasm: &[u8], config: &Config) -> Result<Module, CompileError> {
+    Module::compile(wasm, config)
+}
+
+/// An instance with its host.
+pub(crate) struct Running {
+    store: Store,
+    globals: Vec<(String, Global)>,
+    memories: Vec<(String, Memory)>,
+    instance: Option<InstanceId>,
+}
+
+impl Running {
+    pub fn new(module: &Module) -> (Running, Result<(), Trap>) {
+        let mut store = Store::new();
+        let mut globals = Vec::new();
+        let mut items: Vec<(&str, Extern)> = Vec::new();
+        for function in &host::FUNCTIONS {
+            let list = |types: &[Type]| types.iter().map(|ty| val_type(*ty)).collect::<Vec<_>>();
+            let ty = FuncType { params: list(function.params), results: list(function.results) };
+            let body = function.body;
+            let func = store.host_func(ty, move |args| {
+                let values: Vec<Value> = args.iter().map(value).collect();
+                let outputs = body(&values).ok_or("the host function fails")?;
+                let result = |output| match output {
+                    Output::Value(value) => val(value),
+                    Output::Argument(index) => args[index],
+                };
+                Ok(outputs.into_iter().map(result).collect())
+            });
+            items.push((function.name, Extern::Func(func)));
+        }
+        for (name, value, mutable) in host::GLOBALS {
+            let global = store.global(val(value), mutable);
+            globals.push((format!("{}.{name}", host::MODULE), global));
+            items.push((name, Extern::Global(global)));
+        }
+        let limits = |(min, max): (u32, u32)| Limits { min: min.into(), max: Some(max.into()) };
+        let memory = store.memory(&MemoryType { limits: limits(host::MEMORY) }).expect("the memory is small");
+        items.push(("memory", Extern::Memory(memory)));
+        let ty = TableType { element: ValType::FuncRef, limits: limits(host::TABLE) };
+        let table = store.table(&ty, Val::FuncRef(None)).expect("the table is small");
+        items.push(("table", Extern::Table(table)));
+        let mut memories = vec![(format!("{}.memory", host::MODULE), memory)];
+
+        let resolve = |module: &str, name: &str| {
+            let found = items.iter().find(|(item, _)| module == host::MODULE && *item == name);
+            found.map(|(_, item)| *item)
+        };
+        let (instance, result) = match store.instantiate(module, resolve) {
+            Ok(instance) => (Some(instance), Ok(())),
+            Err(InstantiateError::Call(error)) => (None, Err(trap(&error))),
+            Err(error) => (None, Err(Trap::Other(error.to_string()))),
+        };
+        for export in &module.declarations().exports {
+            match instance.and_then(|instance| store.export(instance, &export.name)) {
+                Some(Extern::Global(global)) => globals.push((export.name.clone(), global)),
+                Some(Extern::Memory(memory)) => memories.push((export.name.clone(), memory)),
+                _ => debug_assert_ne!((instance.is_some(), export.kind), (true, EntityKind::Memory)),
+            }
+        }
+        globals.sort_by(|(left, _), (right, _)| left.cmp(right));
+        memories.sort_by(|(left, _), (right, _)| left.cmp(right));
+        (Running { store, globals, memories, instance }, result)
+    }
+
+    pub fn state(&self) -> State {
+        let globals = self.globals.iter().map(|(name, global)| {
+            let value = value(&self.store.global_get(global));
+            (name.clone(), value)
+        });
+        let memories = self.memories.iter().map(|(name, memory)| {
+            let mut bytes = vec![0; self.store.memory_len(memory)];
+            self.store.memory_read(memory, 0, &mut bytes).expect("the memory has this size");
+            (name.clone(), bytes)
+        });
+        State { globals: globals.collect(), memories: memories.collect() }
+    }
+
+    pub fn call(&mut self, function: &str, args: &[Value]) -> Result<Vec<Value>, Trap> {
+        let export = self.instance.and_then(|instance| self.store.export(instance, function));
+        let Some(Extern::Func(func)) = export else {
+            return Err(Trap::Other(String::from("no such function")));
+        };
+        let args: Vec<Val> = args.iter().map(|arg| val(*arg)).collect();
+        let results = self.store.call(func, &args).map_err(|error| trap(&error))?;
+        Ok(results.iter().map(value).collect())
+    }
+}
+
+fn trap(error: &CallError) -> Trap {
+    match error {
+        CallError::Trap(site) => site.code.into(),
+        CallError::Host(_) => Trap::Host,
+        CallError::Arguments => Trap::Other(error.to_string()),
+    }
+}
+
+fn val_type(ty: Type) -> ValType {
+    match ty {
+        Type::I32 => ValType::I32,
+        Type::I64 => ValType::I64,
+        Type::F32 => ValType::F32,
+        Type::F64 => ValType::F64,
+        Type::V128 => ValType::V128,
+        Type::FuncRef => ValType::FuncRef,
+        Type::ExternRef => ValType::ExternRef,
+    }
+}
+
+fn val(value: Value) -> Val {
+    match value {
+        Value::I32(bits) => Val::I32(bits.cast_signed()),
+        Value::I64(bits) => Val::I64(bits.cast_signed()),
+        Value::F32(bits) => Val::F32(bits),
+        Value::F64(bits) => Val::F64(bits),
+        Value::V128(bytes) => Val::V128(bytes),
+        Value::FuncRef { .. } => Val::FuncRef(None),
+        Value::ExternRef(number) => Val::ExternRef(number),
+    }
+}
+
+fn value(val: &Val) -> Value {
+    match val {
+        Val::I32(value) => Value::I32(value.cast_unsigned()),
+        Val::I64(value) => Value::I64(value.cast_unsigned()),
+        Val::F32(bits) => Value::F32(*bits),
+        Val::F64(bits) => Value::F64(*bits),
+        Val::V128(bytes) => Value::V128(*bytes),
+        Val::FuncRef(func) => Value::FuncRef { null: func.is_none() },
+        Val::ExternRef(number) => Value::ExternRef(*number),
+    }
+}

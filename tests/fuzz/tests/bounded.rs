@@ -1,0 +1,36 @@
+//! Cases with fixed seeds: few enough to run with every other test. The binary of this package runs more.
+
+use aot_fuzz::{Random, Shape, Verdict, check, generate};
+
+/// Runs the cases `first..first + count`.
+fn run(shape: Shape, first: u64, count: u64) -> Verdict {
+    let mut total = Verdict::default();
+    let mut compared = 0;
+    for seed in first..first + count {
+        let mut random = Random::new(seed);
+        let Some(wasm) = generate(&mut random, shape) else { continue };
+        let verdict = check(&wasm, &mut random).unwrap_or_else(|mismatch| {
+            panic!("seed {seed}, {shape:?}: {mismatch}\nto see the module: cargo run -p aot-fuzz -- --case {seed}")
+        });
+        compared += u64::from(verdict.compared);
+        total.calls += verdict.calls;
+        total.traps += verdict.traps;
+        total.overflows += verdict.overflows;
+    }
+    println!("{compared} of {count} modules, {total:?}");
+    // A generator whose modules do nothing would find nothing.
+    assert!(compared * 3 >= count * 2, "only {compared} of {count} modules were compared");
+    assert!(total.calls as u64 > count * 4 && total.traps * 10 < total.calls * 9, "{total:?}");
+    total
+}
+
+#[test]
+fn the_code_does_what_the_reference_does() {
+    run(Shape::Any, 0, 900);
+}
+
+#[test]
+fn deep_recursion_ends_in_a_trap() {
+    let total = run(Shape::DeepStack, 1_000_000, 80);
+    assert!(total.overflows > 0, "{total:?}");
+}
