@@ -28,6 +28,8 @@ pub mod wasi;
 
 #[cfg(feature = "standalone")]
 mod allocator;
+#[cfg(all(feature = "standalone", not(test)))]
+mod defaults;
 #[cfg(feature = "embed")]
 pub mod embed;
 #[cfg(feature = "standalone")]
