@@ -184,6 +184,25 @@ fn objects_link_with_the_system_linker() {
     }
 }
 
+/// A C program with wasi-libc's streams, without symbols.
+#[test]
+fn hello_world_is_small() {
+    if !has_tool("clang-19") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.c", "#include <stdio.h>\nint main(void) { puts(\"hello\"); }\n");
+    let mut clang = Command::new("clang-19");
+    clang.args(["--target=wasm32-wasi", "-Os", "hello.c", "-o", "hello.wasm"]).current_dir(&sandbox.0);
+    let compiled = clang.output().unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    sandbox.run(&["build", "hello.wasm", "--strip", "all"]).succeeds();
+    let size = fs::metadata(sandbox.path("hello")).unwrap().len();
+    assert!(size <= 64 * 1024, "{size} bytes");
+    let ran = Command::new(sandbox.path("hello")).output().unwrap();
+    assert_eq!((ran.status.code(), &ran.stdout[..]), (Some(0), &b"hello\n"[..]));
+}
+
 /// What binutils say about an object.
 #[test]
 fn binutils_read_objects() {
