@@ -1,7 +1,7 @@
 //! Grouped options as in Wasmtime: `-O KEY[=VAL],…`, `-W …`, `-S …`. `help` as key lists the keys.
 
 use crate::report::nearest;
-use aot_compiler::{OptLevel, default_features};
+use aot_compiler::{Model, OptLevel, default_features};
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use std::ffi::OsStr;
@@ -12,6 +12,12 @@ use wasmparser::WasmFeatures;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimize {
     Level(OptLevel),
+}
+
+/// `-C`: how machine code is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codegen {
+    Model(Model),
 }
 
 /// `-W`: the wasm language and its limits.
@@ -94,6 +100,18 @@ pub const OPTIMIZE: Group<Optimize> = Group {
     }],
 };
 
+pub const CODEGEN: Group<Codegen> = Group {
+    flag: 'C',
+    about: "Code generation",
+    keys: &[Key {
+        name: "model",
+        value: "static|instance",
+        help: "static puts the state of an executable at fixed addresses, which makes its code faster; instance needs no \
+               address in particular [default: static]",
+        parse: Parse::Value(model),
+    }],
+};
+
 pub const WASM: Group<Wasm> = Group {
     flag: 'W',
     about: "WebAssembly limits and proposals",
@@ -165,6 +183,14 @@ pub const SYSTEM: Group<System> = Group {
         },
     ],
 };
+
+fn model(text: &str) -> Result<Codegen, String> {
+    Ok(Codegen::Model(match text {
+        "static" => Model::Static,
+        "instance" => Model::Instance,
+        _ => return Err(String::from("`model` is one of static, instance")),
+    }))
+}
 
 fn opt_level(text: &str) -> Result<Optimize, String> {
     Ok(Optimize::Level(match text {

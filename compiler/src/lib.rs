@@ -23,7 +23,7 @@ mod plan;
 mod target;
 mod translate;
 
-pub use config::{Config, ImportSymbol, Imports, OptLevel, default_features};
+pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features};
 pub use emit::image::Image;
 pub use error::{Error, ErrorKind, Result};
 pub use link::entry::entry_object;

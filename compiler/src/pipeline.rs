@@ -2,7 +2,8 @@
 
 use crate::codegen::function::Keep;
 use crate::codegen::{self, CompiledFunction};
-use crate::config::{Config, Imports, OptLevel};
+use crate::config::{Config, Imports, Model, OptLevel};
+use crate::emit::fixed::Fixed;
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
@@ -19,6 +20,8 @@ use std::borrow::Cow;
 /// A module as machine code, ready to be written in one of the output forms.
 pub struct CompiledModule {
     target: Target,
+    /// What only the static model has.
+    fixed: Option<Fixed>,
     text: Text,
     /// The module description (`aot_abi::module`).
     description: Vec<u8>,
@@ -49,7 +52,7 @@ pub fn parse_text<'a>(bytes: &'a [u8], file_name: &str) -> Result<Cow<'a, [u8]>>
 /// If the module is invalid, or uses what is not supported or not enabled.
 pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     let (info, bodies) = module::parse(wasm, config.features)?;
-    let plan = plan(&info, &config.target)?;
+    let plan = plan(&info, &bodies, config)?;
     let import_symbols = bind_imports(&info, config)?;
     let isa = config.target.isa(|flags| {
         let mut set = |name, value| flags.set(name, value).expect("a setting of this version of Cranelift");
@@ -69,7 +72,8 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         set("probestack_strategy", "inline");
         // Calls out of the module go to symbols of the same link.
         set("use_colocated_libcalls", "true");
-        set("is_pic", "true");
+        // Addresses of the static model are those of the link; other code can be mapped anywhere.
+        set("is_pic", if plan.model == Model::Static { "false" } else { "true" });
         // Functions may have more results than there are registers for them.
         set("enable_multi_ret_implicit_sret", "true");
     })?;
@@ -77,7 +81,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         info: &info,
         plan: &plan,
         isa: &*isa,
-        model: StateModel::Instance,
+        model: StateModel::from(plan.model),
         imports_at_build: matches!(config.imports, Imports::AtBuild { .. }),
         libcalls_by_symbol: config.libcalls_by_symbol,
         stack_check: config.stack_check,
@@ -91,8 +95,13 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     add_trampolines(&context, &import_symbols, &mut text, keep)?;
     let (text, clif, asm) = text.finish();
     let (description, data) = emit::description::describe(&info, &text)?;
+    let fixed = match plan.model {
+        Model::Static => Some(emit::fixed::describe(&info, &plan, &text)?),
+        Model::Instance => None,
+    };
     Ok(CompiledModule {
         target: config.target.clone(),
+        fixed,
         text,
         description,
         data,
@@ -226,7 +235,13 @@ impl CompiledModule {
             description: &self.description,
             data: &self.data,
             import_symbols: &self.import_symbols,
+            fixed: self.fixed.as_ref(),
         })
+    }
+
+    /// The model that the code was made for.
+    pub fn model(&self) -> Model {
+        if self.fixed.is_some() { Model::Static } else { Model::Instance }
     }
 
     /// Makes an image that can be mapped at any address.
