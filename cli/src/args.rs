@@ -13,7 +13,7 @@ pub struct CompileArgs {
     #[arg(short = 'O', value_name = "KEY=VAL,…", value_parser = OPTIMIZE)]
     optimize: Vec<Settings<Optimize>>,
 
-    /// Code generation: `model=static|instance`. `-C help` explains the keys
+    /// Code generation, such as `model=instance` or `inlining=n`. `-C help` explains the keys
     #[arg(short = 'C', value_name = "KEY=VAL,…", value_parser = CODEGEN)]
     codegen: Vec<Settings<Codegen>>,
 
@@ -119,8 +119,12 @@ impl CompileArgs {
         for Optimize::Level(level) in self.optimize.iter().flat_map(|settings| settings.0.iter().copied()) {
             config.opt_level = level;
         }
-        for Codegen::Model(model) in self.codegen.iter().flat_map(|settings| settings.0.iter().copied()) {
-            config.model = model;
+        for setting in self.codegen.iter().flat_map(|settings| settings.0.iter().copied()) {
+            match setting {
+                Codegen::Model(model) => config.model = model,
+                Codegen::Inlining(on) => config.inlining = on,
+                Codegen::PassSchedule(on) => config.schedule = on,
+            }
         }
         let mut resolve: fn(&str, &str) -> Option<ImportSymbol> = wasi_import;
         for setting in self.system() {

@@ -18,6 +18,9 @@ pub enum Optimize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Codegen {
     Model(Model),
+    Inlining(bool),
+    /// Whether instructions are rescheduled after Cranelift's optimiser.
+    PassSchedule(bool),
 }
 
 /// `-W`: the wasm language and its limits.
@@ -103,13 +106,27 @@ pub const OPTIMIZE: Group<Optimize> = Group {
 pub const CODEGEN: Group<Codegen> = Group {
     flag: 'C',
     about: "Code generation",
-    keys: &[Key {
-        name: "model",
-        value: "static|instance",
-        help: "static puts the state of an executable at fixed addresses, which makes its code faster; instance needs no \
-               address in particular [default: static]",
-        parse: Parse::Value(model),
-    }],
+    keys: &[
+        Key {
+            name: "model",
+            value: "static|instance",
+            help: "static puts the state of an executable at fixed addresses, which makes its code faster; instance needs \
+                   no address in particular [default: static]",
+            parse: Parse::Value(model),
+        },
+        Key {
+            name: "inlining",
+            value: "",
+            help: "put the bodies of small functions in place of calls; static model only [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Inlining(on))),
+        },
+        Key {
+            name: "pass-schedule",
+            value: "",
+            help: "move operations close to their operands, to use fewer registers [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::PassSchedule(on))),
+        },
+    ],
 };
 
 pub const WASM: Group<Wasm> = Group {

@@ -51,6 +51,10 @@ pub struct ImportSymbol {
 pub struct Config {
     pub target: Target,
     pub opt_level: OptLevel,
+    /// Put the bodies of small functions in place of calls.
+    pub inlining: bool,
+    /// Reschedule instructions after Cranelift's optimiser.
+    pub schedule: bool,
     /// Proposals that modules may use.
     pub features: wasmparser::WasmFeatures,
     pub imports: Imports,
@@ -92,6 +96,8 @@ impl Config {
         Config {
             target,
             opt_level: OptLevel::default(),
+            inlining: true,
+            schedule: true,
             features: default_features(),
             imports: Imports::AtInstantiation,
             model: Model::Instance,

@@ -18,6 +18,7 @@ mod emit;
 mod error;
 mod link;
 mod module;
+mod passes;
 mod pipeline;
 mod plan;
 mod target;

@@ -65,7 +65,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
 /// Symbols for all functions. They are local, so names need not be unique.
 fn define_functions(object: &mut Object<'_>, text: SectionId, layout: &Text) -> HashMap<u32, SymbolId> {
     let mut ids = HashMap::new();
-    for range in &layout.ranges {
+    for range in layout.ranges.iter().filter(|range| range.len > 0) {
         let id = object.add_symbol(ObjectSymbol {
             name: range.name.as_bytes().to_vec(),
             value: u64::from(range.offset),

@@ -35,6 +35,7 @@ pub(super) struct StaticState<'m> {
 impl<'m> StaticState<'m> {
     /// Opens the state in the entry block of a function.
     pub fn new(module: &'m ModuleContext<'m>, builder: &mut FunctionBuilder<'_>) -> Self {
+        declare_symbols(module, builder);
         let memory = symbol_value(module, builder, Symbol::Memory, 0);
         let bias = -context_distance(module);
         // One register serves memory and context where displacements reach far, as on x86-64.
@@ -71,6 +72,16 @@ fn context_distance(module: &ModuleContext<'_>) -> i32 {
 /// Whether loads and stores can have displacements of 32 bits.
 fn has_far_displacements(module: &ModuleContext<'_>) -> bool {
     module.isa.triple().architecture == Architecture::X86_64
+}
+
+/// Gives all symbols the same numbers in every function: Cranelift's inliner copies the numbers and not the names.
+fn declare_symbols(module: &ModuleContext<'_>, builder: &mut FunctionBuilder<'_>) {
+    let tables = module.plan.fixed_tables.iter().enumerate();
+    let tables = tables.filter(|(_, table)| table.is_some()).map(|(index, _)| Symbol::Table(index as u32));
+    for symbol in std::iter::once(Symbol::Memory).chain(tables) {
+        let name = symbol.external_name().expect("CLIF can name it");
+        builder.func.declare_imported_user_function(name);
+    }
 }
 
 /// The address of a symbol. It is opaque to the optimiser: as a number it would be loaded anew at each use.
