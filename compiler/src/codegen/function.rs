@@ -14,6 +14,7 @@ use cranelift_codegen::settings::OptLevel;
 use cranelift_codegen::{
     CodegenResult, CompiledCode, Context, FinalizedMachExceptionHandler, FinalizedRelocTarget,
 };
+use target_lexicon::Architecture;
 
 /// A place in code that needs the address of something.
 #[derive(Clone, Debug)]
@@ -57,6 +58,10 @@ pub(crate) struct Options {
     pub keep_asm: bool,
 }
 
+/// Alignment in bytes of functions with loops: a cache line, so that the speed of a loop does not depend on the size of
+/// the functions before it.
+const LOOP_ALIGNMENT: u32 = 64;
+
 /// Buffers that are reused from one function to the next.
 pub(crate) struct Scratch {
     context: Context,
@@ -89,6 +94,7 @@ pub(crate) fn compile(
         Err(error) => return Err(codegen_error(&error, &context.func)),
     };
     let buffer = &compiled.buffer;
+    let has_loop = context.loop_analysis.is_valid() && context.loop_analysis.loops().len() > 0;
 
     let mut relocs = Vec::with_capacity(buffer.relocs().len());
     for reloc in buffer.relocs() {
@@ -132,7 +138,7 @@ pub(crate) fn compile(
         .map_err(|error| Error::internal(format!("no unwind information: {error}")))?;
     Ok(CompiledFunction {
         code: compiled.code_buffer().to_vec(),
-        alignment: buffer.alignment,
+        alignment: buffer.alignment.max(if has_loop { LOOP_ALIGNMENT } else { 1 }),
         relocs,
         traps,
         unwind,
@@ -151,8 +157,13 @@ fn optimise_and_lower(
     let mut control = ControlPlane::default();
     context.verify_if(isa)?;
     context.optimize(isa, &mut control)?;
-    if options.schedule && isa.flags().opt_level() != OptLevel::None {
-        passes::schedule(&mut context.func);
+    if isa.flags().opt_level() != OptLevel::None {
+        if isa.triple().architecture == Architecture::X86_64 {
+            passes::constant_addresses(&mut context.func);
+        }
+        if options.schedule {
+            passes::schedule(&mut context.func);
+        }
         context.verify_if(isa)?;
     }
     let stencil =
