@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LENGTH = 4000, TIMES = 12 };
+enum { LENGTH = 4000, TIMES = 20 };
 static char a[LENGTH], b[LENGTH];
 static int row[LENGTH + 1];
 

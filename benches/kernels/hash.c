@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SLOTS = 1 << 15, WORDS = 8000000 };
+enum { SLOTS = 1 << 15, WORDS = 16000000 };
 static struct {
   char key[12];
   uint32_t count;

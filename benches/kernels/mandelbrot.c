@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 int main(void) {
-  enum { SIZE = 500, LIMIT = 1000 };
+  enum { SIZE = 800, LIMIT = 1000 };
   unsigned sum = 0;
   for (int row = 0; row < SIZE; row++)
     for (int column = 0; column < SIZE; column++) {

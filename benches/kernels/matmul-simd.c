@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 typedef float vec __attribute__((vector_size(16)));
-enum { N = 512, TIMES = 8 };
+enum { N = 512, TIMES = 28 };
 static float a[N][N];
 static vec b[N][N / 4], c[N][N / 4];
 

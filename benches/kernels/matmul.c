@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-enum { N = 400, TIMES = 6 };
+enum { N = 400, TIMES = 18 };
 static double a[N][N], b[N][N], c[N][N];
 
 int main(void) {

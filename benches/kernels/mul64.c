@@ -19,7 +19,7 @@ static uint64_t multiply(uint64_t a, uint64_t b) {
 
 int main(void) {
   uint64_t sum = 0;
-  for (uint64_t base = 2; base < 500002; base++) {
+  for (uint64_t base = 2; base < 1200002; base++) {
     uint64_t power = 1, square = base;
     for (uint64_t exponent = 0xfedcba987; exponent; exponent >>= 1) {
       if (exponent & 1) power = multiply(power, square);

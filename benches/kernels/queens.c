@@ -13,6 +13,8 @@ static int place(unsigned all, unsigned columns, unsigned left, unsigned right) 
 }
 
 int main(void) {
-  printf("%d\n", place((1u << 13) - 1, 0, 0, 0));
+  int sum = 0;
+  for (unsigned size = 9; size <= 14; size++) sum += place((1u << size) - 1, 0, 0, 0);
+  printf("%d\n", sum);
   return 0;
 }

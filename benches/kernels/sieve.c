@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LIMIT = 5000000, TIMES = 14 };
+enum { LIMIT = 5000000, TIMES = 24 };
 static char is_composite[LIMIT];
 
 int main(void) {

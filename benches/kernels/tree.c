@@ -28,7 +28,7 @@ int main(void) {
   struct node *kept = build(17);
   int total = 0;
   for (int depth = 4; depth <= 16; depth += 2)
-    for (int i = 0; i < 1 << (17 - depth); i++) {
+    for (int i = 0; i < 1 << (20 - depth); i++) {
       struct node *tree = build(depth);
       total += count(tree);
       release(tree);
