@@ -32,7 +32,7 @@ function words(int $count): string {
     $state = 7;
     $parts = $counts = [];
     for ($i = 0; $i < $count; $i++) {
-        $state = ($state * 166452 + 1013904223) % 1000000007;
+        $state = ($state * 171 + 11213) % 53125;
         $parts[] = dechex($state % 4096);
     }
     $text = implode(" ", $parts);

@@ -1,55 +1,52 @@
 //! Builds the package `benches`, which is no part of the workspace, with all it needs, and runs it.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::PathBuf;
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{command, programs, repo};
 
-/// Builds `aot`, the programs to run, the harness and the peer; then measures.
+/// Builds the harness and its peer, `aot`, and the programs to run; then measures.
 ///
 /// # Errors
 /// A build or a measurement fails.
 pub fn run(args: &[&str]) -> Result<()> {
-    // Options that measure nothing need neither `aot` nor programs.
+    command::run(cargo()?.args(["build", "--release", "--locked"]))?;
+    let target_dir = repo::target_dir()?;
+    let aot = target_dir.join("release/aot");
+    let harness = || {
+        let mut harness = Command::new(target_dir.join("benches/release/aot-benches"));
+        harness.arg("--aot").arg(&aot).arg("--target-dir").arg(target_dir).args(args);
+        harness
+    };
     if !args.iter().any(|arg| ["--list", "--help", "-h"].contains(arg)) {
         command::run(repo::cargo().args(["build", "--release", "--locked", "--package", "aot-cli"]))?;
-        let corpus = corpus()?;
-        let named: Vec<&str> = args.iter().copied().filter(|arg| corpus.contains(*arg)).collect();
-        let wanted = if named.is_empty() { corpus.iter().map(String::as_str).collect() } else { named };
-        programs::run(&wanted)?;
+        let selected = command::run_quietly(harness().arg("--list"))?;
+        let selected = String::from_utf8_lossy(&selected);
+        let applications: Vec<&str> = selected.lines().filter_map(application).collect();
+        if !applications.is_empty() {
+            programs::run(&applications)?;
+        }
     }
-    command::run(cargo()?.args(["build", "--release", "--locked"]))?;
-
-    let target_dir = repo::target_dir()?;
-    let mut harness = std::process::Command::new(target_dir.join("benches/release/aot-benches"));
-    harness.arg("--aot").arg(target_dir.join("release/aot")).arg("--target-dir").arg(target_dir);
-    command::run(harness.args(args))
+    command::run(&mut harness())
 }
 
 /// Cargo for the package `benches`.
 ///
 /// # Errors
 /// Cargo can't tell where it builds.
-pub fn cargo() -> Result<std::process::Command> {
+pub fn cargo() -> Result<Command> {
     let mut cargo = repo::cargo();
-    // Its `.cargo/config.toml` says where it builds when it is used by hand; a `--target-dir` of the user has
-    // to count here.
-    cargo.current_dir(dir()).env("CARGO_TARGET_DIR", repo::target_dir()?.join("benches"));
+    // Its `.cargo/config.toml` says the same for those who use it by hand, but doesn't know of another target
+    // directory than `target`.
+    cargo.current_dir(repo::root().join("benches"));
+    cargo.env("CARGO_TARGET_DIR", repo::target_dir()?.join("benches"));
     Ok(cargo)
 }
 
-fn dir() -> PathBuf {
-    repo::root().join("benches")
-}
-
-/// The programs of the corpus that have a workload in the benchmarks.
-fn corpus() -> Result<BTreeSet<String>> {
-    let path = dir().join("programs.toml");
-    let text = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
-    let file: toml::Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
-    let programs = file["program"].as_array().context("`program` is a list")?;
-    Ok(programs.iter().filter_map(|program| Some(program.get("name")?.as_str()?.to_owned())).collect())
+/// The name in a line of the harness's list, if it is a program of the corpus.
+fn application(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace();
+    let (name, group) = (words.next()?, words.next()?);
+    (group == "application").then_some(name)
 }
