@@ -62,13 +62,12 @@ fn run(options: &Options) -> Result<()> {
     let mut report = report::Report::new(&setting, &engines);
     let mut failures = Vec::new();
     for suite in &options.suites {
-        match suite {
-            Suite::Run => {
-                report.add(suites::run_time::measure(&setting, &engines, &programs, &mut failures)?)
-            }
-            Suite::Compile => report.add(suites::compile_time::measure(&setting, &engines, &programs)?),
-            Suite::StartUp => report.add(suites::start_up::measure(&setting, &engines)?),
-        }
+        let section = match suite {
+            Suite::Run => suites::run_time::measure(&setting, &engines, &programs, &mut failures),
+            Suite::Compile => suites::compile_time::measure(&setting, &engines, &programs, &mut failures),
+            Suite::StartUp => suites::start_up::measure(&setting, &engines, &mut failures),
+        };
+        report.add(section);
     }
     println!("{}", report.markdown());
     for failure in &failures {

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use wasmtime::error::{Context as _, bail, format_err};
 use wasmtime::{Config, Engine, Linker, Module, Result, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::{DirPerms, FilePerms, I32Exit, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 const USAGE: &str = "\
 wasmtime-peer compile baseline|native IN.wasm OUT.cwasm
@@ -57,7 +57,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         match rest {
             ["--dir", dir, after @ ..] => {
                 let (host, guest) = dir.split_once("::").context("write HOST::GUEST")?;
-                wasi.preopened_dir(host, guest, DirPerms::all(), FilePerms::all())?;
+                wasi.preopened_dir(host, guest, FsPerms::ReadWrite)?;
                 rest = after;
             }
             ["--env", variable, after @ ..] => {

@@ -41,32 +41,48 @@ const CPU: fn(&Sample) -> f64 = |sample| sample.user_seconds;
 const WALL: fn(&Sample) -> f64 = |sample| sample.wall_seconds;
 const PEAK: fn(&Sample) -> f64 = |sample| sample.peak_bytes as f64 / 1e6;
 
-/// Compiles every module with every engine that compiles modules.
-///
-/// # Errors
-/// A compiler fails.
-pub fn measure(setting: &Setting, engines: &[Box<dyn Engine>], programs: &[Program]) -> Result<Section> {
+/// Compiles every module with every engine that compiles modules. What fails is added to the failures.
+pub fn measure(
+    setting: &Setting,
+    engines: &[Box<dyn Engine>],
+    programs: &[Program],
+    failures: &mut Vec<anyhow::Error>,
+) -> Section {
     let compilers: Vec<&dyn Engine> =
         engines.iter().map(Box::as_ref).filter(|engine| engine.compiles_wasm()).collect();
+    let mut rows = Vec::new();
+    for program in programs.iter().filter(|program| program.group == Group::Application) {
+        match fs::metadata(&program.wasm) {
+            Ok(metadata) if metadata.len() >= MIN_BYTES => {
+                match measure_module(setting, &compilers, program, metadata.len()) {
+                    Ok(row) => {
+                        eprintln!("compile {}: {:.2}", program.name, row.ratio(1, CPU).median);
+                        rows.push(row);
+                    }
+                    Err(error) => failures.push(error.context(format!("compile {}", program.name))),
+                }
+            }
+            Ok(_) => {}
+            Err(_) => eprintln!("compile {}: SKIPPED, `cargo xtask programs {0}` builds it", program.name),
+        }
+    }
+    section(&compilers, &rows)
+}
+
+fn measure_module<'a>(
+    setting: &Setting,
+    compilers: &[&dyn Engine],
+    program: &'a Program,
+    len_bytes: u64,
+) -> Result<Row<'a>> {
     let work = setting.dirs.work.join("compile");
     make_dir(&work)?;
-    let mut rows = Vec::new();
-    for program in programs.iter().filter(|program| program.group == Group::Application && program.is_built())
-    {
-        let len_bytes = fs::metadata(&program.wasm)?.len();
-        if len_bytes < MIN_BYTES {
-            continue;
-        }
-        let samples = measure::in_turn(compilers.len(), setting.rounds.min(MAX_ROUNDS), |index| {
-            let artifact = work.join(format!("{}.{}", program.name, compilers[index].name()));
-            let mut steps = compilers[index].prepare(program, &artifact).context("it compiles modules")?;
-            measure::run_steps(&mut steps, &work.join("log"))
-        })?;
-        let row = Row { program, megabytes: len_bytes as f64 / 1e6, samples };
-        eprintln!("compile {}: {:.2}", program.name, row.ratio(1, CPU).median);
-        rows.push(row);
-    }
-    Ok(section(&compilers, &rows))
+    let samples = measure::in_turn(compilers.len(), setting.rounds.min(MAX_ROUNDS), |index| {
+        let artifact = work.join(format!("{}.{}", program.name, compilers[index].name()));
+        let mut steps = compilers[index].prepare(program, &artifact).context("it compiles modules")?;
+        measure::run_steps(&mut steps, &work.join("log"))
+    })?;
+    Ok(Row { program, megabytes: len_bytes as f64 / 1e6, samples })
 }
 
 fn section(compilers: &[&dyn Engine], rows: &[Row<'_>]) -> Section {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::engines::Engine;
-use crate::measure::{self, Streams};
+use crate::measure::{self, Sample, Streams};
 use crate::programs::{Group, Program};
 use crate::report::{Section, Table, cell};
 use crate::setting::{Setting, make_dir};
@@ -23,34 +23,41 @@ struct Contestant {
     start: Box<dyn Fn() -> Command>,
 }
 
-/// Starts hello world with every engine, and native programs to compare with.
-///
-/// # Errors
-/// A compiler fails, or a program doesn't do what it should.
-pub fn measure(setting: &Setting, engines: &[Box<dyn Engine>]) -> Result<Section> {
+/// Starts hello world with every engine, and native programs to compare with. What fails is added to the failures.
+pub fn measure(setting: &Setting, engines: &[Box<dyn Engine>], failures: &mut Vec<anyhow::Error>) -> Section {
+    let rounds = setting.rounds * STARTS_PER_ROUND;
+    let mut section = Section::new("Start-up");
+    section.text = format!(
+        "Wall-clock time from start to exit, median of {rounds} starts in turn; the ratio is to the first program, \
+         with its quartiles. The executable is stripped; a `.cwasm` needs wasmtime's runtime besides. The resident \
+         set can't be smaller than what the harness had when it started the program.\n"
+    );
+    match contestants(setting, engines).and_then(|contestants| table(&contestants, rounds)) {
+        Ok(table) => section.tables.push(table),
+        Err(error) => failures.push(error.context("start-up")),
+    }
+    section
+}
+
+/// Builds everything that is started, and checks that it does what it should.
+fn contestants(setting: &Setting, engines: &[Box<dyn Engine>]) -> Result<Vec<Contestant>> {
     let work = setting.dirs.work.join("startup");
     make_dir(&work)?;
-    let source = setting.dirs.benches.join("startup/hello.c");
-    let hello = hello(&work, source.clone())?;
+    let hello = hello(&work, &setting.dirs.benches.join("startup/hello.c"))?;
 
     let mut contestants = Vec::new();
-    let empty = work.join("empty");
-    let nothing_else = ["-static", "-nostdlib", "-s"];
-    if let Some(contestant) = native(setting, "startup/empty.s", &empty, &nothing_else)? {
-        contestants.push(Contestant { name: "empty static native program".to_owned(), ..contestant });
-    }
-    if let Some(contestant) =
-        native(setting, "startup/hello.c", &work.join("hello.static"), &["-O2", "-static", "-s"])?
-    {
-        contestants.push(Contestant { name: "hello, C, static native".to_owned(), ..contestant });
-    }
+    let empty_flags = ["-static", "-nostdlib", "-s"];
+    contestants.extend(native(setting, "empty, static native", "startup/empty.s", &empty_flags));
+    let empties = contestants.len();
+    let hello_flags = ["-O2", "-static", "-s"];
+    contestants.extend(native(setting, "hello, static native", "startup/hello.c", &hello_flags));
     for engine in engines.iter().filter(|engine| engine.compiles_wasm()) {
         let artifact = work.join(format!("hello.{}", engine.name()));
         let mut steps = engine.prepare(&hello, &artifact).context("it compiles modules")?;
         measure::run_steps(&mut steps, &work.join("log"))?;
         let (program, args) = parts(&engine.run(&hello, &artifact));
         contestants.push(Contestant {
-            name: format!("hello, C, {}", engine.name()),
+            name: format!("hello, {}", engine.name()),
             file: artifact,
             start: Box::new(move || {
                 let mut command = Command::new(&program);
@@ -59,65 +66,62 @@ pub fn measure(setting: &Setting, engines: &[Box<dyn Engine>]) -> Result<Section
             }),
         });
     }
-    for contestant in contestants.iter().filter(|contestant| contestant.file != empty) {
+    for contestant in &contestants[empties..] {
         check_hello(contestant, &work)?;
     }
+    Ok(contestants)
+}
 
-    let rounds = setting.rounds * STARTS_PER_ROUND;
+fn table(contestants: &[Contestant], rounds: usize) -> Result<Table> {
     let samples = measure::in_turn(contestants.len(), rounds, |index| {
         measure::run(&mut (contestants[index].start)(), Streams::default())
     })?;
+    let figures = |figure: fn(&Sample) -> f64| -> Vec<Vec<f64>> {
+        samples.iter().map(|samples| measure::figures(samples, figure)).collect()
+    };
+    let wall = figures(|sample| sample.wall_seconds * 1e3);
+    let cpu = figures(|sample| (sample.user_seconds + sample.system_seconds) * 1e3);
+    let peak = figures(|sample| sample.peak_bytes as f64 / 1e6);
     let mut table = Table::new(&[
         "program",
         "file, bytes",
         "start to exit, ms",
-        "to the first",
-        "CPU, ms (user and system)",
+        "ratio to the first",
+        "user and system CPU, ms",
         "resident, MB",
     ]);
-    let wall: Vec<Vec<f64>> =
-        samples.iter().map(|samples| measure::figures(samples, |sample| sample.wall_seconds * 1e3)).collect();
     for (index, contestant) in contestants.iter().enumerate() {
-        let cpu = measure::figures(&samples[index], |s| (s.user_seconds + s.system_seconds) * 1e3);
-        let peak = measure::figures(&samples[index], |sample| sample.peak_bytes as f64 / 1e6);
         eprintln!("start-up of {}: {:.2} ms", contestant.name, stats::median(&wall[index]));
         table.rows.push(vec![
             contestant.name.clone(),
             fs::metadata(&contestant.file)?.len().to_string(),
             format!("{:.2}", stats::median(&wall[index])),
             cell(stats::paired_quartiles(&wall[index], &wall[0])),
-            format!("{:.2}", stats::median(&cpu)),
-            format!("{:.1}", stats::median(&peak)),
+            format!("{:.2}", stats::median(&cpu[index])),
+            format!("{:.1}", stats::median(&peak[index])),
         ]);
     }
-    let mut section = Section::new("Start-up");
-    section.text = format!(
-        "Wall-clock time from start to exit, median of {rounds} starts in turn; the ratio is to the first program, with \
-         its quartiles. The executable is stripped; wasmtime needs its runtime besides the file. \
-         The resident set can't be smaller than what the harness had when it started the program.\n"
-    );
-    section.tables.push(table);
-    Ok(section)
+    Ok(table)
 }
 
 /// Hello world as a program; compiled to WebAssembly here.
-fn hello(work: &Path, source: PathBuf) -> Result<Program> {
+fn hello(work: &Path, source: &Path) -> Result<Program> {
     let wasm = work.join("hello.wasm");
-    measure::run_steps(&mut [tools::compile_to_wasm(&source, &[], &wasm)], &work.join("log"))?;
+    measure::run_steps(&mut [tools::compile_to_wasm(source, &[], &wasm)], &work.join("log"))?;
     Ok(Program::command("hello", Group::Application, wasm))
 }
 
 /// A native program out of one source file; nothing if there is no compiler, or it can't link statically.
-fn native(setting: &Setting, source: &str, file: &Path, flags: &[&str]) -> Result<Option<Contestant>> {
+fn native(setting: &Setting, name: &str, source: &str, flags: &[&str]) -> Option<Contestant> {
+    let file = setting.dirs.work.join("startup").join(name.replace([' ', ','], "-"));
     let mut cc = Command::new(tools::CC);
-    cc.args(flags).arg(setting.dirs.benches.join(source)).arg("-o").arg(file);
+    cc.args(flags).arg(setting.dirs.benches.join(source)).arg("-o").arg(&file);
     if let Err(error) = measure::run_steps(&mut [cc], &setting.dirs.work.join("log")) {
-        eprintln!("start-up of {source}: SKIPPED, {error:#}");
-        return Ok(None);
+        eprintln!("start-up of {name}: SKIPPED, {error:#}");
+        return None;
     }
-    let path = file.to_owned();
-    let start = Box::new(move || Command::new(&path));
-    Ok(Some(Contestant { name: source.to_owned(), file: file.to_owned(), start }))
+    let path = file.clone();
+    Some(Contestant { name: name.to_owned(), file, start: Box::new(move || Command::new(&path)) })
 }
 
 /// A command's words, to make it again.
