@@ -1,4 +1,5 @@
 -- Inserts, an index, joins, grouping, text and a full-text index, all in memory.
+PRAGMA temp_store = MEMORY;
 CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT, country INTEGER);
 CREATE TABLE orders (id INTEGER PRIMARY KEY, customer INTEGER, amount REAL, note TEXT);
 BEGIN;

@@ -51,7 +51,8 @@ fn memory() -> String {
 }
 
 fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    release.split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
 fn proc_value(file: &str, key: &str) -> Option<String> {
