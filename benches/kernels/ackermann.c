@@ -10,7 +10,7 @@ __attribute__((noinline)) static int ackermann(int m, int n) {
 
 int main(void) {
   int sum = 0;
-  for (int i = 0; i < 14; i++) sum += ackermann(3, 9 + i % 2);
+  for (int i = 0; i < 60; i++) sum += ackermann(3, 9 + i % 2);
   printf("%d\n", sum);
   return 0;
 }

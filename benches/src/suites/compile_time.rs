@@ -13,8 +13,9 @@ use crate::stats;
 
 /// Modules below this size say more about starting a process than about compiling.
 const MIN_BYTES: u64 = 50_000;
-/// Large modules take long, and their times vary little.
+/// Compiling takes long and varies little: this many rounds, or fewer if each engine has compiled so many bytes.
 const MAX_ROUNDS: usize = 3;
+const MAX_TOTAL_BYTES: u64 = 50_000_000;
 
 /// One module's samples by engine and round.
 struct Row<'a> {
@@ -77,7 +78,9 @@ fn measure_module<'a>(
 ) -> Result<Row<'a>> {
     let work = setting.dirs.work.join("compile");
     make_dir(&work)?;
-    let samples = measure::in_turn(compilers.len(), setting.rounds.min(MAX_ROUNDS), |index| {
+    let by_size = usize::try_from(MAX_TOTAL_BYTES / len_bytes)?;
+    let rounds = setting.rounds.min(MAX_ROUNDS).min(by_size).max(1);
+    let samples = measure::in_turn(compilers.len(), rounds, |index| {
         let artifact = work.join(format!("{}.{}", program.name, compilers[index].name()));
         let mut steps = compilers[index].prepare(program, &artifact).context("it compiles modules")?;
         measure::run_steps(&mut steps, &work.join("log"))
@@ -89,7 +92,7 @@ fn section(compilers: &[&dyn Engine], rows: &[Row<'_>]) -> Section {
     let mut section = Section::new("Compile time");
     section.text = format!(
         "User CPU seconds per MB of module, wall-clock seconds, and the largest resident set in MB, in {MAX_ROUNDS} \
-         rounds at most. Ours includes the link of the executable.\n"
+         rounds, or fewer for large modules. Ours includes the link of the executable.\n"
     );
     if rows.is_empty() {
         return section;
