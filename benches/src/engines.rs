@@ -35,7 +35,7 @@ pub fn all(setting: &Setting) -> Vec<Box<dyn Engine>> {
     let mut engines: Vec<Box<dyn Engine>> =
         vec![Box::new(aot::Aot::new(setting)), Box::new(wasmtime::Wasmtime::new(setting))];
     if crate::tools::is_on_path(crate::tools::CC) {
-        engines.push(Box::new(native::Native));
+        engines.push(Box::new(native::Native::new(setting)));
     }
     engines
 }

@@ -8,9 +8,9 @@ pub const CLANG: &str = "clang-19";
 /// Flags of every kernel.
 pub const WASM_FLAGS: &[&str] = &["--target=wasm32-wasi", "-O2", "-Wl,--strip-debug"];
 
-/// Compiles natively, for the reference column.
+/// Compiles natively, for the reference column; floating point as WebAssembly has it, so that outputs are equal.
 pub const CC: &str = "cc";
-pub const CC_FLAGS: &[&str] = &["-O3"];
+pub const CC_FLAGS: &[&str] = &["-O3", "-ffp-contract=off"];
 
 /// A command that makes a WASI command of one C file.
 pub fn compile_to_wasm(source: &Path, extra_flags: &[String], output: &Path) -> Command {

@@ -4,10 +4,25 @@ use std::path::Path;
 use std::process::Command;
 
 use super::Engine;
+use crate::options::Cpu;
 use crate::programs::Program;
+use crate::setting::Setting;
 use crate::tools::{CC, CC_FLAGS};
 
-pub struct Native;
+pub struct Native {
+    cpu: Cpu,
+}
+
+impl Native {
+    pub fn new(setting: &Setting) -> Native {
+        Native { cpu: setting.cpu }
+    }
+
+    fn flags(&self) -> Vec<&'static str> {
+        let cpu_flag = (self.cpu == Cpu::Native).then_some("-march=native");
+        CC_FLAGS.iter().copied().chain(cpu_flag).collect()
+    }
+}
 
 impl Engine for Native {
     fn name(&self) -> &'static str {
@@ -15,7 +30,7 @@ impl Engine for Native {
     }
 
     fn about(&self) -> String {
-        format!("the C source of a kernel, compiled with `{CC} {}`", CC_FLAGS.join(" "))
+        format!("the C source of a kernel, compiled with `{CC} {}`", self.flags().join(" "))
     }
 
     fn compiles_wasm(&self) -> bool {
@@ -24,7 +39,7 @@ impl Engine for Native {
 
     fn prepare(&self, program: &Program, artifact: &Path) -> Option<Vec<Command>> {
         let mut cc = Command::new(CC);
-        cc.args(CC_FLAGS).arg(program.c_source.as_ref()?).arg("-o").arg(artifact).arg("-lm");
+        cc.args(self.flags()).arg(program.c_source.as_ref()?).arg("-o").arg(artifact).arg("-lm");
         Some(vec![cc])
     }
 
