@@ -28,6 +28,8 @@ pub mod wasi;
 
 #[cfg(feature = "standalone")]
 mod allocator;
+#[cfg(feature = "standalone")]
+mod drive;
 #[cfg(feature = "embed")]
 pub mod embed;
 #[cfg(feature = "standalone")]

@@ -29,10 +29,7 @@ pub unsafe fn handle(signal: Signal, handler: Handler) -> io::Result<KernelSigac
     let mut action: KernelSigaction = unsafe { core::mem::zeroed() };
     action.sa_handler_kernel = handler;
     action.sa_flags = KernelSigactionFlags::SIGINFO | KernelSigactionFlags::ONSTACK;
-    if arch::SIGNAL_RESTORER.is_some() {
-        action.sa_flags |= KernelSigactionFlags::RESTORER;
-        action.sa_restorer = arch::SIGNAL_RESTORER;
-    }
+    arch::set_restorer(&mut action);
     // SAFETY: the caller vouches for the handler.
     unsafe { kernel_sigaction(signal, Some(action)) }
 }

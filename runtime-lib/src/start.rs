@@ -265,7 +265,7 @@ unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c
     let (registers, fault, process) = unsafe {
         let has_address = number == Signal::SEGV.as_raw() || number == Signal::BUS.as_raw();
         let fault = has_address.then(|| signal::fault_address(info));
-        (arch::registers(context), fault, &*PROCESS.0.get())
+        (arch::registers(number, context), fault, &*PROCESS.0.get())
     };
     if let Some(module) = process.module {
         if let Some(site) = trap::classify(module, &registers, fault) {

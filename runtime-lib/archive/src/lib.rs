@@ -24,6 +24,11 @@ pub fn runtime(target_name: &str) -> Option<Vec<u8>> {
     Some(bytes.expect("the build script compressed it"))
 }
 
+/// The targets that there is no runtime library for, by their short names, and what is missing.
+pub fn missing() -> &'static [(&'static str, &'static str)] {
+    MISSING
+}
+
 #[cfg(test)]
 mod tests {
     use super::{available, runtime};
