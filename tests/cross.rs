@@ -127,6 +127,27 @@ fn programs_behave_on_s390x_as_here() {
     programs_behave_as_here("s390x-linux");
 }
 
+/// Modules with vectors need an extension of riscv64, others do not.
+#[test]
+fn missing_vectors_are_an_error() {
+    let target = "riscv64-linux";
+    if !emulator::is_ready(target) {
+        return;
+    }
+    let dir = scratch("no-vectors");
+    for (name, code) in [("hello", 0), ("vector", 1)] {
+        let (_, body, _) = PROGRAMS.iter().find(|(other, ..)| *other == name).unwrap();
+        let (source, executable) = (dir.join(format!("{name}.wat")), dir.join(name));
+        fs::write(&source, program(body)).unwrap();
+        build(&source, &executable, target, &[]);
+        let mut command = emulator::command(target, &executable);
+        let output = command.env("QEMU_CPU", "rv64,v=false").stdin(Stdio::null()).output().unwrap();
+        let (_, stderr, actual) = parts(&output);
+        assert_eq!(actual, Some(code), "{name}: {stderr}");
+        assert_eq!(stderr.contains("lacks an instruction"), code == 1, "{name}: {stderr}");
+    }
+}
+
 /// The same bytes with one and with several threads, from another directory and under another name.
 #[test]
 fn executables_are_reproducible() {

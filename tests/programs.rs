@@ -22,8 +22,8 @@ use corpus::{Mode, Program, run_scenario};
 const AOT: &str = env!("CARGO_BIN_EXE_aot");
 
 /// Programs that are built for other machines too: one or two of each language, none of the largest.
-const EVERYWHERE: [&str; 8] =
-    ["bzip2", "json", "mandelbrot", "markdown", "quickjs", "sqlite", "top-words", "zstd"];
+const EVERYWHERE: [&str; 9] =
+    ["bzip2", "json", "mandelbrot", "markdown", "quickjs", "sqlite", "top-words", "wasi", "zstd"];
 
 enum Outcome {
     Passed(String),
@@ -168,7 +168,9 @@ fn check_machine(
     build.arg("build").arg(wasm).arg("-o").arg(&exe).args(["--target", target]).args(program.options());
     match build.output() {
         Ok(output) if output.status.success() => {}
-        Ok(output) => return vec![format!("\n    {target}: {}", String::from_utf8_lossy(&output.stderr).trim())],
+        Ok(output) => {
+            return vec![format!("\n    {target}: {}", String::from_utf8_lossy(&output.stderr).trim())];
+        }
         Err(error) => return vec![format!("\n    can't start {AOT}: {error}")],
     }
     let launch = |args: &[String]| {

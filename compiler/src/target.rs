@@ -72,7 +72,9 @@ impl Target {
             Some(Ok(triple)) if is_linux && has_usual_abi => Ok(Target { triple, cpu: Cpu::default() }),
             _ => {
                 let message = match is_linux {
-                    true => format!("target `{name}` is not supported: its calling convention is another one"),
+                    true => {
+                        format!("target `{name}` is not supported: its calling convention is another one")
+                    }
                     false => format!("target `{name}` is not supported: code can be made for Linux only"),
                 };
                 let help = format!("did you mean `{short}`? {LIST}");
@@ -164,7 +166,8 @@ impl FromStr for Target {
 
     fn from_str(name: &str) -> Result<Target> {
         if let Some((_, long)) = SHORT_NAMES.iter().find(|(short, _)| *short == name) {
-            let triple = Triple::from_str(long).map_err(|error| Error::internal(format!("{long}: {error}")))?;
+            let triple =
+                Triple::from_str(long).map_err(|error| Error::internal(format!("{long}: {error}")))?;
             return Ok(Target { triple, cpu: Cpu::default() });
         }
         match Triple::from_str(name) {
@@ -208,7 +211,9 @@ fn why_not(architecture: Architecture) -> String {
         Architecture::Pulley32
         | Architecture::Pulley64
         | Architecture::Pulley32be
-        | Architecture::Pulley64be => String::from("it is the code of an interpreter, and there is none here"),
+        | Architecture::Pulley64be => {
+            String::from("it is the code of an interpreter, and there is none here")
+        }
         Architecture::Aarch64(_) => String::from("big-endian ARM has no code generator"),
         other => match other.pointer_width() {
             Ok(PointerWidth::U16 | PointerWidth::U32) => {
@@ -230,7 +235,9 @@ fn near(name: &str) -> Option<&'static str> {
     for (short, mut architectures) in meant {
         let found = architectures.any(|architecture| {
             let architecture = architecture.replace('_', "-");
-            lower.strip_prefix(&architecture).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '/']))
+            lower
+                .strip_prefix(&architecture)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '/']))
         });
         // The name that container images have: `linux/arm64`.
         let as_image = lower.strip_prefix("linux/").is_some_and(|rest| near(rest) == Some(short));

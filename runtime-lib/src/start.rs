@@ -278,6 +278,11 @@ unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c
             sys::exit_group(TRAP_EXIT_CODE);
         }
     }
+    let in_module = |module: &LoadedModule| module.text_offset(registers.pc).is_some();
+    if number == Signal::ILL.as_raw() && process.module.is_some_and(in_module) {
+        // Not a trap: every trap of the module is known.
+        fail(b"the CPU of this machine lacks an instruction that the program needs");
+    }
     // Not the guest's doing: let the process die as if there were no handler, when the fault happens again.
     // SAFETY: the default action is always valid.
     unsafe { signal::reset(number) };

@@ -11,8 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use object::write::{Object, Relocation, Symbol, SymbolSection};
 use object::{
-    RelocationEncoding, RelocationFlags, RelocationKind, SectionKind, SymbolFlags, SymbolKind,
-    SymbolScope,
+    RelocationEncoding, RelocationFlags, RelocationKind, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
 };
 
 /// What an executable does when it starts.

@@ -88,7 +88,9 @@ impl Machine {
     fn of(target: &Target) -> Result<Machine> {
         let (emulation, elf, architecture) = match target.triple().architecture {
             Architecture::X86_64 => (Some("elf_x86_64"), elf::EM_X86_64, object::Architecture::X86_64),
-            Architecture::Aarch64(_) => (Some("aarch64linux"), elf::EM_AARCH64, object::Architecture::Aarch64),
+            Architecture::Aarch64(_) => {
+                (Some("aarch64linux"), elf::EM_AARCH64, object::Architecture::Aarch64)
+            }
             Architecture::Riscv64(_) => (Some("elf64lriscv"), elf::EM_RISCV, object::Architecture::Riscv64),
             Architecture::S390x => (None, elf::EM_S390, object::Architecture::S390x),
             _ => {

@@ -47,9 +47,6 @@ fn main() {
     }
     println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-env-changed={ONLY}");
-    for path in toolchain::WATCHED {
-        println!("cargo::rerun-if-changed={path}");
-    }
 
     let out = PathBuf::from(variable("OUT_DIR"));
     let only = env::var(ONLY).ok();
@@ -77,6 +74,9 @@ fn main() {
         started.into_iter().map(join).collect()
     });
 
+    for path in toolchain::watched(results.iter().any(|(_, result)| result.is_err())) {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
     let (mut names, mut archives, mut missing) = (String::new(), String::new(), String::new());
     for (target, result) in results {
         let name = target.name;
@@ -125,7 +125,8 @@ fn library(target: &Target, workspace: &Path, out: &Path) -> Result<Vec<u8>, Str
 /// It has a target directory of its own, since the outer cargo holds the lock of the usual one. All profiles of the
 /// outer cargo share it: the library is the same in each.
 fn build(target: &Target, toolchain: &Toolchain, workspace: &Path, out: &Path) -> Result<PathBuf, String> {
-    let shared = out.ancestors().find(|path| path.ends_with("build")).and_then(|build| build.ancestors().nth(2));
+    let shared =
+        out.ancestors().find(|path| path.ends_with("build")).and_then(|build| build.ancestors().nth(2));
     let directory = shared.unwrap_or(out).join("aot-runtime").join(target.name);
     let triple = toolchain.triple(target);
     let mut cargo = Command::new(variable("CARGO"));

@@ -7,9 +7,21 @@ use std::process::Command;
 /// Debian's compiler, and the source of the standard library that comes with it.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust";
+/// A file of the source that must be there.
+const CORE: &str = "library/core/Cargo.toml";
 
-/// What can appear or change between two builds.
-pub const WATCHED: [&str; 2] = [DEBIAN_RUSTC, DEBIAN_SOURCE];
+/// Files that change when a toolchain changes; and if a target is missing, when it could have been added: what `rustup`
+/// and Debian have installed. Cargo takes a file that is not there for one that has changed, so only those that are.
+pub fn watched(is_missing: bool) -> Vec<PathBuf> {
+    let mut files = vec![PathBuf::from(DEBIAN_RUSTC), Path::new(DEBIAN_SOURCE).join(CORE)];
+    if is_missing {
+        let sysroot = print(&variable("RUSTC"), &["--print", "sysroot"]);
+        files.extend(sysroot.map(|root| root.join("lib/rustlib/components")));
+        files.push(PathBuf::from("/var/lib/dpkg/status"));
+    }
+    files.retain(|file| file.exists());
+    files
+}
 
 /// A way to compile for a target.
 pub enum Toolchain {
@@ -83,7 +95,7 @@ impl Toolchain {
 }
 
 fn has_core(source: &Path) -> bool {
-    source.join("library/core/Cargo.toml").exists()
+    source.join(CORE).exists()
 }
 
 /// A path that rustc prints.

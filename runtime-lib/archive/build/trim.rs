@@ -112,7 +112,10 @@ fn without_groups(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
             let at = table + index * size + 4;
             let plain = elf::SHT_PROGBITS.0;
             let plain = if header.is_big_endian() { plain.to_be_bytes() } else { plain.to_le_bytes() };
-            bytes.get_mut(at..at + 4).ok_or("a section header is outside of the file")?.copy_from_slice(&plain);
+            bytes
+                .get_mut(at..at + 4)
+                .ok_or("a section header is outside of the file")?
+                .copy_from_slice(&plain);
         }
     }
     Ok(bytes)

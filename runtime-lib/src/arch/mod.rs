@@ -21,7 +21,26 @@ use s390x as machine;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as machine;
 
+#[cfg(not(target_arch = "riscv64"))]
+use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, Signal, kernel_sigaction};
+
 pub use machine::{RECORD_SIZE, caller, frame_of, registers, set_registers, set_restorer, sync_code};
+
+#[cfg(target_arch = "riscv64")]
+pub use riscv64::set_action;
+
+/// Sets what happens on a signal, and tells what happened before.
+///
+/// # Errors
+/// None that the kernel documents for valid signals.
+///
+/// # Safety
+/// The action does only what a signal handler may do.
+#[cfg(not(target_arch = "riscv64"))]
+pub unsafe fn set_action(signal: Signal, action: KernelSigaction) -> rustix::io::Result<KernelSigaction> {
+    // SAFETY: the caller vouches for the action.
+    unsafe { kernel_sigaction(signal, Some(action)) }
+}
 
 /// The registers of interrupted code that traps need.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,8 @@
 use super::Registers;
 use core::arch::{asm, naked_asm};
 use core::ffi::{c_int, c_void};
-use rustix::runtime_448b8ad740e2a26f::KernelSigaction;
+use rustix::io;
+use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, Signal};
 
 /// Where the kernel enters the process.
 ///
@@ -81,5 +82,44 @@ pub unsafe fn sync_code(start: *const u8, len: usize) {
             in("a7") RISCV_FLUSH_ICACHE,
             options(nostack),
         );
+    }
+}
+
+/// Sets what happens on a signal, and tells what happened before.
+///
+/// Some versions of QEMU have a field for the restorer in the record, though Linux has none on this machine: the
+/// record has room for one here.
+///
+/// # Errors
+/// None that the kernel documents for valid signals.
+///
+/// # Safety
+/// The action does only what a signal handler may do.
+pub unsafe fn set_action(signal: Signal, action: KernelSigaction) -> io::Result<KernelSigaction> {
+    #[repr(C)]
+    struct Record {
+        action: KernelSigaction,
+        room: [usize; 2],
+    }
+    const RT_SIGACTION: usize = 134;
+    let new = Record { action, room: [0; 2] };
+    // SAFETY: all-zero is a valid action.
+    let mut old: Record = unsafe { core::mem::zeroed() };
+    let result: isize;
+    // SAFETY: the kernel reads one record and writes the other; the caller vouches for the action.
+    unsafe {
+        asm!(
+            "ecall",
+            inout("a0") signal.as_raw() as isize => result,
+            in("a1") &raw const new,
+            in("a2") &raw mut old,
+            in("a3") size_of_val(&old.action.sa_mask),
+            in("a7") RT_SIGACTION,
+            options(nostack),
+        );
+    }
+    match result {
+        0 => Ok(old.action),
+        error => Err(io::Errno::from_raw_os_error(-error as i32)),
     }
 }

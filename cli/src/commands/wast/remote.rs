@@ -47,8 +47,7 @@ impl Launcher {
 
     /// Starts a driver.
     pub fn start(&self) -> Result<Remote> {
-        let words: Vec<_> =
-            self.command.iter().map(Path::new).chain([self.driver.as_path()]).collect();
+        let words: Vec<_> = self.command.iter().map(Path::new).chain([self.driver.as_path()]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
         if words[0].ends_with("qemu-riscv64") && std::env::var_os("QEMU_CPU").is_none() {

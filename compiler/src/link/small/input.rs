@@ -127,15 +127,11 @@ fn read_object<'d>(inputs: &mut Inputs<'d>, name: String, bytes: &'d [u8]) -> Re
     let mut sections = HashMap::new();
     for section in object.sections() {
         let SectionFlags::Elf { sh_flags, sh_type, .. } = section.flags() else { continue };
-        let is_data = [
-            elf::SHT_PROGBITS,
-            elf::SHT_NOBITS,
-            elf::SHT_INIT_ARRAY,
-            elf::SHT_FINI_ARRAY,
-            elf::SHT_NOTE,
-        ]
-        .contains(&sh_type);
-        if !is_data {
+        let is_data =
+            [elf::SHT_PROGBITS, elf::SHT_NOBITS, elf::SHT_INIT_ARRAY, elf::SHT_FINI_ARRAY, elf::SHT_NOTE]
+                .contains(&sh_type);
+        let is_nowhere = sh_type == elf::SHT_NOBITS && !sh_flags.contains(elf::SHF_ALLOC);
+        if !is_data || is_nowhere {
             continue;
         }
         let name = section.name().map_err(in_file)?;

@@ -86,18 +86,20 @@ fn kind(section: &Section<'_>) -> Kind {
     let has = |flag| section.flags.contains(flag);
     match section.data {
         _ if !has(elf::SHF_ALLOC) => Kind::NotLoaded,
+        None => Kind::Zeros,
         _ if has(elf::SHF_EXECINSTR) => Kind::Code,
         // Relocated once and for all here, so nothing writes to it.
         _ if !has(elf::SHF_WRITE) || section.name.starts_with(".data.rel.ro") => Kind::ReadOnly,
         Some(_) => Kind::Data,
-        None => Kind::Zeros,
     }
 }
 
 /// The name of the output section: compilers give each function and variable a section of its own.
 fn output_name(name: &str) -> &str {
     const GROUPS: [&str; 5] = [".text", ".data.rel.ro", ".rodata", ".data", ".bss"];
-    let of = |group: &&&str| name.strip_prefix(**group).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let of = |group: &&&str| {
+        name.strip_prefix(**group).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
     GROUPS.iter().find(of).copied().unwrap_or(name)
 }
 
@@ -186,6 +188,12 @@ fn place(layout: &mut Layout) -> Result<(), String> {
         Segment { flags: elf::PF_R, address: BASE, offset: 0, file_size: headers, memory_size: headers },
     )];
     for output in &mut layout.outputs {
+        if output.align > PAGE {
+            return Err(format!(
+                "the section `{}` wants an alignment of {} bytes",
+                output.name, output.align
+            ));
+        }
         if output.kind == Kind::NotLoaded {
             offset = offset.next_multiple_of(output.align);
             (output.address, output.offset) = (0, offset);
@@ -197,9 +205,6 @@ fn place(layout: &mut Layout) -> Result<(), String> {
             Kind::Code => elf::PF_R | elf::PF_X,
             _ => elf::PF_R | elf::PF_W,
         };
-        if output.align > PAGE {
-            return Err(format!("the section `{}` wants an alignment of {} bytes", output.name, output.align));
-        }
         if segments.last().is_none_or(|(kind, _)| *kind != output.kind) {
             // A page of its own, at the same place in the page as in the file.
             address = address.next_multiple_of(PAGE) + offset % PAGE;

@@ -37,7 +37,9 @@ pub(super) fn find(inputs: &Inputs<'_>, entry: &str) -> Result<Vec<bool>, String
     for (index, section) in inputs.sections.iter().enumerate() {
         let describes = section.name == ".eh_frame" || section.name.starts_with(".debug_");
         let is_live = |symbol| match inputs.place(symbol) {
-            Place::Section(section, _) => live[section] || inputs.sections[section].name.starts_with(".debug_"),
+            Place::Section(section, _) => {
+                live[section] || inputs.sections[section].name.starts_with(".debug_")
+            }
             _ => false,
         };
         let mut targets = section.relocations.iter().map(|relocation| relocation.symbol);

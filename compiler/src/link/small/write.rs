@@ -154,7 +154,9 @@ fn contents(inputs: &Inputs<'_>, layout: &Layout, output: &Output) -> Result<Vec
         let input = &inputs.sections[*section];
         let start = *offset as usize;
         let part = &mut bytes[start..start + input.size as usize];
-        part.copy_from_slice(input.data.unwrap_or(&[]));
+        if let Some(data) = input.data {
+            part.copy_from_slice(data);
+        }
         let address = output.address + offset;
         for relocation in &input.relocations {
             let in_place = |error: String| {
@@ -190,8 +192,8 @@ fn symbols(inputs: &Inputs<'_>, layout: &Layout) -> Vec<OutputSymbol> {
     let mut symbols = Vec::new();
     for (index, symbol) in inputs.symbols.iter().enumerate() {
         let hidden = symbol.name.is_empty() || symbol.name.starts_with(".L");
-        let is_other_definition =
-            symbol.is_global && inputs.globals.get(symbol.name).is_some_and(|definition| *definition != index);
+        let is_other_definition = symbol.is_global
+            && inputs.globals.get(symbol.name).is_some_and(|definition| *definition != index);
         let Place::Section(section, _) = symbol.place else { continue };
         let (Some(address), Some((output, _))) =
             (layout.address(symbol.place), layout.places.get(&section).copied())
