@@ -1,5 +1,7 @@
 //! Executables for other machines, run by QEMU. Shared by several tests.
 
+#![allow(dead_code, reason = "each test uses a part of this file")]
+
 use std::path::Path;
 use std::process::Command;
 
@@ -21,7 +23,6 @@ pub fn lacks(target: &str) -> Option<String> {
 }
 
 /// Whether tests for a target can run. If not, says so; and on CI that is a failure.
-#[allow(dead_code, reason = "each test uses a part of this file")]
 pub fn is_ready(target: &str) -> bool {
     let Some(lack) = lacks(target) else { return true };
     assert!(std::env::var_os("CI").is_none(), "on CI nothing may be skipped: {target}: {lack}");
@@ -34,7 +35,6 @@ fn emulator(target: &str) -> String {
 }
 
 /// The command that runs an executable for a target.
-#[allow(dead_code, reason = "each test uses a part of this file")]
 pub fn command(target: &str, executable: &Path) -> Command {
     let mut command = Command::new(emulator(target));
     if target == "riscv64-linux" {

@@ -202,13 +202,13 @@ pub fn npm_dir() -> Result<PathBuf> {
 }
 
 fn install_debian_packages() -> Result<()> {
-    let skipped: &[Toolchain] =
-        match (has_rustup_target(), FOREIGN_TRIPLES.into_iter().all(is_rustup_target)) {
-            (true, true) => &[Toolchain::Rust, Toolchain::Foreign],
-            (true, false) => &[Toolchain::Rust],
-            (false, true) => &[Toolchain::Foreign],
-            (false, false) => &[],
-        };
+    let skipped: &[Toolchain] = match (has_rustup_target(), FOREIGN_TRIPLES.into_iter().all(is_rustup_target))
+    {
+        (true, true) => &[Toolchain::Rust, Toolchain::Foreign],
+        (true, false) => &[Toolchain::Rust],
+        (false, true) => &[Toolchain::Foreign],
+        (false, false) => &[],
+    };
     let mut packages: Vec<_> = NEEDS
         .iter()
         .filter(|need| !need.is_there())

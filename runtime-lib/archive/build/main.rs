@@ -154,6 +154,10 @@ fn build(target: &Target, toolchain: &Toolchain, workspace: &Path, out: &Path) -
         flags.extend(["--cfg=rustix_use_experimental_asm", "-Ctarget-feature=+backchain"].map(String::from));
         cargo.env("RUSTC_BOOTSTRAP", "1");
     }
+    if target.architecture == "riscv64gc" {
+        // Linux lets programs do that, and the code of modules does it all the time.
+        flags.push(String::from("-Ctarget-feature=+unaligned-scalar-mem"));
+    }
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     let output = cargo.output().map_err(|error| format!("cargo cannot be started: {error}"))?;
     if !output.status.success() {

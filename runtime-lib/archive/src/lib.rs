@@ -62,6 +62,29 @@ mod tests {
         }
     }
 
+    /// Compilers make calls of `memcpy` and its kin out of what looks like them: also out of these functions themselves.
+    #[test]
+    fn memory_functions_do_not_call_themselves() {
+        for target in available() {
+            let archive = runtime(target).unwrap();
+            let file = object::read::archive::ArchiveFile::parse(&*archive).unwrap();
+            for member in file.members() {
+                let object = object::File::parse(member.unwrap().data(&*archive).unwrap()).unwrap();
+                for name in ["memcpy", "memmove", "memset", "memcmp", "bcmp"] {
+                    let Some(section) = object.section_by_name(&format!(".text.{name}")) else { continue };
+                    for (_, relocation) in section.relocations() {
+                        let object::RelocationTarget::Symbol(symbol) = relocation.target() else { continue };
+                        let callee = object.symbol_by_index(symbol).unwrap();
+                        let callee = callee.name().unwrap();
+                        let is_allowed = (name, callee) == ("memmove", "memcpy");
+                        let is_one = ["memcpy", "memmove", "memset"].contains(&callee);
+                        assert!(is_allowed || !is_one, "{target}: `{name}` calls `{callee}`");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn unknown_targets_have_none() {
         assert_eq!(runtime("pdp11-unix"), None);

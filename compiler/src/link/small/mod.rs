@@ -38,8 +38,8 @@ mod tests {
     use object::read::elf::ElfFile64;
     use object::write::{Object, Relocation, StandardSection, Symbol, SymbolId, SymbolSection};
     use object::{
-        Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SymbolFlags, SymbolKind,
-        SymbolScope, elf,
+        Endianness, Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, SymbolFlags,
+        SymbolKind, SymbolScope, elf,
     };
 
     fn symbol(object: &mut Object<'_>, name: &str) -> SymbolId {
@@ -96,7 +96,11 @@ mod tests {
     fn missing_and_double_symbols_are_named() {
         assert!(link_objects(&[("_start", "f")]).unwrap_err().contains("undefined symbol `f`"));
         assert!(link_objects(&[("f", "f")]).unwrap_err().contains("`_start`"));
-        assert!(link_objects(&[("_start", "_start"), ("_start", "_start")]).unwrap_err().contains("is defined in"));
+        assert!(
+            link_objects(&[("_start", "_start"), ("_start", "_start")])
+                .unwrap_err()
+                .contains("is defined in")
+        );
     }
 
     #[test]
