@@ -145,6 +145,12 @@ fn check_on(target: &str) {
     }
 }
 
+/// In a process with the runtime library that executables have.
+#[test]
+fn suite_in_executables() {
+    check(&["--target", "x86_64-linux"]);
+}
+
 #[test]
 fn suite_on_aarch64() {
     check_on("aarch64-linux");
