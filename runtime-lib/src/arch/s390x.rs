@@ -88,14 +88,17 @@ pub unsafe fn frame_of(registers: &Registers) -> usize {
     const LINK: [u8; 6] = [0xe3, 0x10, 0xf0, 0x00, 0x00, 0x24];
     // `mvi 0(%r15), 0` probes the stack before that, if the frame is large: nothing leads from there to the caller.
     const PROBE: [u8; 4] = [0x92, 0x00, 0xf0, 0x00];
-    // SAFETY: the program counter is in compiled code, whose instructions are readable. Behind the last one of a
-    // function comes another function, or the rest of the page.
-    let instruction = unsafe { (registers.pc as *const [u8; 6]).read_unaligned() };
-    if instruction == LINK {
-        return registers.fp;
-    }
-    if instruction.starts_with(&PROBE) {
-        return 0;
+    // Behind an instruction that traps (see `registers`) the address is odd.
+    if registers.pc.is_multiple_of(2) {
+        // SAFETY: the program counter is in compiled code, whose instructions are readable. Behind the last one of a
+        // function comes another function, or the rest of the page.
+        let instruction = unsafe { (registers.pc as *const [u8; 6]).read_unaligned() };
+        if instruction == LINK {
+            return registers.fp;
+        }
+        if instruction.starts_with(&PROBE) {
+            return 0;
+        }
     }
     // SAFETY: elsewhere the stack pointer is that of a complete frame.
     unsafe { (registers.sp as *const usize).read() }
