@@ -175,6 +175,39 @@ fn executables_are_reproducible() {
     }
 }
 
+/// By the unwind information: a debugger knows nothing else of wasm code.
+#[test]
+fn debuggers_walk_the_frames_of_wasm_code() {
+    for target in emulator::FOREIGN.into_iter().filter(|target| emulator::is_ready(target)) {
+        let dir = scratch(&format!("{target}-debugger"));
+        let (source, executable) = (dir.join("in.wat"), dir.join("out"));
+        fs::write(&source, program("(i32.store (i32.const 0) (i32.const 1))")).unwrap();
+        build(&source, &executable, target, &[]);
+        // Too long a name for a socket, were it in the scratch directory.
+        let socket = std::env::temp_dir().join(format!("aot-gdb-{}-{target}", std::process::id()));
+        let mut emulator = emulator::command_for_debugger(target, &executable, &socket).spawn().unwrap();
+        let words = [format!("file {}", executable.display()), format!("target remote {}", socket.display())];
+        let commands = words.iter().map(String::as_str).chain(["break inner", "continue", "backtrace"]);
+        while !socket.exists() && emulator.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let mut gdb = Command::new("gdb-multiarch");
+        gdb.args(["-nx", "-batch"]).args(commands.flat_map(|command| ["-ex", command]));
+        let output = gdb.output().expect("gdb-multiarch runs");
+        drop(emulator.kill());
+        emulator.wait().unwrap();
+        drop(fs::remove_file(&socket));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let names: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .filter_map(|line| line.split(" in ").nth(1)?.split([' ', '[']).next())
+            .take(4)
+            .collect();
+        assert_eq!(names, ["inner", "middle", "_start", "wasm-entry"], "{target}: {text}");
+    }
+}
+
 /// What the binutils of LLVM read in objects: machine, relocations that are known, unwind information for each function.
 #[test]
 fn objects_are_as_the_machine_wants_them() {

@@ -44,3 +44,10 @@ pub fn command(target: &str, executable: &Path) -> Command {
     command.arg(executable);
     command
 }
+
+/// As [`command`], but it waits for a debugger at a socket first.
+pub fn command_for_debugger(target: &str, executable: &Path, socket: &Path) -> Command {
+    let mut command = Command::new(emulator(target));
+    command.arg("-g").arg(socket).arg(executable);
+    command
+}

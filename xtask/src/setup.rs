@@ -88,6 +88,7 @@ const NEEDS: &[Need] = {
         need(Tests, Command("cc"), "gcc", "links objects into C programs"),
         need(Tests, Command("objdump"), "binutils", "reads executables back"),
         need(Tests, Command("gdb"), "gdb", "debugs executables"),
+        need(Tests, Command("gdb-multiarch"), "gdb-multiarch", "debugs executables for other machines"),
         need(Tests, Command("qemu-aarch64"), "qemu-user", "runs executables for other machines"),
     ]
 };
