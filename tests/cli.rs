@@ -124,14 +124,116 @@ fn builds_an_executable_that_runs() {
     assert_eq!(Outcome::of(output).succeeds().text(), "hello\n");
 }
 
+/// A module of many functions, of very different sizes, that call each other.
+fn many_functions() -> String {
+    let mut text =
+        String::from("(module (memory (export \"memory\") 1) (table 2 funcref) (elem (i32.const 0) 0 7)\n");
+    for index in 0..300u32 {
+        let steps = if index % 50 == 0 { 400 } else { index % 17 };
+        text += "(func (param i32) (result i32) (local f64) local.get 0\n";
+        for step in 0..steps {
+            text += &format!("i32.const {step} i32.mul i32.load offset={index} ");
+            text += &format!("(local.set 1 (f64.sqrt (f64.const {step}.5))) ");
+        }
+        text += &format!(
+            "call {} (drop (call_indirect (param i32) (result i32) (i32.const 1) (local.get 0))))\n",
+            (index * 7 + 1) % 300
+        );
+    }
+    text + "(func (export \"_start\")))"
+}
+
 #[test]
 fn equal_inputs_give_equal_bytes() {
     let sandbox = Sandbox::new();
+    sandbox.write("many.wat", many_functions());
+    let elsewhere = Sandbox::new();
+    let input = elsewhere.write("other.wat", many_functions());
+    let result = elsewhere.path("b");
+    for kind in ["exe", "obj", "asm"] {
+        sandbox.run(&["build", "many.wat", "--emit", kind, "-o", "a"]).succeeds();
+        for threads in ["1", "2", "5"] {
+            let words = ["build", input.to_str().unwrap(), "--emit", kind, "-o", result.to_str().unwrap()];
+            let mut again = sandbox.command(&words);
+            Outcome::of(again.env("RAYON_NUM_THREADS", threads).output().unwrap()).succeeds();
+            let same = fs::read(sandbox.path("a")).unwrap() == fs::read(&result).unwrap();
+            assert!(same, "{kind} with {threads} threads");
+        }
+    }
+}
+
+/// An object and the runtime library are all that the system's linker needs.
+#[test]
+fn objects_link_with_the_system_linker() {
+    if !has_tool("cc") {
+        return;
+    }
+    let sandbox = Sandbox::new();
     sandbox.write("hello.wat", HELLO);
-    sandbox.run(&["build", "hello.wat", "-o", "a"]).succeeds();
-    let mut one_thread = sandbox.command(&["build", "hello.wat", "-o", "b"]);
-    Outcome::of(one_thread.env("RAYON_NUM_THREADS", "1").output().unwrap()).succeeds();
-    assert_eq!(fs::read(sandbox.path("a")).unwrap(), fs::read(sandbox.path("b")).unwrap());
+    sandbox.run(&["build", "hello.wat", "--emit", "obj"]).succeeds();
+    sandbox.run(&["runtime"]).succeeds();
+    assert_eq!(sandbox.files(), ["hello.o", "hello.wat", "libaot_rt.a"]);
+    for extra in [&[][..], &["-Wl,--gc-sections", "-Wl,--fatal-warnings"]] {
+        let mut cc = Command::new("cc");
+        cc.current_dir(&sandbox.0).args(["-static", "-nostdlib", "hello.o", "libaot_rt.a", "-o", "hello"]);
+        let linked = cc.args(extra).output().unwrap();
+        assert!(linked.status.success(), "{}", String::from_utf8_lossy(&linked.stderr));
+        let ran = Command::new(sandbox.path("hello")).output().unwrap();
+        assert_eq!((ran.status.code(), &ran.stdout[..]), (Some(0), &b"hello\n"[..]));
+        assert_static(&sandbox.path("hello"));
+    }
+}
+
+/// A C program with wasi-libc's streams, without symbols.
+#[test]
+fn hello_world_is_small() {
+    if !has_tool("clang-19") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.c", "#include <stdio.h>\nint main(void) { puts(\"hello\"); }\n");
+    let mut clang = Command::new("clang-19");
+    clang.args(["--target=wasm32-wasi", "-Os", "hello.c", "-o", "hello.wasm"]).current_dir(&sandbox.0);
+    let compiled = clang.output().unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    sandbox.run(&["build", "hello.wasm", "--strip", "all"]).succeeds();
+    let size = fs::metadata(sandbox.path("hello")).unwrap().len();
+    assert!(size <= 64 * 1024, "{size} bytes");
+    let ran = Command::new(sandbox.path("hello")).output().unwrap();
+    assert_eq!((ran.status.code(), &ran.stdout[..]), (Some(0), &b"hello\n"[..]));
+}
+
+/// What binutils say about an object.
+#[test]
+fn binutils_read_objects() {
+    if !has_tool("objdump") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("many.wat", many_functions());
+    sandbox.run(&["build", "many.wat", "--emit", "obj"]).succeeds();
+    for (tool, args, expected) in [
+        ("objdump", "-dr", "R_X86_64_"),
+        ("readelf", "-aW", "REL (Relocatable file)"),
+        ("readelf", "--debug-dump=frames", "FDE cie="),
+        ("nm", "-a", "aot_module"),
+    ] {
+        let output = Command::new(tool).args([args, "many.o"]).current_dir(&sandbox.0).output().unwrap();
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && stderr.is_empty(), "{tool} {args}: {stderr}");
+        assert!(stdout.contains(expected), "{tool} {args} does not print `{expected}`");
+    }
+}
+
+/// Whether a tool that a test needs is there; on CI it has to be.
+fn has_tool(name: &str) -> bool {
+    let found = Command::new(name).arg("--version").output().is_ok();
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "`{name}` is missing");
+        println!("SKIPPED: `{name}` is missing");
+    }
+    found
 }
 
 #[test]

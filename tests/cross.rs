@@ -182,7 +182,8 @@ fn debuggers_walk_the_frames_of_wasm_code() {
         let dir = scratch(&format!("{target}-debugger"));
         let (source, executable) = (dir.join("in.wat"), dir.join("out"));
         fs::write(&source, program("(i32.store (i32.const 0) (i32.const 1))")).unwrap();
-        build(&source, &executable, target, &[]);
+        // Without inlining.
+        build(&source, &executable, target, &["-O", "opt-level=0"]);
         // Too long a name for a socket, were it in the scratch directory.
         let socket = std::env::temp_dir().join(format!("aot-gdb-{}-{target}", std::process::id()));
         let mut emulator = emulator::command_for_debugger(target, &executable, &socket).spawn().unwrap();

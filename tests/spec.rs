@@ -62,7 +62,7 @@ const KNOWN_FAILURES: &[KnownFailure] = &[
 fn suite() -> PathBuf {
     // The data is part of the crate's package; cargo knows where that is.
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");

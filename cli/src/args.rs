@@ -1,6 +1,6 @@
 //! Flags that several commands share, and the way from flags to a compilation.
 
-use crate::groups::{OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm};
+use crate::groups::{CODEGEN, Codegen, OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm};
 use crate::report::{Failure, Result};
 use aot_compiler::{Config, Cpu, ImportSymbol, Imports, Target};
 use clap::{Args, ValueEnum};
@@ -12,6 +12,10 @@ pub struct CompileArgs {
     /// Optimisation: `opt-level=0|1|2|s`. `-O help` explains the keys
     #[arg(short = 'O', value_name = "KEY=VAL,…", value_parser = OPTIMIZE)]
     optimize: Vec<Settings<Optimize>>,
+
+    /// Code generation, such as `model=instance` or `inlining=n`. `-C help` explains the keys
+    #[arg(short = 'C', value_name = "KEY=VAL,…", value_parser = CODEGEN)]
+    codegen: Vec<Settings<Codegen>>,
 
     /// WebAssembly limits and proposals, such as `max-memory-size=64M` or `simd=n`. `-W help` lists the keys
     #[arg(short = 'W', value_name = "KEY[=VAL],…", value_parser = WASM)]
@@ -114,6 +118,13 @@ impl CompileArgs {
         let mut config = Config::executable(target, wasi_import);
         for Optimize::Level(level) in self.optimize.iter().flat_map(|settings| settings.0.iter().copied()) {
             config.opt_level = level;
+        }
+        for setting in self.codegen.iter().flat_map(|settings| settings.0.iter().copied()) {
+            match setting {
+                Codegen::Model(model) => config.model = model,
+                Codegen::Inlining(on) => config.inlining = on,
+                Codegen::PassSchedule(on) => config.schedule = on,
+            }
         }
         let mut resolve: fn(&str, &str) -> Option<ImportSymbol> = wasi_import;
         for setting in self.system() {

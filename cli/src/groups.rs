@@ -1,7 +1,7 @@
 //! Grouped options as in Wasmtime: `-O KEY[=VAL],…`, `-W …`, `-S …`. `help` as key lists the keys.
 
 use crate::report::nearest;
-use aot_compiler::{OptLevel, default_features};
+use aot_compiler::{Model, OptLevel, default_features};
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use std::ffi::OsStr;
@@ -12,6 +12,15 @@ use wasmparser::WasmFeatures;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Optimize {
     Level(OptLevel),
+}
+
+/// `-C`: how machine code is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codegen {
+    Model(Model),
+    Inlining(bool),
+    /// Whether instructions are rescheduled after Cranelift's optimiser.
+    PassSchedule(bool),
 }
 
 /// `-W`: the wasm language and its limits.
@@ -94,6 +103,32 @@ pub const OPTIMIZE: Group<Optimize> = Group {
     }],
 };
 
+pub const CODEGEN: Group<Codegen> = Group {
+    flag: 'C',
+    about: "Code generation",
+    keys: &[
+        Key {
+            name: "model",
+            value: "static|instance",
+            help: "static puts the state of an executable at fixed addresses, which makes its code faster; instance needs \
+                   no address in particular [default: static]",
+            parse: Parse::Value(model),
+        },
+        Key {
+            name: "inlining",
+            value: "",
+            help: "put the bodies of small functions in place of calls; static model only [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Inlining(on))),
+        },
+        Key {
+            name: "pass-schedule",
+            value: "",
+            help: "move operations close to their operands, to use fewer registers [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::PassSchedule(on))),
+        },
+    ],
+};
+
 pub const WASM: Group<Wasm> = Group {
     flag: 'W',
     about: "WebAssembly limits and proposals",
@@ -165,6 +200,14 @@ pub const SYSTEM: Group<System> = Group {
         },
     ],
 };
+
+fn model(text: &str) -> Result<Codegen, String> {
+    Ok(Codegen::Model(match text {
+        "static" => Model::Static,
+        "instance" => Model::Instance,
+        _ => return Err(String::from("`model` is one of static, instance")),
+    }))
+}
 
 fn opt_level(text: &str) -> Result<Optimize, String> {
     Ok(Optimize::Level(match text {

@@ -15,6 +15,16 @@ pub enum OptLevel {
     SpeedAndSize,
 }
 
+/// Where the state of an instance lives, for the code that uses it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Model {
+    /// Behind a pointer that every function gets: any number of instances in a process.
+    #[default]
+    Instance,
+    /// At addresses that are fixed when the module is built: one instance in a process, and faster code.
+    Static,
+}
+
 /// How the module's imports find their definitions.
 #[derive(Clone, Default)]
 pub enum Imports {
@@ -41,9 +51,15 @@ pub struct ImportSymbol {
 pub struct Config {
     pub target: Target,
     pub opt_level: OptLevel,
+    /// Put the bodies of small functions in place of calls.
+    pub inlining: bool,
+    /// Reschedule instructions after Cranelift's optimiser.
+    pub schedule: bool,
     /// Proposals that modules may use.
     pub features: wasmparser::WasmFeatures,
     pub imports: Imports,
+    /// The model to use. A module that does not fit the static model gets the other one.
+    pub model: Model,
     /// Check the stack limit of the VM context in every function. Needed where wasm runs on a stack that it shares
     /// with its host; executables have a guard page instead.
     pub stack_check: bool,
@@ -68,6 +84,7 @@ impl Config {
     pub fn executable(target: Target, resolve: fn(&str, &str) -> Option<ImportSymbol>) -> Config {
         Config {
             imports: Imports::AtBuild { resolve, unknown_trap: false },
+            model: Model::Static,
             stack_check: false,
             libcalls_by_symbol: true,
             ..Config::image(target)
@@ -79,8 +96,11 @@ impl Config {
         Config {
             target,
             opt_level: OptLevel::default(),
+            inlining: true,
+            schedule: true,
             features: default_features(),
             imports: Imports::AtInstantiation,
+            model: Model::Instance,
             stack_check: true,
             libcalls_by_symbol: false,
             verify_clif: cfg!(debug_assertions),

@@ -18,12 +18,13 @@ mod emit;
 mod error;
 mod link;
 mod module;
+mod passes;
 mod pipeline;
 mod plan;
 mod target;
 mod translate;
 
-pub use config::{Config, ImportSymbol, Imports, OptLevel, default_features};
+pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features};
 pub use emit::image::Image;
 pub use error::{Error, ErrorKind, Result};
 pub use link::entry::{Entry, entry_object};

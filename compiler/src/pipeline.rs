@@ -1,16 +1,17 @@
 //! Calls the stages in order; the only file that knows all of them.
 
-use crate::codegen::function::Keep;
 use crate::codegen::{self, CompiledFunction};
-use crate::config::{Config, Imports, OptLevel};
+use crate::config::{Config, Imports, Model, OptLevel};
+use crate::emit::fixed::Fixed;
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
+use crate::passes;
 use crate::plan::plan;
 use crate::target::Target;
 use crate::translate::state::StateModel;
 use crate::translate::{ModuleContext, Scratch, trampoline, translate};
-use cranelift_codegen::Context;
+use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::Configurable;
 use rayon::prelude::*;
@@ -19,6 +20,8 @@ use std::borrow::Cow;
 /// A module as machine code, ready to be written in one of the output forms.
 pub struct CompiledModule {
     target: Target,
+    /// What only the static model has.
+    fixed: Option<Fixed>,
     text: Text,
     /// The module description (`aot_abi::module`).
     description: Vec<u8>,
@@ -49,7 +52,7 @@ pub fn parse_text<'a>(bytes: &'a [u8], file_name: &str) -> Result<Cow<'a, [u8]>>
 /// If the module is invalid, or uses what is not supported or not enabled.
 pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     let (info, bodies) = module::parse(wasm, config.features)?;
-    let plan = plan(&info, &config.target)?;
+    let plan = plan(&info, &bodies, config)?;
     let import_symbols = bind_imports(&info, config)?;
     let isa = config.target.isa(|flags| {
         let mut set = |name, value| flags.set(name, value).expect("a setting of this version of Cranelift");
@@ -69,7 +72,8 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         set("probestack_strategy", "inline");
         // Calls out of the module go to symbols of the same link.
         set("use_colocated_libcalls", "true");
-        set("is_pic", "true");
+        // Addresses of the static model are those of the link; other code can be mapped anywhere.
+        set("is_pic", if plan.model == Model::Static { "false" } else { "true" });
         // Functions may have more results than there are registers for them.
         set("enable_multi_ret_implicit_sret", "true");
     })?;
@@ -77,22 +81,40 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         info: &info,
         plan: &plan,
         isa: &*isa,
-        model: StateModel::Instance,
+        model: StateModel::from(plan.model),
         imports_at_build: matches!(config.imports, Imports::AtBuild { .. }),
         libcalls_by_symbol: config.libcalls_by_symbol,
         stack_check: config.stack_check,
     };
-    let keep = Keep { clif: config.keep_clif, asm: config.keep_asm };
-    let functions = compile_bodies(&context, bodies, keep)?;
+    let options = codegen::Options {
+        schedule: config.schedule,
+        keep_clif: config.keep_clif,
+        keep_asm: config.keep_asm,
+    };
+    // Code of the instance model gains next to nothing, since every body is fatter (docs/architecture.md).
+    let inlining = config.inlining && config.opt_level != OptLevel::None && plan.model == Model::Static;
+    let functions = match inlining {
+        true => inline_and_compile(&context, bodies, options)?,
+        false => compile_bodies(&context, bodies, options)?,
+    };
     let mut text = emit::text::Builder::new(&context);
     for (index, function) in functions.into_iter().enumerate() {
-        text.function(info.imported_funcs + index as u32, function)?;
+        let func = info.imported_funcs + index as u32;
+        match function {
+            Some(function) => text.function(func, function)?,
+            None => text.dead_function(func),
+        }
     }
-    add_trampolines(&context, &import_symbols, &mut text, keep)?;
+    add_trampolines(&context, &import_symbols, &mut text, options)?;
     let (text, clif, asm) = text.finish();
     let (description, data) = emit::description::describe(&info, &text)?;
+    let fixed = match plan.model {
+        Model::Static => Some(emit::fixed::describe(&info, &plan, &text)?),
+        Model::Instance => None,
+    };
     Ok(CompiledModule {
         target: config.target.clone(),
+        fixed,
         text,
         description,
         data,
@@ -108,21 +130,55 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
 fn compile_bodies(
     context: &ModuleContext<'_>,
     bodies: Vec<Body<'_>>,
-    keep: Keep,
-) -> Result<Vec<CompiledFunction>> {
+    options: codegen::Options,
+) -> Result<Vec<Option<CompiledFunction>>> {
     let results: Vec<Result<CompiledFunction>> = bodies
         .into_par_iter()
         .map_init(
-            || (Scratch::default(), Context::new()),
+            || (Scratch::default(), codegen::Scratch::default()),
             |(scratch, codegen), body| {
                 let func = body.func;
                 let function = translate(context, body, scratch)?;
-                codegen::compile(function, context.isa, codegen, keep)
-                    .map_err(|error| error.in_function(func, context.info.func_name(func)))
+                compile_function(context, func, function, codegen, options)
             },
         )
         .collect();
+    results.into_iter().map(|result| result.map(Some)).collect()
+}
+
+/// As [`compile_bodies`], with all bodies in memory at once, so that they can be inlined into each other. Functions
+/// that nothing calls any more have no code.
+fn inline_and_compile(
+    context: &ModuleContext<'_>,
+    bodies: Vec<Body<'_>>,
+    options: codegen::Options,
+) -> Result<Vec<Option<CompiledFunction>>> {
+    let translated: Vec<Result<Function>> = bodies
+        .into_par_iter()
+        .map_init(Scratch::default, |scratch, body| translate(context, body, scratch))
+        .collect();
+    let functions = translated.into_iter().collect::<Result<Vec<_>>>()?;
+    let functions = passes::inline(context, functions)?;
+    let results: Vec<Result<Option<CompiledFunction>>> = functions
+        .into_par_iter()
+        .enumerate()
+        .map_init(codegen::Scratch::default, |codegen, (index, function)| {
+            let func = context.info.imported_funcs + index as u32;
+            function.map(|function| compile_function(context, func, function, codegen, options)).transpose()
+        })
+        .collect();
     results.into_iter().collect()
+}
+
+fn compile_function(
+    context: &ModuleContext<'_>,
+    func: u32,
+    function: Function,
+    codegen: &mut codegen::Scratch,
+    options: codegen::Options,
+) -> Result<CompiledFunction> {
+    codegen::compile(function, context.isa, codegen, options)
+        .map_err(|error| error.in_function(func, context.info.func_name(func)))
 }
 
 /// Adds the code that does not come from bodies: import shims, entry and host trampolines.
@@ -130,11 +186,11 @@ fn add_trampolines(
     context: &ModuleContext<'_>,
     import_symbols: &[Option<String>],
     text: &mut emit::text::Builder<'_>,
-    keep: Keep,
+    options: codegen::Options,
 ) -> Result<()> {
     let info = context.info;
-    let mut codegen = Context::new();
-    let mut compile = |function| codegen::compile(function, context.isa, &mut codegen, keep);
+    let mut codegen = codegen::Scratch::default();
+    let mut compile = |function| codegen::compile(function, context.isa, &mut codegen, options);
     if context.imports_at_build {
         for func in 0..info.imported_funcs {
             let bound = import_symbols[func as usize].is_some();
@@ -226,7 +282,13 @@ impl CompiledModule {
             description: &self.description,
             data: &self.data,
             import_symbols: &self.import_symbols,
+            fixed: self.fixed.as_ref(),
         })
+    }
+
+    /// The model that the code was made for.
+    pub fn model(&self) -> Model {
+        if self.fixed.is_some() { Model::Static } else { Model::Instance }
     }
 
     /// Makes an image that can be mapped at any address.

@@ -1,19 +1,42 @@
 //! Stage 2: facts about the whole module that the translation of each function uses.
 
+use crate::config::{Config, Imports, Model};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::ModuleInfo;
-use crate::target::Target;
+use crate::module::{Body, ModuleInfo};
+use aot_abi::memory::static_context;
+use aot_abi::module::{ConstExpr, ConstOp, ElementItems, SegmentMode};
+use aot_abi::types::ValType;
 use aot_abi::vmctx::{Counts, VmOffsets};
+use rayon::prelude::*;
+use wasmparser::Operator;
 
 /// What translation needs to know beyond the module's declarations.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Where the instance's state lives in the VM context.
     pub offsets: VmOffsets,
+    /// The model of this module.
+    pub model: Model,
+    /// By table index. All `None` in the instance model.
+    pub fixed_tables: Vec<Option<FixedTable>>,
 }
 
+/// The contents of a table of functions that nothing changes once it is initialised: data of the executable.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct FixedTable {
+    /// The function of each element, or null.
+    pub elements: Vec<Option<u32>>,
+}
+
+/// Elements of the largest table that becomes data.
+const MAX_FIXED_ELEMENTS: u64 = 1 << 20;
+
+/// Bytes of function bodies, and of data segments, up to which an executable ends below the memory of the static
+/// model: machine code has up to four times the size of its body. The linker's result is checked.
+const MAX_STATIC_BODIES: u64 = 24 << 20;
+
 /// Makes the plan for a module.
-pub(crate) fn plan(info: &ModuleInfo<'_>, target: &Target) -> Result<Plan> {
+pub(crate) fn plan(info: &ModuleInfo<'_>, bodies: &[Body<'_>], config: &Config) -> Result<Plan> {
     let counts = Counts {
         imported_memories: info.imported_memories,
         imported_tables: info.imported_tables,
@@ -24,8 +47,102 @@ pub(crate) fn plan(info: &ModuleInfo<'_>, target: &Target) -> Result<Plan> {
         globals: info.globals.len() as u32 - info.imported_globals,
         funcrefs: info.escaped.len() as u32,
     };
-    let offsets = VmOffsets::new(target.pointer_size(), counts).ok_or_else(|| {
+    let offsets = VmOffsets::new(config.target.pointer_size(), counts).ok_or_else(|| {
         Error::new(ErrorKind::Limit, "the module's declarations need more than 2 GiB of state")
     })?;
-    Ok(Plan { offsets })
+    let code: u64 = bodies.iter().map(|body| body.body.range().end - body.body.range().start).sum();
+    let data: u64 = info.data.iter().map(|segment| segment.bytes.len() as u64).sum();
+    let fits = matches!(config.imports, Imports::AtBuild { .. })
+        && static_context(offsets.size()).is_some()
+        && code <= MAX_STATIC_BODIES
+        && data <= MAX_STATIC_BODIES;
+    let model = if fits { config.model } else { Model::Instance };
+    let fixed_tables = match model {
+        Model::Static => fixed_tables(info, bodies),
+        Model::Instance => info.tables.iter().map(|_| None).collect(),
+    };
+    Ok(Plan { offsets, model, fixed_tables })
+}
+
+/// Finds the tables whose contents are known.
+fn fixed_tables(info: &ModuleInfo<'_>, bodies: &[Body<'_>]) -> Vec<Option<FixedTable>> {
+    let mut tables: Vec<_> =
+        (0..info.tables.len() as u32).map(|table| initial_contents(info, table)).collect();
+    if tables.iter().all(Option::is_none) {
+        return tables;
+    }
+    let changed = bodies
+        .par_iter()
+        .map(|body| changed_tables(body).unwrap_or_else(|_| (0..tables.len() as u32).collect()))
+        .reduce(Vec::new, |mut all, tables| {
+            all.extend(tables);
+            all.sort_unstable();
+            all.dedup();
+            all
+        });
+    for table in changed {
+        // A body that is not valid yet may name any table.
+        if let Some(table) = tables.get_mut(table as usize) {
+            *table = None;
+        }
+    }
+    tables
+}
+
+/// The elements of a table after instantiation; `None` if they are not known, or instantiation traps.
+fn initial_contents(info: &ModuleInfo<'_>, table: u32) -> Option<FixedTable> {
+    let declared = &info.tables[table as usize];
+    let initial = function(declared.init.as_ref()?)?;
+    if declared.ty.element != ValType::FuncRef || declared.ty.limits.min > MAX_FIXED_ELEMENTS {
+        return None;
+    }
+    let mut elements = vec![initial; declared.ty.limits.min as usize];
+    for segment in &info.elements {
+        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
+        if *target != table {
+            continue;
+        }
+        let [ConstOp::I32Const(offset)] = offset[..] else { return None };
+        let place = elements.get_mut(offset as u32 as usize..)?;
+        match &segment.items {
+            ElementItems::Functions(items) => {
+                let items = items.iter().map(|func| Some(*func));
+                place.get_mut(..items.len())?.iter_mut().zip(items).for_each(|(to, from)| *to = from);
+            }
+            ElementItems::Expressions(items) => {
+                for (to, from) in place.get_mut(..items.len())?.iter_mut().zip(items) {
+                    *to = function(from)?;
+                }
+            }
+        }
+    }
+    Some(FixedTable { elements })
+}
+
+/// The function that a constant expression refers to, or null; `None` if only instantiation can tell.
+fn function(expr: &ConstExpr) -> Option<Option<u32>> {
+    match expr[..] {
+        [ConstOp::RefNull] => Some(None),
+        [ConstOp::RefFunc(func)] => Some(Some(func)),
+        _ => None,
+    }
+}
+
+/// The tables that a body can change, ascending.
+fn changed_tables(body: &Body<'_>) -> wasmparser::Result<Vec<u32>> {
+    let mut tables = Vec::new();
+    let mut reader = body.body.get_operators_reader()?;
+    while !reader.eof() {
+        match reader.read()? {
+            Operator::TableSet { table }
+            | Operator::TableGrow { table }
+            | Operator::TableFill { table }
+            | Operator::TableInit { table, .. }
+            | Operator::TableCopy { dst_table: table, .. } => tables.push(table),
+            _ => {}
+        }
+    }
+    tables.sort_unstable();
+    tables.dedup();
+    Ok(tables)
 }

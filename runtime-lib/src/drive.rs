@@ -174,7 +174,8 @@ impl Driver {
         }
         let limits = ResourceLimits::default();
         // SAFETY: modules and instances are never freed; types were checked.
-        let (instance, result) = unsafe { Instance::new(module, &imports, self.stack_limit.get(), &limits) };
+        let (instance, result) =
+            unsafe { Instance::new(module, &imports, self.stack_limit.get(), &limits, None) };
         let instance: Option<&'static Instance> = instance.map(|instance| &*Box::leak(instance));
         result.map_err(|error| match error {
             InstantiateError::OutOfMemory(_) => Refusal::Other("not enough memory"),

@@ -40,6 +40,15 @@ pub struct ResourceLimits {
     pub memory_bytes: Option<u64>,
 }
 
+/// Where the state of the one instance of a process has to be: the addresses are part of its code.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedPlace {
+    /// Zeroed, readable and writable; as large as the module's context.
+    pub vmctx: NonNull<VmContext>,
+    /// The reservation of the first memory (`memory::reserve`).
+    pub memory: *mut u8,
+}
+
 /// Why a module could not be instantiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstantiateError {
@@ -55,7 +64,8 @@ pub enum InstantiateError {
 pub struct Instance {
     module: *const LoadedModule,
     vmctx: NonNull<VmContext>,
-    layout: Layout,
+    /// How the context was allocated, if it was.
+    layout: Option<Layout>,
     #[expect(clippy::vec_box, reason = "others point to them, so they must not move")]
     own_memories: Vec<Box<Memory>>,
     #[expect(clippy::vec_box, reason = "others point to them, so they must not move")]
@@ -130,26 +140,36 @@ impl Instance {
     /// If there is not enough memory, or initialising trapped.
     ///
     /// # Safety
-    /// `module` and all that `imports` point to outlive the instance; the imports' types were checked.
+    /// `module` and all that `imports` point to outlive the instance; the imports' types were checked. `place` is as
+    /// [`FixedPlace`] says, and of one instance only.
     pub unsafe fn new(
         module: *const LoadedModule,
         imports: &[Extern],
         stack_limit: *const usize,
         limits: &ResourceLimits,
+        place: Option<FixedPlace>,
     ) -> (Option<Box<Instance>>, Result<(), InstantiateError>) {
         // SAFETY: the caller keeps the module.
         let loaded = unsafe { &*module };
         let size = loaded.offsets().size().max(16) as usize;
         let out_of_memory = |kind| (None, Err(InstantiateError::OutOfMemory(kind)));
-        let Ok(layout) = Layout::from_size_align(size, 16) else { return out_of_memory(EntityKind::Global) };
-        // SAFETY: the size is not zero.
-        let Some(vmctx) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
-            return out_of_memory(EntityKind::Global);
+        let (vmctx, layout) = match place {
+            Some(place) => (place.vmctx, None),
+            None => {
+                let Ok(layout) = Layout::from_size_align(size, 16) else {
+                    return out_of_memory(EntityKind::Global);
+                };
+                // SAFETY: the size is not zero.
+                let Some(vmctx) = NonNull::new(unsafe { alloc_zeroed(layout) }) else {
+                    return out_of_memory(EntityKind::Global);
+                };
+                (vmctx.cast(), Some(layout))
+            }
         };
         let declarations = loaded.declarations();
         let mut instance = Box::new(Instance {
             module,
-            vmctx: vmctx.cast(),
+            vmctx,
             layout,
             own_memories: Vec::new(),
             own_tables: Vec::new(),
@@ -168,7 +188,7 @@ impl Instance {
             vm.libcalls().write(LIBCALLS.as_ptr());
             vm.type_ids().write(loaded.type_ids().as_ptr());
         }
-        let result = instance.initialise(loaded, imports, limits);
+        let result = instance.initialise(loaded, imports, limits, place.map(|place| place.memory));
         (Some(instance), result)
     }
 
@@ -177,10 +197,11 @@ impl Instance {
         loaded: &LoadedModule,
         imports: &[Extern],
         limits: &ResourceLimits,
+        memory: Option<*mut u8>,
     ) -> Result<(), InstantiateError> {
         self.bind_imports(imports);
         self.make_funcrefs(loaded)?;
-        self.make_memories(loaded, limits)?;
+        self.make_memories(loaded, limits, memory)?;
         self.make_globals(loaded)?;
         self.make_tables(loaded)?;
         self.initialise_tables(loaded)?;
@@ -234,11 +255,14 @@ impl Instance {
         &mut self,
         loaded: &LoadedModule,
         limits: &ResourceLimits,
+        first: Option<*mut u8>,
     ) -> Result<(), InstantiateError> {
         let vm = self.vm();
         for (index, ty) in loaded.declarations().memories.iter().enumerate() {
-            // SAFETY: the definition lies in this instance's context, which outlives its memories.
-            let memory = unsafe { Memory::new(ty, vm.memory(index as u32), limits.memory_bytes) };
+            let reserved = first.filter(|_| index == 0);
+            // SAFETY: the definition lies in this instance's context, which outlives its memories; the caller of
+            // `new` vouches for the reservation.
+            let memory = unsafe { Memory::new(ty, vm.memory(index as u32), limits.memory_bytes, reserved) };
             let memory = memory.map_err(|_| InstantiateError::OutOfMemory(EntityKind::Memory))?;
             let mut memory = Box::new(memory);
             self.memories.push(&mut *memory);
@@ -490,8 +514,10 @@ impl Drop for Instance {
         // Tables and memories read their definitions, which lie in the context, when they are dropped.
         self.own_tables.clear();
         self.own_memories.clear();
-        // SAFETY: allocated by `new` with this layout.
-        unsafe { dealloc(self.vmctx.as_ptr().cast(), self.layout) };
+        if let Some(layout) = self.layout {
+            // SAFETY: allocated by `new` with this layout.
+            unsafe { dealloc(self.vmctx.as_ptr().cast(), layout) };
+        }
     }
 }
 

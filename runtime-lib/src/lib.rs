@@ -28,6 +28,8 @@ pub mod wasi;
 
 #[cfg(feature = "standalone")]
 mod allocator;
+#[cfg(all(feature = "standalone", not(test)))]
+mod defaults;
 #[cfg(feature = "standalone")]
 mod drive;
 #[cfg(feature = "embed")]

@@ -7,7 +7,25 @@ use core::ptr;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
 /// Address space of one memory.
-const MAPPING_SIZE: usize = (RESERVATION + GUARD_SIZE) as usize;
+pub const MAPPING_SIZE: usize = (RESERVATION + GUARD_SIZE) as usize;
+
+/// Reserves address space that is not accessible: at `address`, or anywhere if that is null.
+///
+/// # Errors
+/// If there is not enough address space, or something else is there.
+pub fn reserve(address: *mut u8, size: usize) -> Result<*mut u8, rustix::io::Errno> {
+    let mut flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+    flags.set(MapFlags::FIXED_NOREPLACE, !address.is_null());
+    // SAFETY: a new private mapping, which never takes the place of another one.
+    let base: *mut u8 = unsafe { mmap_anonymous(address.cast(), size, ProtFlags::empty(), flags)?.cast() };
+    if !address.is_null() && base != address {
+        // Kernels before 4.17 take the address as a hint.
+        // SAFETY: the mapping just made, which nobody knows of.
+        unsafe { munmap(base.cast(), size)? };
+        return Err(rustix::io::Errno::EXIST);
+    }
+    Ok(base)
+}
 
 /// A linear memory. Its definition lives where compiled code looks for it.
 #[derive(Debug)]
@@ -27,29 +45,26 @@ impl Memory {
     /// If there is not enough address space or memory, or `limit_bytes` is below the initial size.
     ///
     /// # Safety
-    /// `def` is valid for writes as long as the memory exists.
+    /// `def` is valid for writes as long as the memory exists. `reserved` is the result of [`reserve`] for
+    /// [`MAPPING_SIZE`] bytes that nothing else uses.
     pub unsafe fn new(
         ty: &MemoryType,
         def: *mut MemoryDef,
         limit_bytes: Option<u64>,
+        reserved: Option<*mut u8>,
     ) -> Result<Memory, rustix::io::Errno> {
         let limit_pages = limit_bytes.map_or(MAX_PAGES, |limit| limit / PAGE_SIZE).min(MAX_PAGES);
         if ty.limits.min > limit_pages {
             return Err(rustix::io::Errno::NOMEM);
         }
-        // SAFETY: a new private mapping at an address that the kernel chooses.
-        let base = unsafe {
-            mmap_anonymous(
-                ptr::null_mut(),
-                MAPPING_SIZE,
-                ProtFlags::empty(),
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
-            )?
+        let base = match reserved {
+            Some(base) => base,
+            None => reserve(ptr::null_mut(), MAPPING_SIZE)?,
         };
         // SAFETY: the caller vouches for `def`.
-        unsafe { def.write(MemoryDef { base: base.cast(), len: 0 }) };
+        unsafe { def.write(MemoryDef { base, len: 0 }) };
         let max_pages = ty.limits.max.unwrap_or(MAX_PAGES).min(limit_pages);
-        let mut memory = Memory { base: base.cast(), def, limits: ty.limits, max_pages };
+        let mut memory = Memory { base, def, limits: ty.limits, max_pages };
         match memory.grow(ty.limits.min) {
             Some(_) => Ok(memory),
             None => Err(rustix::io::Errno::NOMEM),
@@ -150,7 +165,7 @@ mod tests {
         let mut def = Box::new(MemoryDef { base: ptr::null_mut(), len: 0 });
         let ty = MemoryType { limits: Limits { min, max } };
         // SAFETY: the box outlives the memory in every test.
-        let memory = unsafe { Memory::new(&ty, &mut *def, limit) };
+        let memory = unsafe { Memory::new(&ty, &mut *def, limit, None) };
         memory.ok().map(|memory| (def, memory))
     }
 

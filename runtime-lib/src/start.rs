@@ -2,7 +2,8 @@
 
 use crate::arch::{self, Registers};
 use crate::call::{Activation, Slot, enter};
-use crate::instance::{Callee, Extern, Instance, InstantiateError, ResourceLimits};
+use crate::instance::{Callee, Extern, FixedPlace, Instance, InstantiateError, ResourceLimits};
+use crate::memory::{MAPPING_SIZE, reserve};
 use crate::message::Message;
 use crate::module::LoadedModule;
 use crate::options::{self, OptionError, RunOptions};
@@ -15,6 +16,8 @@ use aot_abi::trap::TrapCode;
 use aot_abi::types::FuncType;
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int, c_void};
+use core::ptr::NonNull;
+use rustix::mm::{MprotectFlags, mprotect};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::runtime_448b8ad740e2a26f::{Siginfo, Signal};
 
@@ -35,6 +38,9 @@ struct Descriptor {
     info_len: usize,
     data: *const u8,
     data_len: usize,
+    /// Null in the instance model, as is `memory`.
+    vmctx: *mut u8,
+    memory: *mut u8,
 }
 
 unsafe extern "C" {
@@ -174,7 +180,8 @@ unsafe fn load(stack_end: usize) -> &'static LoadedModule {
     };
     // SAFETY: the descriptor is the compiler's; all that it points to is part of the executable.
     let module = unsafe {
-        let Descriptor { text, text_len, info, info_len, data, data_len } = (&raw const aot_module).read();
+        let Descriptor { text, text_len, info, info_len, data, data_len, .. } =
+            (&raw const aot_module).read();
         let info = core::slice::from_raw_parts(info, info_len);
         let data = core::slice::from_raw_parts(data, data_len);
         LoadedModule::new(text, text_len, info, data, type_id)
@@ -212,8 +219,9 @@ fn instantiate(
 ) -> &'static mut Instance {
     let limits = ResourceLimits { memory_bytes: options.max_memory_size };
     static NO_LIMIT: usize = 0;
-    // SAFETY: the module lives as long as the process; an executable has no imports left.
-    let (instance, result) = unsafe { Instance::new(module, &[], &raw const NO_LIMIT, &limits) };
+    let place = fixed_place();
+    // SAFETY: the module lives as long as the process; an executable has no imports left; the place was just made.
+    let (instance, result) = unsafe { Instance::new(module, &[], &raw const NO_LIMIT, &limits, place) };
     match (instance, result) {
         (Some(instance), Ok(())) => {
             let instance = Box::leak(instance);
@@ -231,6 +239,29 @@ fn instantiate(
         }
         _ => fail(b"this executable is damaged: the description of the module contradicts itself"),
     }
+}
+
+/// Reserves the addresses that the code of the static model has in it; nothing in the instance model.
+#[inline(never)]
+fn fixed_place() -> Option<FixedPlace> {
+    // SAFETY: the descriptor is the compiler's.
+    let Descriptor { vmctx, memory, .. } = unsafe { (&raw const aot_module).read() };
+    let context = NonNull::new(vmctx)?;
+    // The largest page of any machine.
+    let start = vmctx.map_addr(|address| address & !0xffff);
+    let context_size = (memory as usize).saturating_sub(start as usize);
+    let flags = MprotectFlags::READ | MprotectFlags::WRITE;
+    // SAFETY: the range was just reserved and nothing refers to it.
+    let reserved = reserve(start, context_size + MAPPING_SIZE)
+        .and_then(|start| unsafe { mprotect(start.cast(), context_size, flags) });
+    if reserved.is_err() {
+        let mut message = Message::new();
+        message.text("cannot reserve the addresses of the program's memory, 6 GiB from 0x");
+        message.hexadecimal(start as u64);
+        message.text(": address space is limited (`ulimit -v`), or something else is there, which a program built with `-C model=instance` does not mind");
+        fail(message.as_bytes());
+    }
+    Some(FixedPlace { vmctx: context.cast(), memory })
 }
 
 /// A command's entry takes and returns nothing.

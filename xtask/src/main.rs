@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask` lists the tasks. `cargo xtask test` is the one that has to pass.
 
+mod bench;
 mod command;
 mod dependencies;
 mod example;
@@ -23,6 +24,7 @@ cargo xtask TASK [OPTION]…
       --list               say what the corpus is, as built
   dependencies             check licences, sources and duplicates of the dependencies
   test                     everything that has to pass: setup, programs, format, lints, dependencies, tests
+  bench [NAME]…            measure run time, compile time and start-up against peers (`--help` has options)
   example                  build a real program from the registry into an executable, and run it
 ";
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["programs", options @ ..] => programs::run(options),
         ["dependencies"] => dependencies::run(),
         ["test"] => test::run(),
+        ["bench", options @ ..] => bench::run(options),
         ["example"] => example::run(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

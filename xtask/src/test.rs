@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::{command, dependencies, programs, repo, setup};
+use crate::{bench, command, dependencies, programs, repo, setup};
 
 /// A step's name and what it does.
 type Step = (&'static str, fn() -> Result<()>);
@@ -35,16 +35,22 @@ pub fn run() -> Result<()> {
 }
 
 fn format() -> Result<()> {
-    command::run(repo::cargo().args(["fmt", "--all", "--check"]))
+    command::run(repo::cargo().args(["fmt", "--all", "--check"]))?;
+    command::run(bench::cargo()?.args(["fmt", "--check"]))
 }
 
 fn lint() -> Result<()> {
     let mut clippy = repo::cargo();
     clippy.args(["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]);
+    command::run(&mut clippy)?;
+    // The benchmarks' harness alone: its peer takes ten minutes to build.
+    let mut clippy = bench::cargo()?;
+    clippy.args(["clippy", "--all-targets", "--no-default-features", "--locked", "--", "--deny", "warnings"]);
     command::run(&mut clippy)
 }
 
 fn tests() -> Result<()> {
     // All test programs run, so that one run names everything that is broken.
-    command::run(repo::cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+    command::run(repo::cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))?;
+    command::run(bench::cargo()?.args(["test", "--no-default-features", "--locked"]))
 }

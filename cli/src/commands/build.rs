@@ -4,7 +4,7 @@ use crate::args::{self, CapabilityArgs, CompileArgs, CpuArg};
 use crate::output::{self, Content};
 use crate::report::{Failure, Result, nearest};
 use crate::{input, report};
-use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Strip, Target};
+use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Strip, Target};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::ffi::{OsStr, OsString};
@@ -259,19 +259,37 @@ pub fn run(args: &Args) -> Result<()> {
     let config =
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
     let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &args.input);
-    let module = aot_compiler::compile(&wasm, &config).map_err(in_file)?;
-    progress.done(&format!("compiled {} functions", module.function_count()));
+    let mut compile = |model| {
+        let config = Config { model, ..config.clone() };
+        let module = aot_compiler::compile(&wasm, &config).map_err(in_file)?;
+        progress.done(&format!(
+            "compiled {} functions ({} model)",
+            module.function_count(),
+            name(module.model())
+        ));
+        Ok::<_, Failure>(module)
+    };
+    // An object may be linked to other programs and at other addresses; the rest shows or is the executable.
+    let for_object = has(Kind::Object).then(|| compile(Model::Instance)).transpose()?;
+    let for_rest = match outputs.iter().any(|(kind, _)| *kind != Kind::Object) {
+        true if config.model == Model::Static || for_object.is_none() => Some(compile(config.model)?),
+        _ => None,
+    };
+    let for_object = for_object.as_ref();
+    let for_rest = for_rest.as_ref().or(for_object);
 
     // Everything is made before anything is written: a failed build leaves nothing behind.
     let mut results = Vec::new();
     for (kind, path) in &outputs {
+        let module = if *kind == Kind::Object { for_object } else { for_rest };
+        let module = module.expect("compiled for every kind of result");
         let bytes = match kind {
             Kind::Object => module.object().map_err(in_file)?,
             Kind::Clif => module.clif().as_bytes().to_vec(),
             Kind::Assembly => module.asm().as_bytes().to_vec(),
             Kind::Executable => {
                 let parts = executable_parts.as_ref().expect("made when an executable is asked for");
-                let bytes = link(&module, &config.target, parts).map_err(in_file)?;
+                let bytes = link(module, &config.target, parts).map_err(in_file)?;
                 progress.done("linked");
                 bytes
             }
@@ -283,6 +301,13 @@ pub fn run(args: &Args) -> Result<()> {
         progress.done(&format!("wrote `{}`, {} bytes,", path.display(), bytes.len()));
     }
     Ok(())
+}
+
+fn name(model: Model) -> &'static str {
+    match model {
+        Model::Static => "static",
+        Model::Instance => "instance",
+    }
 }
 
 /// What an executable has beside the module.

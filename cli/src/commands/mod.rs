@@ -5,6 +5,7 @@ mod completion;
 mod inspect;
 mod objdump;
 mod run;
+mod runtime;
 mod targets;
 mod wast;
 
@@ -66,6 +67,7 @@ pub enum Command {
     Run(run::Args),
     Inspect(inspect::Args),
     Objdump(objdump::Args),
+    Runtime(runtime::Args),
     Targets(targets::Args),
     Wast(wast::Args),
     Completion(completion::Args),
@@ -78,6 +80,7 @@ impl Command {
             Command::Run(args) => run::run(args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Objdump(args) => objdump::run(&args),
+            Command::Runtime(args) => runtime::run(&args),
             Command::Targets(args) => targets::run(&args),
             Command::Wast(args) => wast::run(&args),
             Command::Completion(args) => completion::run(&args),

@@ -2,6 +2,7 @@
 
 use super::symbol::Symbol;
 use crate::error::{Error, ErrorKind, Result};
+use crate::passes;
 use crate::translate::abi_trap_code;
 use aot_abi::module::TrapSite;
 use cranelift_codegen::binemit::Reloc;
@@ -9,7 +10,11 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInfo;
-use cranelift_codegen::{Context, FinalizedMachExceptionHandler, FinalizedRelocTarget};
+use cranelift_codegen::settings::OptLevel;
+use cranelift_codegen::{
+    CodegenResult, CompiledCode, Context, FinalizedMachExceptionHandler, FinalizedRelocTarget,
+};
+use target_lexicon::Architecture;
 
 /// A place in code that needs the address of something.
 #[derive(Clone, Debug)]
@@ -51,33 +56,53 @@ pub(crate) struct CompiledFunction {
     pub asm: Option<String>,
 }
 
-/// Text to keep beside the code.
+/// How functions are compiled.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Keep {
-    pub clif: bool,
-    pub asm: bool,
+pub(crate) struct Options {
+    /// Reschedule instructions after Cranelift's optimiser.
+    pub schedule: bool,
+    /// Text to keep beside the code.
+    pub keep_clif: bool,
+    pub keep_asm: bool,
 }
 
-/// Compiles a function. `context` is scratch space.
+/// Alignment in bytes of functions with loops: a cache line, so that the speed of a loop does not depend on the size of
+/// the functions before it.
+const LOOP_ALIGNMENT: u32 = 64;
+
+/// Buffers that are reused from one function to the next.
+pub(crate) struct Scratch {
+    context: Context,
+    registers: regalloc2::Ctx,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch { context: Context::new(), registers: regalloc2::Ctx::default() }
+    }
+}
+
+/// Compiles a function.
 ///
 /// # Errors
 /// If the function passes a limit of the code generator.
 pub(crate) fn compile(
     function: Function,
     isa: &dyn TargetIsa,
-    context: &mut Context,
-    keep: Keep,
+    scratch: &mut Scratch,
+    options: Options,
 ) -> Result<CompiledFunction> {
-    let clif = keep.clif.then(|| function.display().to_string());
-    context.clear();
-    context.func = function;
-    context.set_disasm(keep.asm);
-    let mut control = ControlPlane::default();
-    if let Err(error) = context.compile(isa, &mut control) {
-        return Err(codegen_error(&error.inner, &context.func));
-    }
-    let compiled = context.take_compiled_code().expect("compiled above");
+    let clif = options.keep_clif.then(|| function.display().to_string());
+    scratch.context.clear();
+    scratch.context.func = function;
+    let compiled = optimise_and_lower(isa, scratch, options);
+    let context = &scratch.context;
+    let compiled = match compiled {
+        Ok(compiled) => compiled,
+        Err(error) => return Err(codegen_error(&error, &context.func)),
+    };
     let buffer = &compiled.buffer;
+    let has_loop = context.loop_analysis.is_valid() && context.loop_analysis.loops().len() > 0;
 
     let mut relocs = Vec::with_capacity(buffer.relocs().len());
     for reloc in buffer.relocs() {
@@ -119,7 +144,7 @@ pub(crate) fn compile(
         .map_err(|error| Error::internal(format!("no unwind information: {error}")))?;
     Ok(CompiledFunction {
         code: compiled.code_buffer().to_vec(),
-        alignment: buffer.alignment,
+        alignment: buffer.alignment.max(if has_loop { LOOP_ALIGNMENT } else { 1 }),
         relocs,
         traps,
         unwind,
@@ -127,6 +152,29 @@ pub(crate) fn compile(
         clif,
         asm: compiled.vcode.clone(),
     })
+}
+
+/// Cranelift's optimiser, our passes after it, Cranelift's back end.
+fn optimise_and_lower(
+    isa: &dyn TargetIsa,
+    Scratch { context, registers }: &mut Scratch,
+    options: Options,
+) -> CodegenResult<CompiledCode> {
+    let mut control = ControlPlane::default();
+    context.verify_if(isa)?;
+    context.optimize(isa, &mut control)?;
+    if isa.flags().opt_level() != OptLevel::None {
+        if isa.triple().architecture == Architecture::X86_64 {
+            passes::constant_addresses(&mut context.func);
+        }
+        if options.schedule {
+            passes::schedule(&mut context.func);
+        }
+        context.verify_if(isa)?;
+    }
+    let stencil =
+        isa.compile_function(&context.func, &context.domtree, registers, options.keep_asm, &mut control)?;
+    Ok(stencil.apply_params(&context.func.params))
 }
 
 fn symbol(name: &ExternalName, function: &Function) -> Result<Symbol> {

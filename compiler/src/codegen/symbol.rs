@@ -12,6 +12,10 @@ pub(crate) enum Symbol {
     Libcall(Libcall),
     /// The runtime's function that an imported function is bound to, by function index.
     Import(u32),
+    /// The first byte of the module's memory, in the static model.
+    Memory,
+    /// The fixed contents of a table, by table index (`plan::FixedTable`).
+    Table(u32),
     /// Code of ours for an operation that the target has no instruction for.
     Helper(LibCall),
 }
@@ -19,6 +23,8 @@ pub(crate) enum Symbol {
 const FUNCTION: u32 = 0;
 const LIBCALL: u32 = 1;
 const IMPORT: u32 = 2;
+const MEMORY: u32 = 3;
+const TABLE: u32 = 4;
 
 impl Symbol {
     /// The number under which CLIF knows the symbol. Helpers have none: Cranelift refers to them itself.
@@ -27,6 +33,8 @@ impl Symbol {
             Symbol::Function(func) => (FUNCTION, func),
             Symbol::Libcall(libcall) => (LIBCALL, libcall as u32),
             Symbol::Import(func) => (IMPORT, func),
+            Symbol::Memory => (MEMORY, 0),
+            Symbol::Table(table) => (TABLE, table),
             Symbol::Helper(_) => return None,
         };
         Some(UserExternalName { namespace, index })
@@ -38,6 +46,8 @@ impl Symbol {
             FUNCTION => Symbol::Function(name.index),
             LIBCALL => Symbol::Libcall(*Libcall::ALL.get(name.index as usize)?),
             IMPORT => Symbol::Import(name.index),
+            MEMORY => Symbol::Memory,
+            TABLE => Symbol::Table(name.index),
             _ => return None,
         })
     }

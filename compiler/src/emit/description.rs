@@ -43,7 +43,7 @@ pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Vec<u8>, V
             offset: range.offset,
             len: range.len,
             traps: &range.traps,
-            name: range.is_function.then_some(range.name.as_str()),
+            name: (range.is_function && range.len > 0).then_some(range.name.as_str()),
         })
         .collect();
     Ok((module.encode(&ranges), data))

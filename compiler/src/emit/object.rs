@@ -5,13 +5,16 @@
 
 use super::eh_frame;
 use super::elf::new_object;
+use super::fixed::Fixed;
 use super::text::Text;
 use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
 use crate::error::{Error, Result};
 use crate::target::Target;
+use crate::translate::state::TABLE_ENTRY;
 use aot_abi::descriptor;
 use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::ir;
 use cranelift_codegen::isa::TargetIsa;
 use object::write::{
     Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId, SymbolSection,
@@ -30,6 +33,7 @@ pub(crate) struct Input<'a> {
     pub description: &'a [u8],
     pub data: &'a [u8],
     pub import_symbols: &'a [Option<String>],
+    pub fixed: Option<&'a Fixed>,
 }
 
 /// Alignment of data that the runtime maps or copies from.
@@ -41,14 +45,19 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     let text = object.section_id(StandardSection::Text);
     object.append_section_data(text, &input.text.bytes, u64::from(input.text.alignment));
     let functions = define_functions(&mut object, text, input.text);
-    relocate_text(&mut object, text, input, &functions)?;
+    let data_symbols = match input.fixed {
+        Some(fixed) => define_fixed(&mut object, text, fixed, input.isa)?,
+        None => HashMap::new(),
+    };
+    relocate_text(&mut object, text, input, &functions, &data_symbols)?;
 
     let info = object.add_section(Vec::new(), b".aot.info".to_vec(), SectionKind::ReadOnlyData);
     object.append_section_data(info, input.description, DATA_ALIGNMENT);
     let data = object.add_section(Vec::new(), b".rodata.aot".to_vec(), SectionKind::ReadOnlyData);
     object.append_section_data(data, input.data, DATA_ALIGNMENT);
     let lens = [input.text.bytes.len(), input.description.len(), input.data.len()];
-    define_descriptor(&mut object, input.target, [text, info, data], lens)?;
+    let addresses = input.fixed.map_or([0, 0], |fixed| [fixed.context, fixed.memory]);
+    define_descriptor(&mut object, input.target, [text, info, data], lens, addresses)?;
     eh_frame::write(&mut object, text, input.text, input.isa)?;
     // Without this section old linkers ask for an executable stack.
     object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
@@ -58,7 +67,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
 /// Symbols for all functions. They are local, so names need not be unique.
 fn define_functions(object: &mut Object<'_>, text: SectionId, layout: &Text) -> HashMap<u32, SymbolId> {
     let mut ids = HashMap::new();
-    for range in &layout.ranges {
+    for range in layout.ranges.iter().filter(|range| range.len > 0) {
         let id = object.add_symbol(ObjectSymbol {
             name: range.name.as_bytes().to_vec(),
             value: u64::from(range.offset),
@@ -79,6 +88,7 @@ fn relocate_text(
     text: SectionId,
     input: &Input<'_>,
     functions: &HashMap<u32, SymbolId>,
+    data_symbols: &HashMap<Symbol, SymbolId>,
 ) -> Result<()> {
     let mut undefined: HashMap<String, SymbolId> = HashMap::new();
     let mut labels: HashMap<u32, SymbolId> = HashMap::new();
@@ -95,6 +105,7 @@ fn relocate_text(
         };
         let symbol = match input.text.symbols.get(&target) {
             Some(offset) => functions[offset],
+            None if data_symbols.contains_key(&target) => data_symbols[&target],
             None => {
                 let name = external_name(target, input.import_symbols)?;
                 *undefined.entry(name.clone()).or_insert_with(|| {
@@ -132,6 +143,59 @@ fn label(text: SectionId, offset: u32) -> ObjectSymbol {
     }
 }
 
+/// Defines what code of the static model refers to: the address of the memory, and tables as read-only data.
+fn define_fixed(
+    object: &mut Object<'_>,
+    text: SectionId,
+    fixed: &Fixed,
+    isa: &dyn TargetIsa,
+) -> Result<HashMap<Symbol, SymbolId>> {
+    let mut ids = HashMap::new();
+    let symbol = |name: String, value, size, section| ObjectSymbol {
+        name: name.into_bytes(),
+        value,
+        size,
+        kind: SymbolKind::Data,
+        scope: SymbolScope::Compilation,
+        weak: false,
+        section,
+        flags: SymbolFlags::None,
+    };
+    let memory = symbol(String::from("aot_memory"), fixed.memory, 0, SymbolSection::Absolute);
+    ids.insert(Symbol::Memory, object.add_symbol(memory));
+    if fixed.tables.is_empty() {
+        return Ok(ids);
+    }
+    let section = object.add_section(Vec::new(), b".rodata.aot.tables".to_vec(), SectionKind::ReadOnlyData);
+    let code = object.section_symbol(text);
+    for (table, entries) in &fixed.tables {
+        let mut bytes = Vec::with_capacity(entries.len() * TABLE_ENTRY as usize);
+        for entry in entries {
+            let words = [0, entry.type_index];
+            bytes.extend(words.into_iter().flat_map(|word| match isa.endianness() {
+                ir::Endianness::Little => word.to_le_bytes(),
+                ir::Endianness::Big => word.to_be_bytes(),
+            }));
+        }
+        let start = object.append_section_data(section, &bytes, u64::from(TABLE_ENTRY));
+        for (index, entry) in entries.iter().enumerate() {
+            let Some(addend) = entry.code else { continue };
+            let flags = RelocationFlags::Generic {
+                kind: RelocationKind::Absolute,
+                encoding: RelocationEncoding::Generic,
+                size: 32,
+            };
+            let offset = start + index as u64 * u64::from(TABLE_ENTRY);
+            let relocation = Relocation { offset, symbol: code, addend: i64::from(addend), flags };
+            add_relocation(object, section, relocation)?;
+        }
+        let size = bytes.len() as u64;
+        let symbol = symbol(format!("wasm-table[{table}]"), start, size, SymbolSection::Section(section));
+        ids.insert(Symbol::Table(*table), object.add_symbol(symbol));
+    }
+    Ok(ids)
+}
+
 /// The name of a symbol that the object does not define.
 fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<String> {
     match symbol {
@@ -141,8 +205,8 @@ fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<St
             .cloned()
             .flatten()
             .ok_or_else(|| Error::internal(format!("imported function {func} is bound to nothing"))),
-        Symbol::Function(_) | Symbol::Helper(_) => {
-            Err(Error::internal(format!("the code of {symbol:?} is missing")))
+        Symbol::Function(_) | Symbol::Helper(_) | Symbol::Memory | Symbol::Table(_) => {
+            Err(Error::internal(format!("{symbol:?} is missing")))
         }
     }
 }
@@ -191,6 +255,7 @@ fn define_descriptor(
     target: &Target,
     sections: [SectionId; 3],
     lens: [usize; 3],
+    addresses: [u64; 2],
 ) -> Result<()> {
     let pointer = target.pointer_size();
     let section = object.add_section(Vec::new(), b".data.rel.ro".to_vec(), SectionKind::ReadOnlyDataWithRel);
@@ -199,6 +264,9 @@ fn define_descriptor(
         // The address is relocated, the length is written here.
         bytes.extend_from_slice(&target.word(0));
         bytes.extend_from_slice(&target.word(len as u64));
+    }
+    for address in addresses {
+        bytes.extend_from_slice(&target.word(address));
     }
     let size = bytes.len() as u64;
     let offset = object.append_section_data(section, &bytes, u64::from(pointer));

@@ -5,7 +5,9 @@ use super::types::{clif_type, clif_type_of};
 use crate::error::Result;
 use aot_abi::trap::TrapCode;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, JumpTableData, Type, Value};
+use cranelift_codegen::ir::{
+    Block, BlockArg, InstBuilder, InstructionData, JumpTableData, Opcode, Type, Value, types,
+};
 use wasmparser::{BlockType, BrTable, Operator};
 
 /// A control construct that is open.
@@ -18,6 +20,65 @@ pub(super) struct Frame {
     results: usize,
     /// Whether anything jumps to `end`.
     end_reached: bool,
+}
+
+/// A condition: whether `value` is not zero, or is zero if `inverted`.
+#[derive(Clone, Copy)]
+pub(super) struct Condition {
+    pub value: Value,
+    pub inverted: bool,
+}
+
+impl Condition {
+    /// What to take if `value` is not zero, and if it is.
+    pub fn order<T>(self, if_true: T, if_false: T) -> (T, T) {
+        if self.inverted { (if_false, if_true) } else { (if_true, if_false) }
+    }
+}
+
+/// How a `br_table` finds its target. A jump through a table costs eight instructions and a prediction.
+#[derive(Debug, PartialEq, Eq)]
+enum Switch {
+    /// Few runs of equal targets: the end of each, and its depth.
+    Ranges(Vec<(u32, u32)>),
+    /// Two targets, and an index that fits the bits of a word: those with a set bit go to `target`.
+    Bits {
+        bits: u64,
+        target: u32,
+        other: u32,
+    },
+    Table,
+}
+
+impl Switch {
+    const MAX_RANGES: usize = 3;
+
+    /// Chooses by the depths of the indices and of the default.
+    fn of(depths: &[u32], default: u32) -> Switch {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for (index, depth) in depths.iter().enumerate() {
+            match ranges.last_mut() {
+                Some((end, last)) if last == depth => *end = index as u32 + 1,
+                _ => ranges.push((index as u32 + 1, *depth)),
+            }
+        }
+        // What is left over goes to the default anyway.
+        if ranges.len() > 1 && ranges.last().is_some_and(|(_, depth)| *depth == default) {
+            ranges.pop();
+        }
+        if ranges.len() <= Self::MAX_RANGES {
+            return Switch::Ranges(ranges);
+        }
+        let target = depths[0];
+        let others = || depths.iter().copied().filter(|depth| *depth != target);
+        match others().next() {
+            Some(other) if depths.len() <= 64 && others().all(|depth| depth == other) => {
+                let bits = depths.iter().enumerate().filter(|(_, depth)| **depth == target);
+                Switch::Bits { bits: bits.fold(0, |bits, (index, _)| bits | 1 << index), target, other }
+            }
+            _ => Switch::Table,
+        }
+    }
 }
 
 enum FrameKind {
@@ -76,11 +137,12 @@ impl FunctionTranslator<'_, '_> {
             }
             Operator::If { blockty } => {
                 let (params, results) = self.block_type(*blockty)?;
-                let condition = self.pop();
+                let condition = self.pop_condition();
                 let then = self.builder.create_block();
                 let otherwise = self.builder.create_block();
                 let end = self.block_with_params(&results);
-                self.builder.ins().brif(condition, then, &[], otherwise, &[]);
+                let (taken, other) = condition.order(then, otherwise);
+                self.builder.ins().brif(condition.value, taken, &[], other, &[]);
                 self.builder.switch_to_block(then);
                 self.builder.seal_block(then);
                 self.builder.seal_block(otherwise);
@@ -95,11 +157,13 @@ impl FunctionTranslator<'_, '_> {
                 self.end_reachable_code();
             }
             Operator::BrIf { relative_depth } => {
-                let condition = self.pop();
+                let condition = self.pop_condition();
                 let (target, args) = self.branch(*relative_depth);
                 let next = self.builder.create_block();
                 let args: Vec<BlockArg> = args.into_iter().map(BlockArg::from).collect();
-                self.builder.ins().brif(condition, target, &args, next, &[]);
+                let ((taken, taken_args), (other, other_args)) =
+                    condition.order((target, &args[..]), (next, &[][..]));
+                self.builder.ins().brif(condition.value, taken, taken_args, other, other_args);
                 self.builder.switch_to_block(next);
                 self.builder.seal_block(next);
             }
@@ -230,25 +294,114 @@ impl FunctionTranslator<'_, '_> {
             return Ok(());
         }
         let default = depths.pop().expect("pushed above");
-        if let [only] = depths[..] {
-            let is_zero = self.builder.ins().icmp_imm_u(IntCC::Equal, index, 0);
-            let (target, args) = self.branch(only);
-            let args: Vec<BlockArg> = args.into_iter().map(BlockArg::from).collect();
-            let (other, other_args) = self.branch(default);
-            let other_args: Vec<BlockArg> = other_args.into_iter().map(BlockArg::from).collect();
-            self.builder.ins().brif(is_zero, target, &args, other, &other_args);
-        } else {
-            let default = self.block_call(default);
-            let table: Vec<_> = depths.into_iter().map(|depth| self.block_call(depth)).collect();
-            let table = self.builder.create_jump_table(JumpTableData::new(default, &table));
-            self.builder.ins().br_table(index, table);
+        match Switch::of(&depths, default) {
+            Switch::Ranges(ranges) => self.branch_by_ranges(index, &ranges, default),
+            Switch::Bits { bits, target, other } => {
+                let len = depths.len() as i64;
+                self.branch_by_bits(index, len, bits, [target, other, default]);
+            }
+            Switch::Table => {
+                let default = self.block_call(default);
+                let table: Vec<_> = depths.into_iter().map(|depth| self.block_call(depth)).collect();
+                let table = self.builder.create_jump_table(JumpTableData::new(default, &table));
+                self.builder.ins().br_table(index, table);
+            }
         }
         self.end_reachable_code();
         Ok(())
     }
 
+    /// Compares the index with the end of each range in turn.
+    fn branch_by_ranges(&mut self, index: Value, ranges: &[(u32, u32)], default: u32) {
+        for (position, (end, depth)) in ranges.iter().enumerate() {
+            let is_last = position + 1 == ranges.len();
+            let inside = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, index, i64::from(*end));
+            let (target, args) = self.branch_args(*depth);
+            if is_last {
+                let (other, other_args) = self.branch_args(default);
+                self.builder.ins().brif(inside, target, &args, other, &other_args);
+            } else {
+                let next = self.builder.create_block();
+                self.builder.ins().brif(inside, target, &args, next, &[]);
+                self.builder.switch_to_block(next);
+                self.builder.seal_block(next);
+            }
+        }
+    }
+
+    /// Looks the index up in a set of bits: two targets for the indices below `len`, a third for the rest.
+    fn branch_by_bits(&mut self, index: Value, len: i64, bits: u64, [target, other, default]: [u32; 3]) {
+        let inside = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, index, len);
+        let lookup = self.builder.create_block();
+        let (outside, args) = self.branch_args(default);
+        self.builder.ins().brif(inside, lookup, &[], outside, &args);
+        self.builder.switch_to_block(lookup);
+        self.builder.seal_block(lookup);
+        let bits = self.builder.ins().iconst(types::I64, bits as i64);
+        let shifted = self.builder.ins().ushr(bits, index);
+        let bit = self.builder.ins().band_imm_u(shifted, 1);
+        let (target, args) = self.branch_args(target);
+        let (other, other_args) = self.branch_args(other);
+        self.builder.ins().brif(bit, target, &args, other, &other_args);
+    }
+
+    fn branch_args(&mut self, depth: u32) -> (Block, Vec<BlockArg>) {
+        let (target, args) = self.branch(depth);
+        (target, args.into_iter().map(BlockArg::from).collect())
+    }
+
+    /// Pops the condition of a branch, without the conversion of a comparison to an integer and back: the machine
+    /// compares and branches at once.
+    pub(super) fn pop_condition(&mut self) -> Condition {
+        let mut condition = Condition { value: self.pop(), inverted: false };
+        let dfg = &self.builder.func.dfg;
+        let data = |value| dfg.value_def(value).inst().map(|inst| dfg.insts[inst]);
+        // A comparison has 8 bits and is extended to be a value of wasm.
+        while let Some(InstructionData::Unary { opcode: Opcode::Uextend, arg }) = data(condition.value) {
+            match data(arg) {
+                Some(InstructionData::IntCompare { cond: IntCC::Equal, args: [x, zero], .. })
+                    if dfg.value_type(x) == types::I32
+                        && matches!(data(zero), Some(InstructionData::UnaryImm { opcode: Opcode::Iconst, imm }) if imm.bits() == 0)
+                        && matches!(
+                            data(x),
+                            Some(InstructionData::Unary { opcode: Opcode::Uextend, .. })
+                        ) =>
+                {
+                    condition = Condition { value: x, inverted: !condition.inverted };
+                }
+                Some(InstructionData::IntCompare { .. } | InstructionData::FloatCompare { .. }) => {
+                    condition.value = arg;
+                    break;
+                }
+                _ => break,
+            }
+        }
+        condition
+    }
+
     fn block_call(&mut self, depth: u32) -> cranelift_codegen::ir::BlockCall {
         let (target, args) = self.branch(depth);
         self.builder.func.dfg.block_call(target, &args.into_iter().map(BlockArg::from).collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Switch;
+
+    #[test]
+    fn small_tables_are_comparisons() {
+        assert_eq!(Switch::of(&[1], 0), Switch::Ranges(vec![(1, 1)]));
+        assert_eq!(Switch::of(&[1, 1, 2, 0, 0], 0), Switch::Ranges(vec![(2, 1), (3, 2)]));
+        assert_eq!(Switch::of(&[0, 0], 0), Switch::Ranges(vec![(2, 0)]));
+        let bits = Switch::Bits { bits: 0b1_0110_0101, target: 4, other: 2 };
+        assert_eq!(Switch::of(&[4, 2, 4, 2, 2, 4, 4, 2, 4], 0), bits);
+        assert_eq!(Switch::of(&[4, 2, 4, 2, 3, 4], 0), Switch::Table);
+        let alternating: Vec<u32> = (0..65).map(|index| index % 2).collect();
+        assert_eq!(Switch::of(&alternating, 0), Switch::Table);
+        assert!(matches!(
+            Switch::of(&alternating[..64], 0),
+            Switch::Bits { bits: 0x5555_5555_5555_5555, .. }
+        ));
     }
 }

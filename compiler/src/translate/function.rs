@@ -127,8 +127,9 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             let variable = builder.declare_var(clif_type(*ty, pointer));
             builder.def_var(variable, param);
         }
+        let state = module.model.open(module, &mut builder, vmctx);
         let mut this = FunctionTranslator {
-            state: module.model.open(module, vmctx),
+            state,
             builder,
             module,
             stack: Vec::new(),

@@ -17,8 +17,10 @@ impl FunctionTranslator<'_, '_> {
                 self.pop();
             }
             Operator::Select | Operator::TypedSelect { .. } => {
-                let [if_true, if_false, condition] = self.pop_n();
-                let value = self.builder.ins().select(condition, if_true, if_false);
+                let condition = self.pop_condition();
+                let [first, second] = self.pop_n();
+                let (if_true, if_false) = condition.order(first, second);
+                let value = self.builder.ins().select(condition.value, if_true, if_false);
                 self.push(value);
             }
             Operator::LocalGet { local_index } => {

@@ -103,7 +103,9 @@ pub(crate) fn import_shim(module: &ModuleContext<'_>, func: u32, bound: bool) ->
             builder.ins().trap(clif_trap_code(TrapCode::UnknownImport));
             return;
         }
-        let args = builder.block_params(builder.current_block().expect("entry")).to_vec();
+        let mut args = builder.block_params(builder.current_block().expect("entry")).to_vec();
+        let param = module.model.has_vmctx().then(|| args.remove(0));
+        args.insert(0, module.model.context(module, builder, param));
         let sig = builder.import_signature(host_signature(ty, module.isa));
         let callee = module.import_function(builder, Symbol::Import(func), sig);
         let call = builder.ins().call(callee, &args);

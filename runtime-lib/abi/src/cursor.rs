@@ -82,106 +82,145 @@ impl Writer {
 }
 
 /// Takes values from a byte stream.
-#[derive(Clone, Copy)]
+///
+/// The first error is remembered, and from then on the stream reads as empty: whoever reads checks once, at the end.
+/// That is less than half the code of a check after each value, in every executable.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,
+    error: Option<DecodeError>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { bytes, offset: 0 }
+        Reader { bytes, offset: 0, error: None }
     }
 
-    pub fn error(&self, expected: &'static str) -> DecodeError {
-        DecodeError { offset: self.offset, expected }
+    #[inline(never)]
+    fn set_error(&mut self, expected: &'static str) {
+        if self.error.is_none() {
+            self.error = Some(DecodeError { offset: self.offset, expected });
+        }
+        self.bytes = &[];
+        self.offset = 0;
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.offset == self.bytes.len()
+    /// Remembers an error, and passes on what stands for the value that could not be read.
+    pub fn fail<T>(&mut self, expected: &'static str, value: T) -> T {
+        self.set_error(expected);
+        value
     }
 
-    pub fn raw(&mut self, len: usize) -> Result<&'a [u8], DecodeError> {
-        let end = self.offset.checked_add(len).filter(|end| *end <= self.bytes.len());
-        let end = end.ok_or(self.error("bytes"))?;
-        let bytes = &self.bytes[self.offset..end];
-        self.offset = end;
-        Ok(bytes)
+    /// The first error so far.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        self.error.map_or(Ok(()), Err)
     }
 
-    pub fn u8(&mut self) -> Result<u8, DecodeError> {
-        Ok(self.raw(1)?[0])
+    /// As [`Reader::check`]; nothing may be left either.
+    pub fn finish(&mut self, expected: &'static str) -> Result<(), DecodeError> {
+        if self.offset != self.bytes.len() {
+            self.set_error(expected);
+        }
+        self.check()
     }
 
-    pub fn bool(&mut self) -> Result<bool, DecodeError> {
-        match self.u8()? {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(self.error("boolean")),
+    /// `len` bytes; none if there are not as many.
+    #[inline(never)]
+    pub fn raw(&mut self, len: usize) -> &'a [u8] {
+        match self.bytes.get(self.offset..).and_then(|rest| rest.get(..len)) {
+            Some(bytes) => {
+                self.offset += len;
+                bytes
+            }
+            None => self.fail("bytes", &[]),
         }
     }
 
-    pub fn u32(&mut self) -> Result<u32, DecodeError> {
-        u32::try_from(self.u64()?).map_err(|_| self.error("32-bit number"))
+    #[inline(never)]
+    pub fn u8(&mut self) -> u8 {
+        match self.raw(1) {
+            [byte] => *byte,
+            _ => 0,
+        }
     }
 
-    pub fn u64(&mut self) -> Result<u64, DecodeError> {
+    pub fn bool(&mut self) -> bool {
+        match self.u8() {
+            0 => false,
+            1 => true,
+            _ => self.fail("boolean", false),
+        }
+    }
+
+    #[inline(never)]
+    pub fn u32(&mut self) -> u32 {
+        match u32::try_from(self.u64()) {
+            Ok(value) => value,
+            Err(_) => self.fail("32-bit number", 0),
+        }
+    }
+
+    #[inline(never)]
+    pub fn u64(&mut self) -> u64 {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
-            let byte = self.u8()?;
+            let byte = self.u8();
             let bits = u64::from(byte & 0x7f);
             if shift == 63 && bits > 1 {
-                return Err(self.error("64-bit number"));
+                break;
             }
             value |= bits << shift;
             if byte & 0x80 == 0 {
-                return Ok(value);
+                return value;
             }
         }
-        Err(self.error("64-bit number"))
+        self.fail("64-bit number", 0)
     }
 
-    pub fn i64(&mut self) -> Result<i64, DecodeError> {
-        let value = self.u64()?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+    pub fn i64(&mut self) -> i64 {
+        let value = self.u64();
+        (value >> 1) as i64 ^ -((value & 1) as i64)
     }
 
-    pub fn fixed_u32(&mut self) -> Result<u32, DecodeError> {
-        let bytes = self.raw(4)?;
-        Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    pub fn fixed_u32(&mut self) -> u32 {
+        match *self.raw(4) {
+            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+            _ => 0,
+        }
     }
 
-    pub fn str_ref(&mut self) -> Result<&'a str, DecodeError> {
-        let len = self.u32()? as usize;
-        let bytes = self.raw(len)?;
-        core::str::from_utf8(bytes).map_err(|_| self.error("UTF-8 name"))
+    #[inline(never)]
+    pub fn str_ref(&mut self) -> &'a str {
+        let len = self.u32() as usize;
+        match core::str::from_utf8(self.raw(len)) {
+            Ok(text) => text,
+            Err(_) => self.fail("UTF-8 name", ""),
+        }
     }
 
-    pub fn str(&mut self) -> Result<String, DecodeError> {
-        self.str_ref().map(String::from)
+    #[inline(never)]
+    pub fn str(&mut self) -> String {
+        String::from(self.str_ref())
     }
 
-    pub fn list<T>(
-        &mut self,
-        mut read: impl FnMut(&mut Reader<'a>) -> Result<T, DecodeError>,
-    ) -> Result<Vec<T>, DecodeError> {
-        let count = self.u32()? as usize;
+    pub fn list<T>(&mut self, mut read: impl FnMut(&mut Reader<'a>) -> T) -> Vec<T> {
+        let count = self.u32() as usize;
         // Every item takes at least one byte, so a hostile count cannot reserve more than the input's size.
         if count > self.bytes.len() - self.offset {
-            return Err(self.error("list"));
+            return self.fail("list", Vec::new());
         }
         let mut items = Vec::with_capacity(count);
         for _ in 0..count {
-            items.push(read(self)?);
+            items.push(read(self));
+            if self.error.is_some() {
+                break;
+            }
         }
-        Ok(items)
+        items
     }
 
-    pub fn option<T>(
-        &mut self,
-        read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
-    ) -> Result<Option<T>, DecodeError> {
-        Ok(if self.bool()? { Some(read(self)?) } else { None })
+    pub fn option<T>(&mut self, read: impl FnOnce(&mut Reader<'a>) -> T) -> Option<T> {
+        self.bool().then(|| read(self))
     }
 }
 
@@ -199,17 +238,27 @@ mod tests {
         }
         let mut r = Reader::new(&w.bytes);
         for v in values {
-            assert_eq!(r.u64(), Ok(v));
-            assert_eq!(r.i64(), Ok(v as i64));
+            assert_eq!(r.u64(), v);
+            assert_eq!(r.i64(), v as i64);
         }
-        assert!(r.is_empty());
+        assert_eq!(r.finish("end"), Ok(()));
     }
 
     #[test]
     fn hostile_lengths_are_refused() {
-        assert!(Reader::new(&[0xff; 11]).u64().is_err());
-        assert!(Reader::new(&[0xff, 0xff, 0xff, 0x7f]).list(|r| r.u8()).is_err());
-        assert!(Reader::new(&[5, b'a']).str().is_err());
-        assert!(Reader::new(&[1, 0xff]).str().is_err());
+        fn fails<T>(bytes: &[u8], read: impl FnOnce(&mut Reader<'_>) -> T) -> bool {
+            let mut reader = Reader::new(bytes);
+            read(&mut reader);
+            reader.check().is_err()
+        }
+        assert!(fails(&[0xff; 11], |r| r.u64()));
+        assert!(fails(&[0xff, 0xff, 0xff, 0x7f], |r| r.list(|r| r.u8())));
+        assert!(fails(&[5, b'a'], |r| r.str()));
+        assert!(fails(&[1, 0xff], |r| r.str()));
+        assert!(!fails(&[1, b'a'], |r| r.str()));
+        // Only the first error counts, and nothing is read after it.
+        let mut reader = Reader::new(&[9, 1, 1]);
+        assert_eq!((reader.bool(), reader.u8(), reader.list(|r| r.u8()).len()), (false, 0, 0));
+        assert_eq!(reader.finish("end").map_err(|error| (error.offset, error.expected)), Err((1, "boolean")));
     }
 }

@@ -306,47 +306,36 @@ impl Module {
         w.list(&self.import_shims, |w, offset| w.u32(*offset));
     }
 
-    #[expect(
-        clippy::field_reassign_with_default,
-        reason = "a literal of fallible fields would need code to drop each prefix of them"
-    )]
     fn decode(r: &mut Reader<'_>) -> Result<Module, DecodeError> {
-        let mut module = Module::default();
-        module.types = r.list(FuncType::decode)?;
-        module.imports = r.list(Import::decode)?;
-        module.funcs = r.list(Reader::u32)?;
-        module.tables = r.list(|r| Ok(Table { ty: TableType::decode(r)?, init: decode_expr(r)? }))?;
-        module.memories = r.list(MemoryType::decode)?;
-        module.globals = r.list(|r| Ok(Global { ty: GlobalType::decode(r)?, init: decode_expr(r)? }))?;
-        module.exports = r.list(Export::decode)?;
-        module.start = r.option(Reader::u32)?;
-        module.elements = r.list(|r| {
-            Ok(ElementSegment {
-                mode: decode_mode(r)?,
-                ty: ValType::decode(r)?,
-                items: match r.bool()? {
-                    false => ElementItems::Functions(r.list(Reader::u32)?),
-                    true => ElementItems::Expressions(r.list(decode_expr)?),
+        let module = Module {
+            types: r.list(FuncType::decode),
+            imports: r.list(Import::decode),
+            funcs: r.list(Reader::u32),
+            tables: r.list(|r| Table { ty: TableType::decode(r), init: decode_expr(r) }),
+            memories: r.list(MemoryType::decode),
+            globals: r.list(|r| Global { ty: GlobalType::decode(r), init: decode_expr(r) }),
+            exports: r.list(Export::decode),
+            start: r.option(Reader::u32),
+            elements: r.list(|r| ElementSegment {
+                mode: decode_mode(r),
+                ty: ValType::decode(r),
+                items: match r.bool() {
+                    false => ElementItems::Functions(r.list(Reader::u32)),
+                    true => ElementItems::Expressions(r.list(decode_expr)),
                 },
-            })
-        })?;
-        module.data =
-            r.list(|r| Ok(DataSegment { mode: decode_mode(r)?, offset: r.u32()?, len: r.u32()? }))?;
-        module.escaped = r.list(Reader::u32)?;
-        module.entries = r.list(|r| {
-            Ok(Entry {
-                type_index: r.u32()?,
-                code_offset: r.u32()?,
-                pad_offset: r.u32()?,
-                frame_size: r.u32()?,
-            })
-        })?;
-        module.host_trampolines =
-            r.list(|r| Ok(HostTrampoline { type_index: r.u32()?, code_offset: r.u32()? }))?;
-        module.import_shims = r.list(Reader::u32)?;
-        if !r.is_empty() {
-            return Err(r.error("end of declarations"));
-        }
+            }),
+            data: r.list(|r| DataSegment { mode: decode_mode(r), offset: r.u32(), len: r.u32() }),
+            escaped: r.list(Reader::u32),
+            entries: r.list(|r| Entry {
+                type_index: r.u32(),
+                code_offset: r.u32(),
+                pad_offset: r.u32(),
+                frame_size: r.u32(),
+            }),
+            host_trampolines: r.list(|r| HostTrampoline { type_index: r.u32(), code_offset: r.u32() }),
+            import_shims: r.list(Reader::u32),
+        };
+        r.finish("end of declarations")?;
         Ok(module)
     }
 }
@@ -363,13 +352,13 @@ fn encode_mode(w: &mut Writer, mode: &SegmentMode) {
     }
 }
 
-fn decode_mode(r: &mut Reader<'_>) -> Result<SegmentMode, DecodeError> {
-    Ok(match r.u8()? {
+fn decode_mode(r: &mut Reader<'_>) -> SegmentMode {
+    match r.u8() {
         0 => SegmentMode::Passive,
-        1 => SegmentMode::Active { target: r.u32()?, offset: decode_expr(r)? },
+        1 => SegmentMode::Active { target: r.u32(), offset: decode_expr(r) },
         2 => SegmentMode::Declared,
-        _ => return Err(r.error("segment mode")),
-    })
+        _ => r.fail("segment mode", SegmentMode::Passive),
+    }
 }
 
 fn encode_expr(w: &mut Writer, expr: &ConstExpr) {
@@ -412,29 +401,23 @@ fn encode_expr(w: &mut Writer, expr: &ConstExpr) {
     });
 }
 
-fn decode_expr(r: &mut Reader<'_>) -> Result<ConstExpr, DecodeError> {
-    r.list(|r| {
-        Ok(match r.u8()? {
-            0 => ConstOp::I32Const(r.i64()? as i32),
-            1 => ConstOp::I64Const(r.i64()?),
-            2 => ConstOp::F32Const(r.fixed_u32()?),
-            3 => ConstOp::F64Const(u64::from(r.fixed_u32()?) | u64::from(r.fixed_u32()?) << 32),
-            4 => {
-                let mut bytes = [0; 16];
-                bytes.copy_from_slice(r.raw(16)?);
-                ConstOp::V128Const(bytes)
-            }
-            5 => ConstOp::GlobalGet(r.u32()?),
-            6 => ConstOp::RefNull,
-            7 => ConstOp::RefFunc(r.u32()?),
-            8 => ConstOp::I32Add,
-            9 => ConstOp::I32Sub,
-            10 => ConstOp::I32Mul,
-            11 => ConstOp::I64Add,
-            12 => ConstOp::I64Sub,
-            13 => ConstOp::I64Mul,
-            _ => return Err(r.error("constant instruction")),
-        })
+fn decode_expr(r: &mut Reader<'_>) -> ConstExpr {
+    r.list(|r| match r.u8() {
+        0 => ConstOp::I32Const(r.i64() as i32),
+        1 => ConstOp::I64Const(r.i64()),
+        2 => ConstOp::F32Const(r.fixed_u32()),
+        3 => ConstOp::F64Const(u64::from(r.fixed_u32()) | u64::from(r.fixed_u32()) << 32),
+        4 => ConstOp::V128Const(core::array::from_fn(|_| r.u8())),
+        5 => ConstOp::GlobalGet(r.u32()),
+        6 => ConstOp::RefNull,
+        7 => ConstOp::RefFunc(r.u32()),
+        8 => ConstOp::I32Add,
+        9 => ConstOp::I32Sub,
+        10 => ConstOp::I32Mul,
+        11 => ConstOp::I64Add,
+        12 => ConstOp::I64Sub,
+        13 => ConstOp::I64Mul,
+        _ => r.fail("constant instruction", ConstOp::RefNull),
     })
 }
 
@@ -464,20 +447,17 @@ impl<'a> Description<'a> {
     /// Checks the header.
     pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
-        if r.raw(MAGIC.len())? != MAGIC {
+        if r.raw(MAGIC.len()) != MAGIC {
             return Err(DecodeError { offset: 0, expected: "module description of this version" });
         }
         let mut section = || {
-            let (offset, len) = (r.fixed_u32()? as usize, r.fixed_u32()? as usize);
-            let end = offset.checked_add(len).filter(|end| *end <= bytes.len());
-            Ok(&bytes[offset..end.ok_or(r.error("section within the description"))?])
+            let (offset, len) = (r.fixed_u32() as usize, r.fixed_u32() as usize);
+            let section = bytes.get(offset..).and_then(|bytes| bytes.get(..len));
+            section.unwrap_or_else(|| r.fail("section within the description", &[]))
         };
-        let description = Description {
-            declarations: section()?,
-            ranges: section()?,
-            traps: section()?,
-            names: section()?,
-        };
+        let description =
+            Description { declarations: section(), ranges: section(), traps: section(), names: section() };
+        r.check()?;
         if !description.ranges.len().is_multiple_of(RANGE_LEN) {
             return Err(DecodeError { offset: HEADER_LEN, expected: "whole code ranges" });
         }
@@ -511,7 +491,7 @@ impl<'a> Description<'a> {
     pub fn name(&self, range: u32) -> Option<&'a str> {
         let offset = self.field(range, 3);
         let bytes = self.names.get(offset as usize..).filter(|_| offset != NO_NAME)?;
-        Reader::new(bytes).str_ref().ok()
+        Some(Reader::new(bytes).str_ref())
     }
 
     /// Finds the function or trampoline that contains a byte of the text section.
@@ -541,12 +521,13 @@ impl CodeLocation<'_> {
     /// The trap that the instruction at this location raises.
     pub fn trap(&self) -> Option<TrapSite> {
         let mut r = Reader::new(self.traps);
-        let count = r.u32().ok()?;
+        let count = r.u32();
         let (mut code_offset, mut wasm_offset) = (0u32, 0i64);
         for _ in 0..count {
-            code_offset = code_offset.checked_add(r.u32().ok()?)?;
-            let code = TrapCode::from_u8(r.u8().ok()?)?;
-            wasm_offset = wasm_offset.checked_add(r.i64().ok()?)?;
+            code_offset = code_offset.checked_add(r.u32())?;
+            let code = TrapCode::from_u8(r.u8())?;
+            wasm_offset = wasm_offset.checked_add(r.i64())?;
+            r.check().ok()?;
             if code_offset == self.offset {
                 return Some(TrapSite { code_offset, code, wasm_offset: wasm_offset as u32 });
             }

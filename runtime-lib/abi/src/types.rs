@@ -1,6 +1,6 @@
 //! Types of the wasm specification as plain data, with their encoding in module descriptions.
 
-use crate::cursor::{DecodeError, Reader, Writer};
+use crate::cursor::{Reader, Writer};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -40,8 +40,8 @@ impl ValType {
         w.u8(self as u8);
     }
 
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(match r.u8()? {
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Self {
+        match r.u8() {
             0x7f => ValType::I32,
             0x7e => ValType::I64,
             0x7d => ValType::F32,
@@ -49,8 +49,8 @@ impl ValType {
             0x7b => ValType::V128,
             0x70 => ValType::FuncRef,
             0x6f => ValType::ExternRef,
-            _ => return Err(r.error("value type")),
-        })
+            _ => r.fail("value type", ValType::I32),
+        }
     }
 }
 
@@ -67,8 +67,8 @@ impl FuncType {
         w.list(&self.results, |w, t| t.encode(w));
     }
 
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(FuncType { params: r.list(ValType::decode)?, results: r.list(ValType::decode)? })
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Self {
+        FuncType { params: r.list(ValType::decode), results: r.list(ValType::decode) }
     }
 }
 
@@ -96,8 +96,8 @@ impl Limits {
         w.option(self.max, Writer::u64);
     }
 
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Limits { min: r.u64()?, max: r.option(Reader::u64)? })
+    fn decode(r: &mut Reader<'_>) -> Self {
+        Limits { min: r.u64(), max: r.option(Reader::u64) }
     }
 }
 
@@ -178,8 +178,8 @@ impl TableType {
         self.limits.encode(w);
     }
 
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(TableType { element: ValType::decode(r)?, limits: Limits::decode(r)? })
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Self {
+        TableType { element: ValType::decode(r), limits: Limits::decode(r) }
     }
 }
 
@@ -188,8 +188,8 @@ impl MemoryType {
         self.limits.encode(w);
     }
 
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(MemoryType { limits: Limits::decode(r)? })
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Self {
+        MemoryType { limits: Limits::decode(r) }
     }
 }
 
@@ -199,8 +199,8 @@ impl GlobalType {
         w.u8(u8::from(self.mutable));
     }
 
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(GlobalType { content: ValType::decode(r)?, mutable: r.bool()? })
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Self {
+        GlobalType { content: ValType::decode(r), mutable: r.bool() }
     }
 }
 
@@ -228,29 +228,29 @@ impl Import {
         }
     }
 
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Import {
-            module: r.str()?,
-            name: r.str()?,
-            ty: match EntityKind::decode(r)? {
-                EntityKind::Func => EntityType::Func(r.u32()?),
-                EntityKind::Table => EntityType::Table(TableType::decode(r)?),
-                EntityKind::Memory => EntityType::Memory(MemoryType::decode(r)?),
-                EntityKind::Global => EntityType::Global(GlobalType::decode(r)?),
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Self {
+        Import {
+            module: r.str(),
+            name: r.str(),
+            ty: match EntityKind::decode(r) {
+                EntityKind::Func => EntityType::Func(r.u32()),
+                EntityKind::Table => EntityType::Table(TableType::decode(r)),
+                EntityKind::Memory => EntityType::Memory(MemoryType::decode(r)),
+                EntityKind::Global => EntityType::Global(GlobalType::decode(r)),
             },
-        })
+        }
     }
 }
 
 impl EntityKind {
-    fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(match r.u8()? {
+    fn decode(r: &mut Reader<'_>) -> Self {
+        match r.u8() {
             0 => EntityKind::Func,
             1 => EntityKind::Table,
             2 => EntityKind::Memory,
             3 => EntityKind::Global,
-            _ => return Err(r.error("kind of import or export")),
-        })
+            _ => r.fail("kind of import or export", EntityKind::Func),
+        }
     }
 }
 
@@ -261,7 +261,7 @@ impl Export {
         w.u32(self.index);
     }
 
-    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Export { name: r.str()?, kind: EntityKind::decode(r)?, index: r.u32()? })
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Self {
+        Export { name: r.str(), kind: EntityKind::decode(r), index: r.u32() }
     }
 }

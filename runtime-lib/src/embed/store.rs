@@ -207,7 +207,7 @@ impl Store {
     pub fn memory(&mut self, ty: &MemoryType) -> Option<Memory> {
         let def = Box::new(UnsafeCell::new(MemoryDef { base: ptr::null_mut(), len: 0 }));
         // SAFETY: the definition lives in the same box as the memory.
-        let memory = unsafe { memory::Memory::new(ty, def.get(), None) }.ok()?;
+        let memory = unsafe { memory::Memory::new(ty, def.get(), None, None) }.ok()?;
         let host = Box::new(UnsafeCell::new(HostMemory { memory, _def: def }));
         // SAFETY: the box is new, and its content does not move.
         let raw = unsafe { &raw mut (*host.get()).memory };
@@ -277,7 +277,7 @@ impl Store {
         }
         // SAFETY: the store keeps the module and all that the imports point to; types were checked by `bind`.
         let (instance, result) = unsafe {
-            Instance::new(module.loaded(), &imports, self.stack_limit.get(), &ResourceLimits::default())
+            Instance::new(module.loaded(), &imports, self.stack_limit.get(), &ResourceLimits::default(), None)
         };
         let id = InstanceId(self.instances.len());
         let start = instance

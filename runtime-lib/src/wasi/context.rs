@@ -4,10 +4,12 @@ use super::args::StringTable;
 use super::errno::Errno;
 use super::fdtable::{FdEntry, FdTable, HostFd};
 use super::memory::GuestMemory;
+use super::readdir::Mark;
 use super::resolve::Resolver;
 use super::rights;
 use super::types::{FDFLAG_APPEND, Filetype};
 use crate::sys;
+use alloc::vec::Vec;
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, CWD, Mode, OFlags};
 use rustix::io;
@@ -19,6 +21,8 @@ pub struct WasiCtx {
     pub(super) env: StringTable,
     pub(super) fds: FdTable,
     pub(super) resolver: Resolver,
+    /// Where `fd_readdir` ended last, by descriptor.
+    pub(super) marks: Vec<Mark>,
 }
 
 /// What a WASI function works on, found from the instance that called it.
@@ -62,6 +66,7 @@ impl WasiCtxBuilder {
             env: StringTable::default(),
             fds,
             resolver: Resolver::default(),
+            marks: Vec::new(),
         };
         Ok(WasiCtxBuilder { ctx })
     }

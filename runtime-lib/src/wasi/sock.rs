@@ -105,7 +105,8 @@ pub fn sock_send(
     memory.write_u32(sent, u32::try_from(count).map_err(|_| Errno::Overflow)?)
 }
 
-/// Closes one or both directions of a connection.
+/// Closes one or both directions of a connection. Not of a standard stream, which other processes may be using: the
+/// connection would end for them too.
 pub fn sock_shutdown(
     ctx: &mut WasiCtx,
     _memory: &mut GuestMemory<'_>,
@@ -113,6 +114,9 @@ pub fn sock_shutdown(
     how: u32,
 ) -> Result<(), Errno> {
     let entry = socket(&ctx.fds, fd, SOCK_SHUTDOWN)?;
+    if entry.is_standard_stream() {
+        return Err(Errno::Notsock);
+    }
     let how = match check_flags(how, SHUTDOWN_READ | SHUTDOWN_WRITE)? {
         SHUTDOWN_READ => Shutdown::Read,
         SHUTDOWN_WRITE => Shutdown::Write,

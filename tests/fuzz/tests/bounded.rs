@@ -2,13 +2,19 @@
 
 use aot_fuzz::{Random, Shape, Verdict, check, generate};
 
-/// Runs the cases `first..first + count`.
+/// Runs the cases from `first` on until `count` modules were compared.
 fn run(shape: Shape, first: u64, count: u64) -> Verdict {
     let mut total = Verdict::default();
-    let mut compared = 0;
-    for seed in first..first + count {
+    let (mut generated, mut compared) = (0, 0);
+    for seed in first.. {
+        if compared == count {
+            break;
+        }
+        // The generator gives up on some seeds, but one that gave up on most would be broken.
+        assert!(seed - first < count * 3, "only {compared} modules compared, {generated} generated");
         let mut random = Random::new(seed);
         let Some(wasm) = generate(&mut random, shape) else { continue };
+        generated += 1;
         let verdict = check(&wasm, &mut random).unwrap_or_else(|mismatch| {
             panic!("seed {seed}, {shape:?}: {mismatch}\nto see the module: cargo run -p aot-fuzz -- --case {seed}")
         });
@@ -17,20 +23,20 @@ fn run(shape: Shape, first: u64, count: u64) -> Verdict {
         total.traps += verdict.traps;
         total.overflows += verdict.overflows;
     }
-    println!("{compared} of {count} modules, {total:?}");
-    // A generator whose modules do nothing would find nothing.
-    assert!(compared * 3 >= count * 2, "only {compared} of {count} modules were compared");
+    println!("{compared} of {generated} modules, {total:?}");
+    // The reference takes nearly every module, and modules that do nothing would find nothing.
+    assert!(compared * 4 >= generated * 3, "{compared} of {generated} modules");
     assert!(total.calls as u64 > count * 4 && total.traps * 10 < total.calls * 9, "{total:?}");
     total
 }
 
 #[test]
 fn the_code_does_what_the_reference_does() {
-    run(Shape::Any, 0, 900);
+    run(Shape::Any, 0, 700);
 }
 
 #[test]
 fn deep_recursion_ends_in_a_trap() {
-    let total = run(Shape::DeepStack, 1_000_000, 80);
+    let total = run(Shape::DeepStack, 1_000_000, 60);
     assert!(total.overflows > 0, "{total:?}");
 }

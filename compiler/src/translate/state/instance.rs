@@ -28,7 +28,9 @@ mod region {
 
 pub(super) struct InstanceState<'m> {
     module: &'m ModuleContext<'m>,
-    vmctx: Value,
+    /// The VM context starts `bias` bytes after `base`.
+    base: Value,
+    bias: i32,
     regions: HashMap<u32, AliasRegion>,
     callees: HashMap<u32, ir::FuncRef>,
     libcalls: HashMap<Libcall, ir::FuncRef>,
@@ -36,10 +38,11 @@ pub(super) struct InstanceState<'m> {
 }
 
 impl<'m> InstanceState<'m> {
-    pub fn new(module: &'m ModuleContext<'m>, vmctx: Value) -> Self {
+    pub fn new(module: &'m ModuleContext<'m>, base: Value, bias: i32) -> Self {
         InstanceState {
             module,
-            vmctx,
+            base,
+            bias,
             regions: HashMap::new(),
             callees: HashMap::new(),
             libcalls: HashMap::new(),
@@ -59,37 +62,56 @@ impl<'m> InstanceState<'m> {
         self.module.isa.pointer_type()
     }
 
+    /// The VM context's address.
+    fn vmctx(&self, builder: &mut FunctionBuilder<'_>) -> Value {
+        match self.bias {
+            0 => self.base,
+            bias => builder.ins().iadd_imm_s(self.base, i64::from(bias)),
+        }
+    }
+
+    /// The displacement from `base` of a field of the VM context.
+    fn displacement(&self, offset: u32) -> i32 {
+        // Contexts are smaller than 2 GiB (`VmOffsets::new`).
+        offset as i32 + self.bias
+    }
+
+    /// Loads a field of the VM context that never changes while the instance lives.
+    fn context_field(&self, builder: &mut FunctionBuilder<'_>, offset: u32) -> Value {
+        self.constant_field(builder, self.base, self.displacement(offset))
+    }
+
     /// Loads a field that never changes while the instance lives.
-    fn constant_field(&self, builder: &mut FunctionBuilder<'_>, base: Value, offset: u32) -> Value {
+    fn constant_field(&self, builder: &mut FunctionBuilder<'_>, base: Value, offset: i32) -> Value {
         let flags = MemFlagsData::trusted().with_readonly().with_can_move();
-        builder.ins().load(self.pointer(), flags, base, offset as i32)
+        builder.ins().load(self.pointer(), flags, base, offset)
     }
 
     /// Loads a field of a memory or table definition.
-    fn definition_field(&mut self, builder: &mut FunctionBuilder<'_>, place: (Value, u32)) -> Value {
+    fn definition_field(&mut self, builder: &mut FunctionBuilder<'_>, place: (Value, i32)) -> Value {
         let flags = MemFlagsData::trusted().with_alias_region(self.region(builder, region::DEFINITION));
-        builder.ins().load(self.pointer(), flags, place.0, place.1 as i32)
+        builder.ins().load(self.pointer(), flags, place.0, place.1)
     }
 
     /// The definition of a memory: base, then length.
-    fn memory(&self, builder: &mut FunctionBuilder<'_>, memory: u32) -> (Value, u32) {
+    fn memory(&self, builder: &mut FunctionBuilder<'_>, memory: u32) -> (Value, i32) {
         let offsets = &self.module.plan.offsets;
         match memory.checked_sub(self.module.info.imported_memories) {
-            Some(defined) => (self.vmctx, offsets.memory(defined)),
-            None => (self.constant_field(builder, self.vmctx, offsets.imported_memory(memory)), 0),
+            Some(defined) => (self.base, self.displacement(offsets.memory(defined))),
+            None => (self.context_field(builder, offsets.imported_memory(memory)), 0),
         }
     }
 
     /// The definition of a table: base, then length.
-    fn table(&self, builder: &mut FunctionBuilder<'_>, table: u32) -> (Value, u32) {
+    fn table(&self, builder: &mut FunctionBuilder<'_>, table: u32) -> (Value, i32) {
         let offsets = &self.module.plan.offsets;
         match table.checked_sub(self.module.info.imported_tables) {
-            Some(defined) => (self.vmctx, offsets.table(defined)),
-            None => (self.constant_field(builder, self.vmctx, offsets.imported_table(table)), 0),
+            Some(defined) => (self.base, self.displacement(offsets.table(defined))),
+            None => (self.context_field(builder, offsets.imported_table(table)), 0),
         }
     }
 
-    fn signature(&mut self, builder: &mut FunctionBuilder<'_>, type_index: u32) -> ir::SigRef {
+    pub(super) fn signature(&mut self, builder: &mut FunctionBuilder<'_>, type_index: u32) -> ir::SigRef {
         let module = self.module;
         *self
             .signatures
@@ -108,7 +130,16 @@ impl<'m> InstanceState<'m> {
         let flags = MemFlagsData::trusted().with_readonly();
         let code = builder.ins().load(self.pointer(), flags, funcref, 0);
         let vmctx = builder.ins().load(self.pointer(), flags, funcref, offsets.funcref_vmctx() as i32);
-        Callee::Indirect { sig: self.signature(builder, type_index), code, vmctx: Some(vmctx) }
+        let vmctx = self.module.model.has_vmctx().then_some(vmctx);
+        Callee::Indirect { sig: self.signature(builder, type_index), code, vmctx }
+    }
+
+    /// Flags of accesses to a memory.
+    pub(super) fn memory_flags(&mut self, builder: &mut FunctionBuilder<'_>) -> MemFlagsData {
+        MemFlagsData::new()
+            .with_endianness(ir::Endianness::Little)
+            .with_trap_code(Some(clif_trap_code(TrapCode::MemoryOutOfBounds)))
+            .with_alias_region(self.region(builder, region::MEMORY))
     }
 
     fn libcall_signature(&self, libcall: Libcall) -> Signature {
@@ -138,10 +169,10 @@ impl State for InstanceState<'_> {
                 } else {
                     region::OTHER_GLOBALS
                 };
-                (self.vmctx, offsets.global(defined), own)
+                (self.base, self.displacement(offsets.global(defined)), own)
             }
             None => {
-                let cell = self.constant_field(builder, self.vmctx, offsets.imported_global(global));
+                let cell = self.context_field(builder, offsets.imported_global(global));
                 // Two imports may be the same global.
                 (cell, 0, region::IMPORTED_GLOBALS)
             }
@@ -155,7 +186,7 @@ impl State for InstanceState<'_> {
             // As in memory: lane 0 comes first, whatever the byte order of the machine.
             flags = flags.with_endianness(ir::Endianness::Little);
         }
-        Place { base, offset: offset as i32, flags }
+        Place { base, offset, flags }
     }
 
     fn memory_place(
@@ -168,10 +199,7 @@ impl State for InstanceState<'_> {
         let (definition, field) = self.memory(builder, memory);
         // Memories are reserved once and never move.
         let base = self.constant_field(builder, definition, field);
-        let flags = MemFlagsData::new()
-            .with_endianness(ir::Endianness::Little)
-            .with_trap_code(Some(clif_trap_code(TrapCode::MemoryOutOfBounds)))
-            .with_alias_region(self.region(builder, region::MEMORY));
+        let flags = self.memory_flags(builder);
         let address = builder.ins().iadd(base, index);
         match i32::try_from(offset) {
             Ok(offset) => Place { base: address, offset, flags },
@@ -181,7 +209,7 @@ impl State for InstanceState<'_> {
 
     fn memory_len(&mut self, builder: &mut FunctionBuilder<'_>, memory: u32) -> Value {
         let (base, offset) = self.memory(builder, memory);
-        self.definition_field(builder, (base, offset + self.module.plan.offsets.def_len()))
+        self.definition_field(builder, (base, offset + self.module.plan.offsets.def_len() as i32))
     }
 
     fn table_base(&mut self, builder: &mut FunctionBuilder<'_>, table: u32) -> Value {
@@ -191,7 +219,7 @@ impl State for InstanceState<'_> {
 
     fn table_len(&mut self, builder: &mut FunctionBuilder<'_>, table: u32) -> Value {
         let (base, offset) = self.table(builder, table);
-        self.definition_field(builder, (base, offset + self.module.plan.offsets.def_len()))
+        self.definition_field(builder, (base, offset + self.module.plan.offsets.def_len() as i32))
     }
 
     fn table_flags(&mut self, builder: &mut FunctionBuilder<'_>) -> MemFlagsData {
@@ -206,14 +234,16 @@ impl State for InstanceState<'_> {
         let module = self.module;
         if func < module.info.imported_funcs && !module.imports_at_build {
             let offset = module.plan.offsets.imported_func(func);
-            let code = self.constant_field(builder, self.vmctx, offset);
-            let vmctx = self.constant_field(builder, self.vmctx, offset + self.pointer().bytes());
+            let code = self.context_field(builder, offset);
+            let vmctx = self.context_field(builder, offset + self.pointer().bytes());
             let sig = self.signature(builder, module.info.funcs[func as usize]);
             return Callee::Indirect { sig, code, vmctx: Some(vmctx) };
         }
         let sig = self.signature(builder, module.info.funcs[func as usize]);
         let new = || module.import_function(builder, crate::codegen::symbol::Symbol::Function(func), sig);
-        Callee::Direct { func: *self.callees.entry(func).or_insert_with(new), vmctx: Some(self.vmctx) }
+        let func = *self.callees.entry(func).or_insert_with(new);
+        // Without a VM context parameter there is none to pass on.
+        Callee::Direct { func, vmctx: module.model.has_vmctx().then_some(self.base) }
     }
 
     fn indirect_callee(
@@ -229,7 +259,7 @@ impl State for InstanceState<'_> {
         let flags =
             self.table_flags(builder).with_trap_code(Some(clif_trap_code(TrapCode::UndefinedElement)));
         let funcref = builder.ins().load(self.pointer(), flags, address, 0);
-        let type_ids = self.constant_field(builder, self.vmctx, offsets.type_ids());
+        let type_ids = self.context_field(builder, offsets.type_ids());
         let constant = MemFlagsData::trusted().with_readonly().with_can_move();
         let canonical = self.module.info.canonical_types[type_index as usize];
         let wanted = builder.ins().load(types::I32, constant, type_ids, canonical as i32 * 4);
@@ -247,7 +277,8 @@ impl State for InstanceState<'_> {
     fn func_ref(&mut self, builder: &mut FunctionBuilder<'_>, func: u32) -> Value {
         let slot =
             self.module.info.escaped_slot(func).expect("validated: references only to declared functions");
-        builder.ins().iadd_imm_s(self.vmctx, i64::from(self.module.plan.offsets.funcref(slot)))
+        let displacement = self.displacement(self.module.plan.offsets.funcref(slot));
+        builder.ins().iadd_imm_s(self.base, i64::from(displacement))
     }
 
     fn libcall(
@@ -257,7 +288,7 @@ impl State for InstanceState<'_> {
         args: &[Value],
     ) -> Option<Value> {
         let with_vmctx = args.len() < libcall.params().len();
-        let vmctx = with_vmctx.then_some(self.vmctx);
+        let vmctx = with_vmctx.then(|| self.vmctx(builder));
         let args: Vec<Value> = vmctx.into_iter().chain(args.iter().copied()).collect();
         let sig = self.libcall_signature(libcall);
         let call = if self.module.libcalls_by_symbol {
@@ -268,8 +299,9 @@ impl State for InstanceState<'_> {
             });
             builder.ins().call(func, &args)
         } else {
-            let table = self.constant_field(builder, self.vmctx, self.module.plan.offsets.libcalls());
-            let code = self.constant_field(builder, table, libcall as u32 * self.pointer().bytes());
+            let table = self.context_field(builder, self.module.plan.offsets.libcalls());
+            let slot = libcall as i32 * self.pointer().bytes() as i32;
+            let code = self.constant_field(builder, table, slot);
             let sig = builder.import_signature(sig);
             builder.ins().call_indirect(sig, code, &args)
         };

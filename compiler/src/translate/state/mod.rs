@@ -2,8 +2,12 @@
 //!
 //! Operators never compute the address of a global, a memory, a table or an import; they ask a [`State`].
 
+mod fixed;
 mod instance;
 
+pub(crate) use fixed::{NULL_TYPE, TABLE_ENTRY};
+
+use crate::config::Model;
 use crate::translate::function::ModuleContext;
 use aot_abi::libcall::Libcall;
 use cranelift_codegen::ir::{self, MemFlagsData, SigRef, Value};
@@ -14,6 +18,17 @@ use cranelift_frontend::FunctionBuilder;
 pub(crate) enum StateModel {
     /// Through a pointer to the VM context that every function gets as its first parameter.
     Instance,
+    /// At fixed addresses.
+    Static,
+}
+
+impl From<Model> for StateModel {
+    fn from(model: Model) -> StateModel {
+        match model {
+            Model::Instance => StateModel::Instance,
+            Model::Static => StateModel::Static,
+        }
+    }
 }
 
 impl StateModel {
@@ -21,16 +36,33 @@ impl StateModel {
     pub fn has_vmctx(self) -> bool {
         match self {
             StateModel::Instance => true,
+            StateModel::Static => false,
         }
     }
 
-    /// The state of one function under translation. `vmctx` is the first parameter, where the model has one.
-    pub fn open<'m>(self, module: &'m ModuleContext<'m>, vmctx: Option<Value>) -> Box<dyn State + 'm> {
-        match self {
-            StateModel::Instance => {
-                Box::new(instance::InstanceState::new(module, vmctx.expect("the model has a VM context")))
-            }
+    /// The state of one function under translation, in its entry block. `vmctx` is the first parameter, where the
+    /// model has one.
+    pub fn open<'m>(
+        self,
+        module: &'m ModuleContext<'m>,
+        builder: &mut FunctionBuilder<'_>,
+        vmctx: Option<Value>,
+    ) -> Box<dyn State + 'm> {
+        match vmctx {
+            Some(vmctx) => Box::new(instance::InstanceState::new(module, vmctx, 0)),
+            None => Box::new(fixed::StaticState::new(module, builder)),
         }
+    }
+
+    /// The VM context, for code that is not a wasm function's. `param` is its first parameter, where the model has
+    /// one.
+    pub fn context(
+        self,
+        module: &ModuleContext<'_>,
+        builder: &mut FunctionBuilder<'_>,
+        param: Option<Value>,
+    ) -> Value {
+        param.unwrap_or_else(|| fixed::context(module, builder))
     }
 }
 

@@ -1,6 +1,9 @@
 //! Standard streams, pipes and sockets.
 
+use super::super::fdtable::{FdEntry, HostFd};
 use super::*;
+use alloc::boxed::Box;
+use rustix::fd::AsFd;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd as StdFd;
 use std::os::unix::net::UnixStream;
@@ -149,6 +152,21 @@ fn sockets_are_used_and_nothing_else_is_one() {
     guest.iovec(1);
     let result = guest.call(|ctx, memory| sock_send(ctx, memory, fd, IOVECS, 1, 0, RESULT));
     assert_eq!(result, Err(Errno::Pipe));
+}
+
+#[test]
+fn a_standard_stream_is_not_shut_down() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let near: &'static OwnedFd = Box::leak(Box::new(host_fd(near)));
+    let mut guest = Guest::new(false);
+    let entry = FdEntry::new(HostFd::Standard(near.as_fd())).unwrap();
+    let fd = guest.ctx.fds.insert(entry).unwrap();
+    let result = guest.call(|ctx, memory| sock_shutdown(ctx, memory, fd, 2));
+    assert_eq!(result, Err(Errno::Notsock));
+    guest.write(fd, b"on").unwrap();
+    let mut buffer = [0; 2];
+    far.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"on");
 }
 
 #[test]

@@ -1,0 +1,153 @@
+//! Who calls whom directly.
+
+use crate::codegen::symbol::Symbol;
+use cranelift_codegen::ir::{ExternalName, FuncRef, Function, InstructionData};
+
+/// Direct calls among functions that are numbered from zero.
+#[derive(Debug, Default)]
+pub(super) struct CallGraph {
+    /// Callees of each function, ascending, each once.
+    pub callees: Vec<Vec<u32>>,
+    /// Call sites of each function.
+    pub call_sites: Vec<u32>,
+}
+
+/// The defined function that a reference calls, if it is one. `imported` functions have the lowest indices.
+pub(super) fn callee(function: &Function, callee: FuncRef, imported: u32) -> Option<u32> {
+    let ExternalName::User(name) = function.dfg.ext_funcs[callee].name else { return None };
+    match Symbol::from_external_name(&function.params.user_named_funcs()[name]) {
+        Some(Symbol::Function(func)) => func.checked_sub(imported),
+        _ => None,
+    }
+}
+
+/// The callees of a function, one item for each call site.
+pub(super) fn callees(function: &Function, imported: u32) -> Vec<u32> {
+    let mut callees = Vec::new();
+    for block in function.layout.blocks() {
+        for inst in function.layout.block_insts(block) {
+            if let InstructionData::Call { func_ref, .. } = function.dfg.insts[inst] {
+                callees.extend(callee(function, func_ref, imported));
+            }
+        }
+    }
+    callees
+}
+
+impl CallGraph {
+    /// The graph of the functions whose call sites are given.
+    pub fn new(mut call_sites: Vec<Vec<u32>>) -> CallGraph {
+        let mut counts = vec![0; call_sites.len()];
+        for callees in &mut call_sites {
+            for callee in &*callees {
+                counts[*callee as usize] += 1;
+            }
+            callees.sort_unstable();
+            callees.dedup();
+        }
+        CallGraph { callees: call_sites, call_sites: counts }
+    }
+
+    /// The functions in layers, callees first: calls go to lower layers, but for those within a cycle. With it for each
+    /// function the number of its cycle; functions of one cycle have the same.
+    pub fn layers(&self) -> (Vec<Vec<u32>>, Vec<u32>) {
+        let components = self.components();
+        let mut layer_of = vec![0; self.callees.len()];
+        let mut layers: Vec<Vec<u32>> = Vec::new();
+        let mut cycle_of = vec![0; self.callees.len()];
+        for (number, component) in components.iter().enumerate() {
+            for func in component {
+                cycle_of[*func as usize] = number as u32;
+            }
+            // Components come callees first.
+            let outside = component
+                .iter()
+                .flat_map(|func| &self.callees[*func as usize])
+                .filter(|callee| !component.contains(callee));
+            let layer = outside.map(|callee| layer_of[*callee as usize] + 1).max().unwrap_or(0);
+            layers.resize_with(layers.len().max(layer + 1), Vec::new);
+            for func in component {
+                layer_of[*func as usize] = layer;
+                layers[layer].push(*func);
+            }
+        }
+        layers.iter_mut().for_each(|layer| layer.sort_unstable());
+        (layers, cycle_of)
+    }
+
+    /// The strongly connected components, callees first (Tarjan 1972, without recursion).
+    fn components(&self) -> Vec<Vec<u32>> {
+        const UNSEEN: u32 = u32::MAX;
+        let count = self.callees.len();
+        let (mut index, mut low) = (vec![UNSEEN; count], vec![0; count]);
+        let (mut on_stack, mut stack) = (vec![false; count], Vec::new());
+        let mut next = 0;
+        let mut components = Vec::new();
+        // Functions whose callees are being visited, with the position of the next callee.
+        let mut path: Vec<(u32, usize)> = Vec::new();
+        for root in 0..count as u32 {
+            if index[root as usize] != UNSEEN {
+                continue;
+            }
+            path.push((root, 0));
+            while let Some((func, position)) = path.last_mut() {
+                let func = *func as usize;
+                if *position == 0 {
+                    index[func] = next;
+                    low[func] = next;
+                    next += 1;
+                    on_stack[func] = true;
+                    stack.push(func as u32);
+                }
+                if let Some(callee) = self.callees[func].get(*position) {
+                    *position += 1;
+                    let callee = *callee as usize;
+                    if index[callee] == UNSEEN {
+                        path.push((callee as u32, 0));
+                    } else if on_stack[callee] {
+                        low[func] = low[func].min(index[callee]);
+                    }
+                    continue;
+                }
+                path.pop();
+                if let Some((caller, _)) = path.last() {
+                    let caller = *caller as usize;
+                    low[caller] = low[caller].min(low[func]);
+                }
+                if low[func] == index[func] {
+                    let start = stack.iter().rposition(|member| *member as usize == func).expect("pushed");
+                    let component = stack.split_off(start);
+                    component.iter().for_each(|member| on_stack[*member as usize] = false);
+                    components.push(component);
+                }
+            }
+        }
+        components
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CallGraph;
+
+    #[test]
+    fn callees_come_first() {
+        // 0 → 1 → 2 → 1 (a cycle), 0 → 3, 2 → 3, 4 alone, 5 → 5.
+        let graph = CallGraph::new(vec![vec![3, 1, 1], vec![2], vec![1, 3], vec![], vec![], vec![5]]);
+        assert_eq!(graph.call_sites, [0, 3, 1, 2, 0, 1]);
+        let (layers, cycles) = graph.layers();
+        assert_eq!(layers, [vec![3, 4, 5], vec![1, 2], vec![0]]);
+        assert_eq!(cycles[1], cycles[2]);
+        let others = [0, 1, 3, 4, 5].map(|func: usize| cycles[func]);
+        assert!(others.iter().all(|cycle| others.iter().filter(|other| *other == cycle).count() == 1));
+    }
+
+    #[test]
+    fn long_chains_need_no_stack() {
+        let count = 200_000;
+        let calls = (0..count).map(|func| if func + 1 < count { vec![func + 1] } else { vec![] }).collect();
+        let (layers, _) = CallGraph::new(calls).layers();
+        assert_eq!(layers.len(), count as usize);
+        assert_eq!(layers[0], [count - 1]);
+    }
+}

@@ -1,0 +1,52 @@
+//! Builds the package `benches`, which is no part of the workspace, with all it needs, and runs it.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{command, programs, repo};
+
+/// Builds the harness and its peer, `aot`, and the programs to run; then measures.
+///
+/// # Errors
+/// A build or a measurement fails.
+pub fn run(args: &[&str]) -> Result<()> {
+    command::run(cargo()?.args(["build", "--release", "--locked"]))?;
+    let target_dir = repo::target_dir()?;
+    let aot = target_dir.join("release/aot");
+    let harness = || {
+        let mut harness = Command::new(target_dir.join("benches/release/aot-benches"));
+        harness.arg("--aot").arg(&aot).arg("--target-dir").arg(target_dir).args(args);
+        harness
+    };
+    if !args.iter().any(|arg| ["--list", "--help", "-h"].contains(arg)) {
+        command::run(repo::cargo().args(["build", "--release", "--locked", "--package", "aot-cli"]))?;
+        let selected = command::run_quietly(harness().arg("--list"))?;
+        let selected = String::from_utf8_lossy(&selected);
+        let applications: Vec<&str> = selected.lines().filter_map(application).collect();
+        if !applications.is_empty() {
+            programs::run(&applications)?;
+        }
+    }
+    command::run(&mut harness())
+}
+
+/// Cargo for the package `benches`.
+///
+/// # Errors
+/// Cargo can't tell where it builds.
+pub fn cargo() -> Result<Command> {
+    let mut cargo = repo::cargo();
+    // Its `.cargo/config.toml` says the same for those who use it by hand, but doesn't know of another target
+    // directory than `target`.
+    cargo.current_dir(repo::root().join("benches"));
+    cargo.env("CARGO_TARGET_DIR", repo::target_dir()?.join("benches"));
+    Ok(cargo)
+}
+
+/// The name in a line of the harness's list, if it is a program of the corpus.
+fn application(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace();
+    let (name, group) = (words.next()?, words.next()?);
+    (group == "application").then_some(name)
+}
