@@ -62,16 +62,12 @@ pub(super) struct Inputs<'d> {
 }
 
 impl Inputs<'_> {
-    /// The place of a symbol, by its index: that of the definition that its name stands for.
+    /// The place of a symbol, by its index: that of the definition that its name stands for. A weak definition gives way
+    /// to another one also where it is.
     pub fn place(&self, symbol: usize) -> Place {
         let symbol = &self.symbols[symbol];
-        match symbol.place {
-            Place::Undefined => match self.globals.get(symbol.name) {
-                Some(definition) => self.symbols[*definition].place,
-                None => Place::Undefined,
-            },
-            place => place,
-        }
+        let definition = self.globals.get(symbol.name).filter(|_| symbol.is_global);
+        definition.map_or(symbol.place, |definition| self.symbols[*definition].place)
     }
 }
 

@@ -93,6 +93,27 @@ mod tests {
     }
 
     #[test]
+    fn weak_definitions_give_way() {
+        let mut weak = new_object(&"s390x-linux".parse().unwrap()).unwrap();
+        let text = weak.section_id(StandardSection::Text);
+        for (name, weakly) in [("_start", false), ("f", true)] {
+            let id = symbol(&mut weak, name);
+            weak.symbol_mut(id).weak = weakly;
+            weak.add_symbol_data(id, text, &[0xc0, 0xe5, 0, 0, 0, 0, 0x07, 0xfe], 4);
+        }
+        let used = symbol(&mut weak, "f");
+        let flags = RelocationFlags::Elf { r_type: elf::R_390_PLT32DBL };
+        weak.add_relocation(text, Relocation { offset: 2, symbol: used, addend: 2, flags }).unwrap();
+        let files = [weak.write().unwrap(), object("f", "f")];
+        let files: Vec<_> = files.iter().map(|bytes| (String::from("x.o"), &bytes[..])).collect();
+        let bytes = link(&files, "_start", Strip::None).unwrap();
+        let file = ElfFile64::<Endianness>::parse(&*bytes).unwrap();
+        let text = file.section_by_name(".text").unwrap();
+        // Eight halfwords ahead: behind the weak definition.
+        assert_eq!(text.data().unwrap()[..6], [0xc0, 0xe5, 0, 0, 0, 8]);
+    }
+
+    #[test]
     fn missing_and_double_symbols_are_named() {
         assert!(link_objects(&[("_start", "f")]).unwrap_err().contains("undefined symbol `f`"));
         assert!(link_objects(&[("f", "f")]).unwrap_err().contains("`_start`"));
