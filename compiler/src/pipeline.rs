@@ -138,7 +138,8 @@ fn compile_bodies(
             || (Scratch::default(), codegen::Scratch::default()),
             |(scratch, codegen), body| {
                 let func = body.func;
-                let function = translate(context, body, scratch)?;
+                let mut function = translate(context, body, scratch)?;
+                passes::widen_multiplication(&mut function);
                 compile_function(context, func, function, codegen, options)
             },
         )
@@ -155,7 +156,11 @@ fn inline_and_compile(
 ) -> Result<Vec<Option<CompiledFunction>>> {
     let translated: Vec<Result<Function>> = bodies
         .into_par_iter()
-        .map_init(Scratch::default, |scratch, body| translate(context, body, scratch))
+        .map_init(Scratch::default, |scratch, body| {
+            let mut function = translate(context, body, scratch)?;
+            passes::widen_multiplication(&mut function);
+            Ok(function)
+        })
         .collect();
     let functions = translated.into_iter().collect::<Result<Vec<_>>>()?;
     let functions = passes::inline(context, functions)?;

@@ -85,7 +85,8 @@ fn drop_dead(module: &ModuleContext<'_>, functions: &mut [Option<Function>]) {
 }
 
 fn size(function: &Function) -> usize {
-    function.dfg.num_insts()
+    let blocks = function.layout.blocks();
+    blocks.map(|block| function.layout.block_insts(block).count()).sum()
 }
 
 /// What decides about a call.

@@ -4,7 +4,9 @@ mod address;
 mod call_graph;
 mod inline;
 mod schedule;
+mod wide_multiply;
 
 pub(crate) use address::constant_addresses;
 pub(crate) use inline::inline;
 pub(crate) use schedule::schedule;
+pub(crate) use wide_multiply::widen_multiplication;
