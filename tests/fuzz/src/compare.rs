@@ -2,7 +2,7 @@
 
 use crate::compiled::{self, Running};
 use crate::random::Random;
-use crate::reference::{self, State, Trace};
+use crate::reference::{self, Instances, State, Trace};
 use crate::trap::Trap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +24,12 @@ pub struct Verdict {
 #[derive(Debug)]
 pub struct Mismatch(String);
 
+impl Mismatch {
+    pub(crate) fn new(what: String) -> Mismatch {
+        Mismatch(what)
+    }
+}
+
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -38,7 +44,7 @@ impl std::error::Error for Mismatch {}
 /// If some configuration does not do what the reference does.
 pub fn check(wasm: &[u8], random: &mut Random) -> Result<Verdict, Mismatch> {
     // The reference has bugs: where it panics, what is left to check is that we take the module.
-    let trace = match catch_unwind(AssertUnwindSafe(|| reference::run(wasm, random))) {
+    let trace = match catch_unwind(AssertUnwindSafe(|| reference::run(wasm, random, Instances::Few))) {
         Ok(Ok(trace)) => Some(trace),
         // The generator makes valid modules: only the reference's own limits are a reason.
         Ok(Err(error)) if error.contains("limit") || error.contains("out of bounds") => None,

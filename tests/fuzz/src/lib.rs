@@ -7,6 +7,7 @@
 
 mod compare;
 mod compiled;
+mod executable;
 mod generate;
 mod host;
 mod random;
@@ -16,5 +17,6 @@ mod value;
 mod workaround;
 
 pub use compare::{Mismatch, Verdict, check};
+pub use executable::check_executables;
 pub use generate::{Shape, generate};
 pub use random::Random;

@@ -37,6 +37,14 @@ pub(crate) struct Call {
     pub state: State,
 }
 
+/// How many instances there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instances {
+    /// One, and a new one after each trap.
+    Few,
+    PerCall,
+}
+
 /// Calls of each function.
 const ROUNDS: usize = 3;
 
@@ -44,7 +52,7 @@ const ROUNDS: usize = 3;
 ///
 /// # Errors
 /// If the engine cannot take the module.
-pub(crate) fn run(wasm: &[u8], random: &mut Random) -> Result<Trace, String> {
+pub(crate) fn run(wasm: &[u8], random: &mut Random, instances: Instances) -> Result<Trace, String> {
     let mut config = Config::default();
     config.wasm_tail_call(true).wasm_extended_const(true).wasm_simd(true).wasm_relaxed_simd(false);
     config.wasm_memory64(false).wasm_multi_memory(false);
@@ -72,7 +80,7 @@ pub(crate) fn run(wasm: &[u8], random: &mut Random) -> Result<Trace, String> {
             let function = export.name().to_owned();
             calls.push(Call { fresh, function, args, outcome, state: running.state() });
             // After a trap most functions would trap again at once: the fuel is used up.
-            fresh = trapped;
+            fresh = trapped || instances == Instances::PerCall;
         }
     }
     Ok(Trace { instantiation: Ok(()), initial, calls })

@@ -1,6 +1,6 @@
 //! Cases with fixed seeds: few enough to run with every other test. The binary of this package runs more.
 
-use aot_fuzz::{Random, Shape, Verdict, check, generate};
+use aot_fuzz::{Random, Shape, Verdict, check, check_executables, generate};
 
 /// Runs the cases from `first` on until `count` modules were compared.
 fn run(shape: Shape, first: u64, count: u64) -> Verdict {
@@ -39,4 +39,20 @@ fn the_code_does_what_the_reference_does() {
 fn deep_recursion_ends_in_a_trap() {
     let total = run(Shape::DeepStack, 1_000_000, 60);
     assert!(total.overflows > 0, "{total:?}");
+}
+
+#[test]
+fn executables_do_what_the_reference_does() {
+    let scratch = std::env::temp_dir().join(format!("aot-fuzz-{}", std::process::id()));
+    std::fs::create_dir(&scratch).unwrap();
+    let mut calls = 0;
+    for seed in 2_000_000..2_000_150 {
+        let mut random = Random::new(seed);
+        let Some(wasm) = generate(&mut random, Shape::Any) else { continue };
+        calls += check_executables(&wasm, &mut random, &scratch)
+            .unwrap_or_else(|mismatch| panic!("seed {seed}: {mismatch}"));
+    }
+    std::fs::remove_dir_all(&scratch).unwrap();
+    println!("{calls} calls");
+    assert!(calls > 500, "only {calls} calls");
 }
