@@ -342,7 +342,6 @@ fn wrong_usage_exits_with_2() {
         (&["build", "hello.wat", "-O", "opt-levl=2"], &["did you mean `opt-level`?"]),
         (&["build", "hello.wat", "-W", "gc"], &["`gc` is not supported yet"]),
         (&["build", "hello.wat", "-W", "max-memory-size=lots"], &["not a size"]),
-        (&["build", "hello.wat", "--target", "pdp11-unix"], &["pdp11-unix", "help: `aot targets`"]),
         (&["build", "hello.wat", "--emit", "obj", "--sealed"], &["only executables know --sealed"]),
         (&["build", "hello.wat", "--emit", "asm=x", "--emit", "clif=x"], &["two results would go to `x`"]),
         (&["build", "hello.wat", "-o", "hello.wat"], &["overwrite the input", "-o"]),
@@ -360,6 +359,34 @@ fn wrong_usage_exits_with_2() {
     sandbox.write("hello", HELLO);
     sandbox.run(&["build", "hello"]).fails(2, &["overwrite the input"]);
     assert_eq!(fs::read_to_string(sandbox.path("hello")).unwrap(), HELLO);
+}
+
+#[test]
+fn targets_that_cannot_be_are_explained() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    for (target, parts) in [
+        ("pdp11-unix", &["`pdp11-unix` is not a target", "help: `aot targets`"][..]),
+        ("arm64", &["not a target", "did you mean `aarch64-linux`?"]),
+        ("amd64", &["not a target", "did you mean `x86_64-linux`?"]),
+        ("wasm32", &["`wasm32` is not supported", "what goes in"]),
+        ("armv7-unknown-linux-gnueabihf", &["is not supported", "32-bit addresses"]),
+        ("aarch64-apple-darwin", &["is not supported", "Linux only"]),
+    ] {
+        sandbox.run(&["build", "hello.wat", "--target", target]).fails(1, parts);
+    }
+    let foreign = if cfg!(target_arch = "aarch64") { "x86_64-linux" } else { "aarch64-linux" };
+    sandbox.run(&["build", "hello.wat", "--target", foreign, "--cpu", "native"]).fails(1, &["this machine"]);
+    assert_eq!(sandbox.files(), ["hello.wat"]);
+    for (target, name) in
+        [("s390x-unknown-linux-gnu", "s390x-linux"), ("riscv64gc-unknown-linux-gnu", "riscv64-linux")]
+    {
+        sandbox.run(&["build", "hello.wat", "--emit", "obj", "--target", target]).succeeds();
+        let json: serde_json::Value =
+            serde_json::from_slice(&sandbox.run(&["inspect", "--json", "hello.o"]).succeeds().stdout)
+                .unwrap();
+        assert_eq!(json["target"], name);
+    }
 }
 
 #[test]

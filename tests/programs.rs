@@ -1,4 +1,5 @@
-//! Real programs that nobody here wrote: each is built into an executable and run, and run by `aot run`.
+//! Real programs that nobody here wrote: each is built into an executable and run, and run by `aot run`. Some are also
+//! built for other machines, and run there by QEMU; all of them with `AOT_PROGRAMS_EVERYWHERE=1`.
 //!
 //! In: `target/programs/*.wasm` (made by `cargo xtask programs`) and the data in `tests/programs/`.
 //! Out: one line per program and a summary. Arguments are parts of program names to run only those.
@@ -6,6 +7,8 @@
 
 #[path = "programs/corpus.rs"]
 mod corpus;
+#[path = "emulator.rs"]
+mod emulator;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +20,10 @@ use std::time::Instant;
 use corpus::{Mode, Program, run_scenario};
 
 const AOT: &str = env!("CARGO_BIN_EXE_aot");
+
+/// Programs that are built for other machines too: one or two of each language, none of the largest.
+const EVERYWHERE: [&str; 9] =
+    ["bzip2", "json", "mandelbrot", "markdown", "quickjs", "sqlite", "top-words", "wasi", "zstd"];
 
 enum Outcome {
     Passed(String),
@@ -127,14 +134,56 @@ fn check_program(corpus_dir: &Path, program: &Program, wasm: &Path, scratch_root
             }
         }
     }
+    let everywhere = std::env::var_os("AOT_PROGRAMS_EVERYWHERE").is_some();
+    let mut machines = Vec::new();
+    for target in emulator::FOREIGN {
+        if (everywhere || EVERYWHERE.contains(&program.name.as_str())) && emulator::is_ready(target) {
+            machines.push(target);
+            failures.extend(check_machine(corpus_dir, program, wasm, &scratch, target));
+        }
+    }
     if !failures.is_empty() {
         return Outcome::Failed(failures.concat());
     }
     Outcome::Passed(format!(
-        "{} scenarios as executable and with `aot run` ({:.1} MB of wasm, built in {:.1} s, ran in {:.1} s)",
+        "{} scenarios as executable and with `aot run`{} ({:.1} MB of wasm, built in {:.1} s, ran in {:.1} s)",
         program.scenarios.len(),
+        machines.iter().map(|target| format!(", for {target}")).collect::<String>(),
         metadata.len() as f64 / 1e6,
         build_time.as_secs_f64(),
         started.elapsed().as_secs_f64(),
     ))
+}
+
+/// Builds the program for another machine, and runs every scenario there. Gives what went wrong.
+fn check_machine(
+    corpus_dir: &Path,
+    program: &Program,
+    wasm: &Path,
+    scratch: &Path,
+    target: &str,
+) -> Vec<String> {
+    let exe = scratch.join(format!("{}.{target}", program.name));
+    let mut build = Command::new(AOT);
+    build.arg("build").arg(wasm).arg("-o").arg(&exe).args(["--target", target]).args(program.options());
+    match build.output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            return vec![format!("\n    {target}: {}", String::from_utf8_lossy(&output.stderr).trim())];
+        }
+        Err(error) => return vec![format!("\n    can't start {AOT}: {error}")],
+    }
+    let launch = |args: &[String]| {
+        let mut command = emulator::command(target, &exe);
+        command.args(args);
+        command
+    };
+    let mut failures = Vec::new();
+    for scenario in &program.scenarios {
+        let dir = scratch.join(scenario.name.replace(' ', "-"));
+        if let Err(error) = run_scenario(corpus_dir, program, scenario, &dir, Mode::Check, &launch) {
+            failures.push(format!("\n    {target}: {error}"));
+        }
+    }
+    failures
 }

@@ -3,6 +3,9 @@
 //! What fails stands in [`KNOWN_FAILURES`] with its reason, by file and number of assertions; a file that does better
 //! or worse than that fails the test.
 
+#[path = "emulator.rs"]
+mod emulator;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -133,4 +136,32 @@ fn suite_on_the_baseline_cpu() {
 #[test]
 fn suite_without_optimisation() {
     check(&["-O", "opt-level=0"]);
+}
+
+/// On another machine: the modules are compiled here, and run by the runtime library there.
+fn check_on(target: &str) {
+    if emulator::is_ready(target) {
+        check(&["--target", target]);
+    }
+}
+
+/// In a process with the runtime library that executables have.
+#[test]
+fn suite_in_executables() {
+    check(&["--target", "x86_64-linux"]);
+}
+
+#[test]
+fn suite_on_aarch64() {
+    check_on("aarch64-linux");
+}
+
+#[test]
+fn suite_on_riscv64() {
+    check_on("riscv64-linux");
+}
+
+#[test]
+fn suite_on_s390x() {
+    check_on("s390x-linux");
 }

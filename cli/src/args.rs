@@ -83,7 +83,7 @@ pub fn target(name: Option<&str>, cpu: CpuArg) -> Result<Target> {
         None => Target::host(),
     };
     let target: Target = target.map_err(|error| {
-        let failure = Failure::usage(error.message());
+        let failure = Failure::new(error.message());
         match error.help() {
             Some(help) => failure.with_help(help),
             None => failure,

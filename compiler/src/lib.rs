@@ -27,7 +27,7 @@ mod translate;
 pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features};
 pub use emit::image::Image;
 pub use error::{Error, ErrorKind, Result};
-pub use link::entry::entry_object;
+pub use link::entry::{Entry, entry_object};
 pub use link::exe::{LinkOptions, Strip, link_executable};
 pub use link::options::options_object;
 pub use pipeline::{CompiledModule, compile, parse_text};

@@ -2,10 +2,13 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use cranelift_codegen::isa::OwnedTargetIsa;
-use cranelift_codegen::settings;
+use cranelift_codegen::settings::{self, Configurable as _};
 use std::fmt;
 use std::str::FromStr;
-use target_lexicon::{Architecture, BinaryFormat, OperatingSystem, Triple};
+use target_lexicon::{
+    Aarch64Architecture, Architecture, BinaryFormat, Environment, OperatingSystem, PointerWidth,
+    Riscv64Architecture, Triple,
+};
 
 /// CPU features that code may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -25,7 +28,24 @@ pub struct Target {
 }
 
 /// Short names of the targets, and the triples that they stand for.
-const SHORT_NAMES: &[(&str, &str)] = &[("x86_64-linux", "x86_64-unknown-linux-gnu")];
+const SHORT_NAMES: &[(&str, &str)] = &[
+    ("x86_64-linux", "x86_64-unknown-linux-gnu"),
+    ("aarch64-linux", "aarch64-unknown-linux-gnu"),
+    ("riscv64-linux", "riscv64gc-unknown-linux-gnu"),
+    ("s390x-linux", "s390x-unknown-linux-gnu"),
+];
+
+/// Other names of architectures, and the architecture of the short names that is meant.
+const OTHER_ARCHITECTURES: &[(&str, &str)] = &[
+    ("amd64", "x86_64"),
+    ("x64", "x86_64"),
+    ("x86-64", "x86_64"),
+    ("arm64", "aarch64"),
+    ("armv8", "aarch64"),
+    ("riscv64gc", "riscv64"),
+    ("rv64gc", "riscv64"),
+    ("systemz", "s390x"),
+];
 
 impl Target {
     /// The machine that compiles, with baseline CPU features.
@@ -33,18 +53,34 @@ impl Target {
     /// # Errors
     /// If code cannot be made for this machine.
     pub fn host() -> Result<Target> {
-        Target::from_triple(Triple::host())
+        Target::from_triple(&Triple::host(), &Triple::host().to_string())
     }
 
-    fn from_triple(triple: Triple) -> Result<Target> {
-        let supported = triple.architecture == Architecture::X86_64
-            && triple.operating_system == OperatingSystem::Linux
-            && triple.binary_format == BinaryFormat::Elf;
-        if !supported {
-            return Err(Error::new(ErrorKind::Config, format!("target `{triple}` is not supported"))
-                .with_help("`aot targets` lists the targets"));
+    /// The target of a triple. C libraries make no difference: what is made uses none.
+    fn from_triple(triple: &Triple, name: &str) -> Result<Target> {
+        let Some(architecture) = supported_architecture(triple.architecture) else {
+            let message = format!("target `{name}` is not supported: {}", why_not(triple.architecture));
+            return Err(Error::new(ErrorKind::Config, message).with_help(LIST));
+        };
+        let short = format!("{architecture}-linux");
+        let is_linux =
+            triple.operating_system == OperatingSystem::Linux && triple.binary_format == BinaryFormat::Elf;
+        let has_usual_abi =
+            matches!(triple.environment, Environment::Unknown | Environment::Gnu | Environment::Musl);
+        let long = SHORT_NAMES.iter().find(|(known, _)| *known == short).map(|(_, long)| long);
+        match long.map(|long| Triple::from_str(long)) {
+            Some(Ok(triple)) if is_linux && has_usual_abi => Ok(Target { triple, cpu: Cpu::default() }),
+            _ => {
+                let message = match is_linux {
+                    true => {
+                        format!("target `{name}` is not supported: its calling convention is another one")
+                    }
+                    false => format!("target `{name}` is not supported: code can be made for Linux only"),
+                };
+                let help = format!("did you mean `{short}`? {LIST}");
+                Err(Error::new(ErrorKind::Config, message).with_help(help))
+            }
         }
-        Ok(Target { triple, cpu: Cpu::default() })
     }
 
     pub fn with_cpu(mut self, cpu: Cpu) -> Target {
@@ -79,12 +115,26 @@ impl Target {
         self.triple.pointer_width().map_or(8, |width| u32::from(width.bytes()))
     }
 
+    /// Whether the machine stores the most significant byte of a number first. Linear memory is little-endian anyway.
+    pub fn is_big_endian(&self) -> bool {
+        self.triple.endianness() == Ok(target_lexicon::Endianness::Big)
+    }
+
+    /// The bytes of a word of pointer size, in the machine's order.
+    pub(crate) fn word(&self, value: u64) -> Vec<u8> {
+        let size = self.pointer_size() as usize;
+        match self.is_big_endian() {
+            true => value.to_be_bytes()[8 - size..].to_vec(),
+            false => value.to_le_bytes()[..size].to_vec(),
+        }
+    }
+
     /// The instruction set with the settings that every compilation shares.
     pub(crate) fn isa(&self, configure: impl FnOnce(&mut settings::Builder)) -> Result<OwnedTargetIsa> {
         let internal = |what: &str, error: &dyn fmt::Display| {
             Error::internal(format!("cannot set up code generation for {self}: {what}: {error}"))
         };
-        let isa = match self.cpu {
+        let mut isa = match self.cpu {
             Cpu::Baseline => cranelift_codegen::isa::lookup(self.triple.clone()),
             Cpu::Native => match cranelift_native::builder() {
                 Ok(builder) if builder.triple().architecture == self.triple.architecture => Ok(builder),
@@ -95,6 +145,10 @@ impl Target {
             },
         }
         .map_err(|error| internal("lookup", &error))?;
+        if self.cpu == Cpu::Baseline && matches!(self.triple.architecture, Architecture::Riscv64(_)) {
+            // Without it there is no code for vectors. Modules without vectors do not use it.
+            isa.enable("has_v").map_err(|error| internal("has_v", &error))?;
+        }
         let mut flags = settings::builder();
         configure(&mut flags);
         isa.finish(settings::Flags::new(flags)).map_err(|error| internal("settings", &error))
@@ -111,11 +165,136 @@ impl FromStr for Target {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Target> {
-        let long = SHORT_NAMES.iter().find(|(short, _)| *short == name).map_or(name, |(_, long)| long);
-        let triple = Triple::from_str(long).map_err(|error| {
-            Error::new(ErrorKind::Config, format!("`{name}` is not a target: {error}"))
-                .with_help("`aot targets` lists the targets")
-        })?;
-        Target::from_triple(triple)
+        if let Some((_, long)) = SHORT_NAMES.iter().find(|(short, _)| *short == name) {
+            let triple =
+                Triple::from_str(long).map_err(|error| Error::internal(format!("{long}: {error}")))?;
+            return Ok(Target { triple, cpu: Cpu::default() });
+        }
+        match Triple::from_str(name) {
+            Ok(triple) if triple.operating_system != OperatingSystem::Unknown => {
+                Target::from_triple(&triple, name)
+            }
+            // Only an architecture, or less. Some have no system at all: those are refused for what they are.
+            Ok(triple) if near(name).is_none() && supported_architecture(triple.architecture).is_none() => {
+                Target::from_triple(&triple, name)
+            }
+            _ => {
+                let help = match near(name) {
+                    Some(short) => format!("did you mean `{short}`? {LIST}"),
+                    None => String::from(LIST),
+                };
+                Err(Error::new(ErrorKind::Config, format!("`{name}` is not a target")).with_help(help))
+            }
+        }
+    }
+}
+
+const LIST: &str = "`aot targets` lists the targets";
+
+/// The architecture as the short names have it, if there is code for it.
+fn supported_architecture(architecture: Architecture) -> Option<&'static str> {
+    Some(match architecture {
+        Architecture::X86_64 | Architecture::X86_64h => "x86_64",
+        Architecture::Aarch64(Aarch64Architecture::Aarch64) => "aarch64",
+        Architecture::Riscv64(Riscv64Architecture::Riscv64gc | Riscv64Architecture::Riscv64) => "riscv64",
+        Architecture::S390x => "s390x",
+        _ => return None,
+    })
+}
+
+/// Why there is no code for an architecture.
+fn why_not(architecture: Architecture) -> String {
+    match architecture {
+        Architecture::Wasm32 | Architecture::Wasm64 => {
+            String::from("WebAssembly is what goes in; what comes out is code for a real machine")
+        }
+        Architecture::Pulley32
+        | Architecture::Pulley64
+        | Architecture::Pulley32be
+        | Architecture::Pulley64be => {
+            String::from("it is the code of an interpreter, and there is none here")
+        }
+        Architecture::Aarch64(_) => String::from("big-endian ARM has no code generator"),
+        other => match other.pointer_width() {
+            Ok(PointerWidth::U16 | PointerWidth::U32) => {
+                format!("{other} has 32-bit addresses, and memories need the address space of 64 bits")
+            }
+            _ => format!("there is no code generator for {other}"),
+        },
+    }
+}
+
+/// The short name that a misspelt or incomplete one stands for.
+fn near(name: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase().replace(['_', ' '], "-");
+    let meant = SHORT_NAMES.iter().map(|(short, _)| {
+        let architecture = short.trim_end_matches("-linux");
+        let others = OTHER_ARCHITECTURES.iter().filter(move |(_, meant)| *meant == architecture);
+        (*short, std::iter::once(architecture).chain(others.map(|(other, _)| *other)))
+    });
+    for (short, mut architectures) in meant {
+        let found = architectures.any(|architecture| {
+            let architecture = architecture.replace('_', "-");
+            lower
+                .strip_prefix(&architecture)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '/']))
+        });
+        // The name that container images have: `linux/arm64`.
+        let as_image = lower.strip_prefix("linux/").is_some_and(|rest| near(rest) == Some(short));
+        if found || as_image {
+            return Some(short);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Target;
+
+    fn check(name: &str, expected: &str) {
+        assert_eq!(name.parse::<Target>().unwrap().name(), expected, "{name}");
+    }
+
+    fn refused(name: &str, why: &str, help: &str) {
+        let error = name.parse::<Target>().unwrap_err();
+        assert!(error.message().contains(why), "{name}: {}", error.message());
+        assert!(error.help().unwrap_or_default().contains(help), "{name}: {:?}", error.help());
+    }
+
+    #[test]
+    fn names_have_a_canonical_form() {
+        for target in Target::all() {
+            check(&target.name(), &target.name());
+            check(&target.triple().to_string(), &target.name());
+        }
+        assert_eq!(Target::all().count(), 4);
+        check("aarch64-unknown-linux-musl", "aarch64-linux");
+        check("riscv64gc-unknown-linux-gnu", "riscv64-linux");
+        check("x86_64-pc-linux-gnu", "x86_64-linux");
+    }
+
+    #[test]
+    fn near_misses_are_explained() {
+        refused("arm64", "not a target", "`aarch64-linux`");
+        refused("amd64", "not a target", "`x86_64-linux`");
+        refused("x86-64-linux", "not a target", "`x86_64-linux`");
+        refused("linux/arm64", "not a target", "`aarch64-linux`");
+        refused("s390x", "not a target", "`s390x-linux`");
+        refused("riscv64", "not a target", "`riscv64-linux`");
+        refused("aarch64-apple-darwin", "Linux only", "`aarch64-linux`");
+        refused("toaster", "not a target", "aot targets");
+        refused("", "not a target", "aot targets");
+    }
+
+    #[test]
+    fn other_architectures_are_refused_with_the_reason() {
+        refused("wasm32", "what goes in", "aot targets");
+        refused("wasm32-wasip1", "what goes in", "aot targets");
+        refused("armv7-unknown-linux-gnueabihf", "32-bit", "aot targets");
+        refused("i686-unknown-linux-gnu", "32-bit", "aot targets");
+        refused("riscv32imac-unknown-linux-gnu", "32-bit", "aot targets");
+        refused("powerpc64le-unknown-linux-gnu", "no code generator", "aot targets");
+        refused("aarch64_be-unknown-linux-gnu", "big-endian ARM", "aot targets");
     }
 }

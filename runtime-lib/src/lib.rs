@@ -30,6 +30,8 @@ pub mod wasi;
 mod allocator;
 #[cfg(all(feature = "standalone", not(test)))]
 mod defaults;
+#[cfg(feature = "standalone")]
+mod drive;
 #[cfg(feature = "embed")]
 pub mod embed;
 #[cfg(feature = "standalone")]

@@ -5,7 +5,7 @@ use core::ffi::{c_int, c_void};
 use rustix::io;
 use rustix::runtime_448b8ad740e2a26f::{
     KernelSigaction, KernelSigactionFlags, KernelSighandler, Siginfo, Signal, Stack, kernel_sig_ign,
-    kernel_sigaction, kernel_sigaltstack,
+    kernel_sigaltstack,
 };
 
 /// A signal handler of the form `SA_SIGINFO`.
@@ -29,12 +29,9 @@ pub unsafe fn handle(signal: Signal, handler: Handler) -> io::Result<KernelSigac
     let mut action: KernelSigaction = unsafe { core::mem::zeroed() };
     action.sa_handler_kernel = handler;
     action.sa_flags = KernelSigactionFlags::SIGINFO | KernelSigactionFlags::ONSTACK;
-    if arch::SIGNAL_RESTORER.is_some() {
-        action.sa_flags |= KernelSigactionFlags::RESTORER;
-        action.sa_restorer = arch::SIGNAL_RESTORER;
-    }
+    arch::set_restorer(&mut action);
     // SAFETY: the caller vouches for the handler.
-    unsafe { kernel_sigaction(signal, Some(action)) }
+    unsafe { arch::set_action(signal, action) }
 }
 
 /// Puts back what [`handle`] returned.
@@ -43,7 +40,7 @@ pub unsafe fn handle(signal: Signal, handler: Handler) -> io::Result<KernelSigac
 /// `action` was in force before.
 pub unsafe fn restore(signal: Signal, action: KernelSigaction) {
     // SAFETY: the caller vouches for the action. It was accepted before, so this does not fail.
-    let restored = unsafe { kernel_sigaction(signal, Some(action)) };
+    let restored = unsafe { arch::set_action(signal, action) };
     debug_assert!(restored.is_ok());
 }
 
@@ -85,7 +82,7 @@ pub fn ignore(signal: Signal) -> io::Result<()> {
     unsafe {
         let mut action: KernelSigaction = core::mem::zeroed();
         action.sa_handler_kernel = kernel_sig_ign();
-        kernel_sigaction(signal, Some(action)).map(drop)
+        arch::set_action(signal, action).map(drop)
     }
 }
 

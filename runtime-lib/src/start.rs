@@ -296,7 +296,7 @@ unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c
     let (registers, fault, process) = unsafe {
         let has_address = number == Signal::SEGV.as_raw() || number == Signal::BUS.as_raw();
         let fault = has_address.then(|| signal::fault_address(info));
-        (arch::registers(context), fault, &*PROCESS.0.get())
+        (arch::registers(number, context), fault, &*PROCESS.0.get())
     };
     if let Some(module) = process.module {
         if let Some(site) = trap::classify(module, &registers, fault) {
@@ -308,6 +308,11 @@ unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c
             report(None, site, Some("    in the runtime, called by the guest"));
             sys::exit_group(TRAP_EXIT_CODE);
         }
+    }
+    let in_module = |module: &LoadedModule| module.text_offset(registers.pc).is_some();
+    if number == Signal::ILL.as_raw() && process.module.is_some_and(in_module) {
+        // Not a trap: every trap of the module is known.
+        fail(b"the CPU of this machine lacks an instruction that the program needs");
     }
     // Not the guest's doing: let the process die as if there were no handler, when the fault happens again.
     // SAFETY: the default action is always valid.

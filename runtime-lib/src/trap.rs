@@ -50,7 +50,7 @@ pub unsafe fn backtrace(
     stack_end: usize,
     mut visit: impl FnMut(Frame),
 ) {
-    let (mut pc, mut fp, mut low) = (registers.pc, registers.fp, registers.sp);
+    let (mut pc, mut fp, mut low) = (registers.pc, None, registers.sp);
     let mut return_address = false;
     // A return address may be the first byte after its function.
     while let Some(location) = module
@@ -61,13 +61,18 @@ pub unsafe fn backtrace(
             visit(Frame { func: location.range + module.imported_funcs(), name: location.name });
         }
         // Frame records lie ever higher on the stack; anything else is not one.
-        let record = size_of::<usize>() * 2;
-        if fp < low || fp % size_of::<usize>() != 0 || fp.saturating_add(record) > stack_end {
+        // SAFETY: the first program counter is that of the code that is interrupted, and it is the module's.
+        let record = *fp.get_or_insert_with(|| unsafe { arch::frame_of(registers) });
+        if record < low
+            || record % size_of::<usize>() != 0
+            || record.saturating_add(arch::RECORD_SIZE) > stack_end
+        {
             return;
         }
-        low = fp + record;
+        low = record + 1;
         // SAFETY: the record lies in the readable part of the stack.
-        (pc, fp) = unsafe { arch::caller(fp) };
+        let (return_to, callers) = unsafe { arch::caller(record) };
+        (pc, fp) = (return_to, Some(callers));
         return_address = true;
     }
 }

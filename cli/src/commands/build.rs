@@ -4,7 +4,7 @@ use crate::args::{self, CapabilityArgs, CompileArgs, CpuArg};
 use crate::output::{self, Content};
 use crate::report::{Failure, Result, nearest};
 use crate::{input, report};
-use aot_compiler::{CompiledModule, Config, LinkOptions, Model, Strip, Target};
+use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Strip, Target};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::ffi::{OsStr, OsString};
@@ -327,8 +327,9 @@ pub fn runtime(target: &Target) -> Result<Vec<u8>> {
     aot_runtime_archive::runtime(&name).ok_or_else(|| {
         let message =
             format!("this aot has no runtime library for {name}, so it cannot make executables for it");
-        Failure::new(message)
-            .with_help("`aot targets` says what can be made; `--emit obj` needs no runtime library")
+        let missing = aot_runtime_archive::missing().iter().find(|(target, _)| *target == name);
+        let remedy = missing.map_or("`aot targets` says what can be made", |(_, remedy)| *remedy);
+        Failure::new(message).with_help(format!("{remedy}; `--emit obj` needs no runtime library"))
     })
 }
 
@@ -340,7 +341,8 @@ pub fn link(
 ) -> aot_compiler::Result<Vec<u8>> {
     let object = module.object()?;
     let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
-    let entry = aot_compiler::entry_object(parts.invoke.as_deref(), target)?;
+    let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
+    let entry = aot_compiler::entry_object(runs, target)?;
     let link_options = LinkOptions { strip: parts.strip };
     aot_compiler::link_executable(&[&object, &options, &entry], &parts.runtime, target, &link_options)
 }

@@ -31,8 +31,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let bytes = input::read(&args.file)?;
     let artifact = Artifact::read(&args.file, &bytes)?;
-    let disassembler = disassemble::for_architecture(artifact.architecture)
-        .ok_or_else(|| Failure::new(format!("the machine code of {} cannot be shown", artifact.target)))?;
+    let disassembler = disassemble::for_architecture(artifact.architecture).ok_or_else(|| {
+        Failure::new(format!("aot has no disassembler for {}", artifact.target))
+            .with_help("`llvm-objdump -d` and the objdump of the target's binutils have one")
+    })?;
     let mut stdout = Stdout::new();
     if !stdout.print(&printable(&format!(
         "{}: {} {}\n",

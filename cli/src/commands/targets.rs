@@ -21,7 +21,11 @@ pub fn run(_args: &Args) -> Result<()> {
         if is_host {
             notes.push("this machine");
         }
-        if !has_runtime {
+        let missing = aot_runtime_archive::missing().iter().find(|(name, _)| *name == target.name());
+        if let Some((_, remedy)) = missing {
+            notes.push(remedy);
+        }
+        if !has_runtime && missing.is_none() {
             notes.push("no executables: this aot was built without the runtime library");
         }
         rows.push([

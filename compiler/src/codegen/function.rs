@@ -22,8 +22,16 @@ pub(crate) struct CodeReloc {
     /// Offset in the function's code.
     pub offset: u32,
     pub kind: Reloc,
-    pub target: Symbol,
+    pub target: CodeTarget,
     pub addend: i64,
+}
+
+/// What a relocation points to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CodeTarget {
+    Symbol(Symbol),
+    /// An offset in the code of the function itself: the first instruction of a pair.
+    Code(u32),
 }
 
 /// Where traps resume in an entry trampoline.
@@ -99,10 +107,8 @@ pub(crate) fn compile(
     let mut relocs = Vec::with_capacity(buffer.relocs().len());
     for reloc in buffer.relocs() {
         let target = match &reloc.target {
-            FinalizedRelocTarget::ExternalName(name) => symbol(name, &context.func)?,
-            FinalizedRelocTarget::Func(_) => {
-                return Err(Error::internal(format!("relocation {} within a function", reloc.kind)));
-            }
+            FinalizedRelocTarget::ExternalName(name) => CodeTarget::Symbol(symbol(name, &context.func)?),
+            FinalizedRelocTarget::Func(offset) => CodeTarget::Code(*offset),
         };
         relocs.push(CodeReloc { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend });
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod description;
 mod eh_frame;
+pub(crate) mod elf;
 pub(crate) mod fixed;
 pub(crate) mod image;
 pub(crate) mod object;

@@ -4,8 +4,10 @@
 //! descriptor `aot_module` (`aot_abi::descriptor`), the one symbol that other objects see; `.eh_frame`.
 
 use super::eh_frame;
+use super::elf::new_object;
 use super::fixed::Fixed;
 use super::text::Text;
+use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
 use crate::error::{Error, Result};
 use crate::target::Target;
@@ -18,8 +20,8 @@ use object::write::{
     Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId, SymbolSection,
 };
 use object::{
-    Architecture, BinaryFormat, Endianness, RelocationEncoding, RelocationFlags, RelocationKind, SectionKind,
-    SymbolFlags, SymbolKind, SymbolScope,
+    RelocationEncoding, RelocationFlags, RelocationKind, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
+    elf,
 };
 use std::collections::HashMap;
 
@@ -39,7 +41,7 @@ const DATA_ALIGNMENT: u64 = 16;
 
 /// Writes an object file.
 pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
-    let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+    let mut object = new_object(input.target)?;
     let text = object.section_id(StandardSection::Text);
     object.append_section_data(text, &input.text.bytes, u64::from(input.text.alignment));
     let functions = define_functions(&mut object, text, input.text);
@@ -55,7 +57,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     object.append_section_data(data, input.data, DATA_ALIGNMENT);
     let lens = [input.text.bytes.len(), input.description.len(), input.data.len()];
     let addresses = input.fixed.map_or([0, 0], |fixed| [fixed.context, fixed.memory]);
-    define_descriptor(&mut object, input.target.pointer_size(), [text, info, data], lens, addresses)?;
+    define_descriptor(&mut object, input.target, [text, info, data], lens, addresses)?;
     eh_frame::write(&mut object, text, input.text, input.isa)?;
     // Without this section old linkers ask for an executable stack.
     object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
@@ -89,12 +91,23 @@ fn relocate_text(
     data_symbols: &HashMap<Symbol, SymbolId>,
 ) -> Result<()> {
     let mut undefined: HashMap<String, SymbolId> = HashMap::new();
+    let mut labels: HashMap<u32, SymbolId> = HashMap::new();
     for reloc in &input.text.relocs {
-        let symbol = match input.text.symbols.get(&reloc.target) {
+        let target = match reloc.target {
+            CodeTarget::Symbol(target) => target,
+            CodeTarget::Code(offset) => {
+                let symbol = *labels.entry(offset).or_insert_with(|| object.add_symbol(label(text, offset)));
+                let flags = relocation_flags(reloc.kind)?;
+                let (offset, addend) = (u64::from(reloc.offset), reloc.addend);
+                add_relocation(object, text, Relocation { offset, symbol, addend, flags })?;
+                continue;
+            }
+        };
+        let symbol = match input.text.symbols.get(&target) {
             Some(offset) => functions[offset],
-            None if data_symbols.contains_key(&reloc.target) => data_symbols[&reloc.target],
+            None if data_symbols.contains_key(&target) => data_symbols[&target],
             None => {
-                let name = external_name(reloc.target, input.import_symbols)?;
+                let name = external_name(target, input.import_symbols)?;
                 *undefined.entry(name.clone()).or_insert_with(|| {
                     object.add_symbol(ObjectSymbol {
                         name: name.into_bytes(),
@@ -114,6 +127,20 @@ fn relocate_text(
         add_relocation(object, text, relocation)?;
     }
     Ok(())
+}
+
+/// A local symbol for an instruction that another one refers to.
+fn label(text: SectionId, offset: u32) -> ObjectSymbol {
+    ObjectSymbol {
+        name: format!(".L{offset:x}").into_bytes(),
+        value: u64::from(offset),
+        size: 0,
+        kind: SymbolKind::Label,
+        scope: SymbolScope::Compilation,
+        weak: false,
+        section: SymbolSection::Section(text),
+        flags: SymbolFlags::None,
+    }
 }
 
 /// Defines what code of the static model refers to: the address of the memory, and tables as read-only data.
@@ -190,11 +217,30 @@ fn relocation_flags(kind: Reloc) -> Result<RelocationFlags> {
         Reloc::X86PCRel4 => (RelocationKind::Relative, RelocationEncoding::Generic, 32),
         Reloc::X86CallPCRel4 => (RelocationKind::Relative, RelocationEncoding::X86Branch, 32),
         Reloc::X86CallPLTRel4 => (RelocationKind::PltRelative, RelocationEncoding::X86Branch, 32),
+        Reloc::Arm64Call => (RelocationKind::PltRelative, RelocationEncoding::AArch64Call, 26),
+        Reloc::S390xPCRel32Dbl => (RelocationKind::Relative, RelocationEncoding::S390xDbl, 32),
+        Reloc::S390xPLTRel32Dbl => (RelocationKind::PltRelative, RelocationEncoding::S390xDbl, 32),
+        other => return elf_relocation(other),
+    };
+    Ok(RelocationFlags::Generic { kind, encoding, size })
+}
+
+/// Relocations that only ELF has a name for.
+fn elf_relocation(kind: Reloc) -> Result<RelocationFlags> {
+    let r_type = match kind {
+        Reloc::Aarch64AdrPrelPgHi21 => elf::R_AARCH64_ADR_PREL_PG_HI21,
+        Reloc::Aarch64AddAbsLo12Nc => elf::R_AARCH64_ADD_ABS_LO12_NC,
+        Reloc::Aarch64AdrGotPage21 => elf::R_AARCH64_ADR_GOT_PAGE,
+        Reloc::Aarch64Ld64GotLo12Nc => elf::R_AARCH64_LD64_GOT_LO12_NC,
+        Reloc::RiscvCallPlt => elf::R_RISCV_CALL_PLT,
+        Reloc::RiscvGotHi20 => elf::R_RISCV_GOT_HI20,
+        Reloc::RiscvPCRelHi20 => elf::R_RISCV_PCREL_HI20,
+        Reloc::RiscvPCRelLo12I => elf::R_RISCV_PCREL_LO12_I,
         other => {
             return Err(Error::internal(format!("relocation {other} has no form in this object format")));
         }
     };
-    Ok(RelocationFlags::Generic { kind, encoding, size })
+    Ok(RelocationFlags::Elf { r_type })
 }
 
 fn add_relocation(object: &mut Object<'_>, section: SectionId, relocation: Relocation) -> Result<()> {
@@ -206,20 +252,21 @@ fn add_relocation(object: &mut Object<'_>, section: SectionId, relocation: Reloc
 /// The descriptor: address and length of the sections that the runtime reads (`aot_abi::descriptor`).
 fn define_descriptor(
     object: &mut Object<'_>,
-    pointer: u32,
+    target: &Target,
     sections: [SectionId; 3],
     lens: [usize; 3],
     addresses: [u64; 2],
 ) -> Result<()> {
+    let pointer = target.pointer_size();
     let section = object.add_section(Vec::new(), b".data.rel.ro".to_vec(), SectionKind::ReadOnlyDataWithRel);
     let mut bytes = Vec::new();
     for len in lens {
         // The address is relocated, the length is written here.
-        bytes.extend_from_slice(&vec![0; pointer as usize]);
-        bytes.extend_from_slice(&(len as u64).to_le_bytes()[..pointer as usize]);
+        bytes.extend_from_slice(&target.word(0));
+        bytes.extend_from_slice(&target.word(len as u64));
     }
     for address in addresses {
-        bytes.extend_from_slice(&address.to_le_bytes()[..pointer as usize]);
+        bytes.extend_from_slice(&target.word(address));
     }
     let size = bytes.len() as u64;
     let offset = object.append_section_data(section, &bytes, u64::from(pointer));

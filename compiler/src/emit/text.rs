@@ -1,7 +1,7 @@
 //! Lays the functions out in one text section.
 
 use crate::codegen::CompiledFunction;
-use crate::codegen::function::CodeReloc;
+use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
 use crate::error::{Error, ErrorKind, Result};
 use crate::translate::ModuleContext;
@@ -27,7 +27,8 @@ pub(crate) struct TextRange {
 pub(crate) struct TextReloc {
     pub offset: u32,
     pub kind: Reloc,
-    pub target: Symbol,
+    /// [`CodeTarget::Code`] is an offset in the text section here.
+    pub target: CodeTarget,
     pub addend: i64,
 }
 
@@ -154,9 +155,14 @@ impl<'m> Builder<'m> {
         text.bytes.extend_from_slice(&code);
         let offset = start as u32;
         for CodeReloc { offset: at, kind, target, addend } in relocs {
-            if let Symbol::Helper(libcall) = target {
-                self.helpers.insert(libcall.to_string(), libcall);
-            }
+            let target = match target {
+                CodeTarget::Symbol(Symbol::Helper(libcall)) => {
+                    self.helpers.insert(libcall.to_string(), libcall);
+                    target
+                }
+                CodeTarget::Symbol(_) => target,
+                CodeTarget::Code(at) => CodeTarget::Code(offset + at),
+            };
             text.relocs.push(TextReloc { offset: offset + at, kind, target, addend });
         }
         for (out, kept, comment) in [(&mut self.clif, clif, ';'), (&mut self.asm, asm, '#')] {

@@ -1,33 +1,45 @@
 //! What an executable runs: a small object beside the module's.
 //!
 //! ```text
-//! aot_entry        pointer: zero for a command, or the address of the runtime's `aot_invoke`
+//! aot_entry        pointer: zero for a command, or the address of the runtime's `aot_invoke` or `aot_drive`
 //! aot_invoke_name  the name of the export that `aot_invoke` calls, ended by NUL
 //! ```
 //! So the code that reads numbers from arguments and prints results is only in executables that use it.
 
-use super::options::object_format;
+use crate::emit::elf::new_object;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use object::write::{Object, Relocation, Symbol, SymbolSection};
 use object::{
-    BinaryFormat, RelocationEncoding, RelocationFlags, RelocationKind, SectionKind, SymbolFlags, SymbolKind,
-    SymbolScope,
+    RelocationEncoding, RelocationFlags, RelocationKind, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
 };
 
-/// Makes the object that says what runs: the export `invoke` with the arguments of the process as its parameters, or
-/// without a name `_start`.
+/// What an executable does when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// Runs the export `_start`.
+    Command,
+    /// Calls an export with the arguments of the process as its parameters, and prints the results.
+    Invoke(&'a str),
+    /// Does what requests on standard input ask for: the runtime's `drive`, for tests.
+    Driver,
+}
+
+/// Makes the object that says what runs.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] if the name contains a NUL byte, or objects cannot be made for the target.
-pub fn entry_object(invoke: Option<&str>, target: &Target) -> Result<Vec<u8>> {
-    let name = invoke.unwrap_or("");
+/// [`ErrorKind::Config`] if a name contains a NUL byte, or objects cannot be made for the target.
+pub fn entry_object(runs: Entry<'_>, target: &Target) -> Result<Vec<u8>> {
+    let (name, function) = match runs {
+        Entry::Command => ("", None),
+        Entry::Invoke(name) => (name, Some("aot_invoke")),
+        Entry::Driver => ("", Some("aot_drive")),
+    };
     if name.contains('\0') {
         let message = format!("the name `{}` contains NUL", name.escape_default());
         return Err(Error::new(ErrorKind::Config, message));
     }
-    let (architecture, endianness) = object_format(target)?;
-    let mut object = Object::new(BinaryFormat::Elf, architecture, endianness);
+    let mut object = new_object(target)?;
     let section = object.add_section(Vec::new(), b".data.rel.ro".to_vec(), SectionKind::ReadOnlyDataWithRel);
     let symbol = |object: &mut Object<'_>, name: &str| {
         object.add_symbol(Symbol {
@@ -50,13 +62,13 @@ pub fn entry_object(invoke: Option<&str>, target: &Target) -> Result<Vec<u8>> {
     let written = |error: object::write::Error| {
         Error::internal("cannot write the object of the entry").with_source(error)
     };
-    if invoke.is_some() {
+    if let Some(function) = function {
         let flags = RelocationFlags::Generic {
             kind: RelocationKind::Absolute,
             encoding: RelocationEncoding::Generic,
             size: pointer as u8 * 8,
         };
-        let symbol = symbol(&mut object, "aot_invoke");
+        let symbol = symbol(&mut object, function);
         object.add_relocation(section, Relocation { offset, symbol, addend: 0, flags }).map_err(written)?;
     }
     object.write().map_err(written)
@@ -64,11 +76,11 @@ pub fn entry_object(invoke: Option<&str>, target: &Target) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::entry_object;
+    use super::{Entry, entry_object};
     use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
-    fn needs_invoke(invoke: Option<&str>) -> bool {
-        let bytes = entry_object(invoke, &"x86_64-linux".parse().unwrap()).unwrap();
+    fn needs_invoke(runs: Entry<'_>) -> bool {
+        let bytes = entry_object(runs, &"x86_64-linux".parse().unwrap()).unwrap();
         let file = object::File::parse(&*bytes).unwrap();
         assert!(file.symbols().any(|symbol| symbol.name() == Ok("aot_entry")));
         let undefined =
@@ -82,7 +94,7 @@ mod tests {
 
     #[test]
     fn only_invocations_need_their_code() {
-        assert!(!needs_invoke(None));
-        assert!(needs_invoke(Some("add")));
+        assert!(!needs_invoke(Entry::Command));
+        assert!(needs_invoke(Entry::Invoke("add")));
     }
 }

@@ -1,5 +1,6 @@
 //! Objects and the runtime library → a static executable, by `libwild` over a file system in memory.
 
+use super::small;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use libwild::{FileSystem, FileType, InputFileData, Linker, OutputFileData, OutputOptions};
@@ -65,7 +66,11 @@ pub fn link_executable(
     check_archive(runtime, machine)?;
     files.push((String::from(RUNTIME), runtime));
 
-    let executable = run_linker(&files, machine, options)?;
+    let executable = match machine.emulation {
+        Some(emulation) => run_linker(&files, emulation, options)?,
+        None => small::link(&files, ENTRY, options.strip)
+            .map_err(|problem| failed("linking failed", [problem].into_iter()))?,
+    };
     check_executable(&executable, machine)?;
     Ok(executable)
 }
@@ -73,7 +78,8 @@ pub fn link_executable(
 /// What the linker and ELF call an architecture.
 #[derive(Clone, Copy)]
 struct Machine {
-    emulation: &'static str,
+    /// What `libwild` calls it; nothing if it does not know it.
+    emulation: Option<&'static str>,
     elf: elf::Machine,
     architecture: object::Architecture,
 }
@@ -81,9 +87,12 @@ struct Machine {
 impl Machine {
     fn of(target: &Target) -> Result<Machine> {
         let (emulation, elf, architecture) = match target.triple().architecture {
-            Architecture::X86_64 => ("elf_x86_64", elf::EM_X86_64, object::Architecture::X86_64),
-            Architecture::Aarch64(_) => ("aarch64linux", elf::EM_AARCH64, object::Architecture::Aarch64),
-            Architecture::Riscv64(_) => ("elf64lriscv", elf::EM_RISCV, object::Architecture::Riscv64),
+            Architecture::X86_64 => (Some("elf_x86_64"), elf::EM_X86_64, object::Architecture::X86_64),
+            Architecture::Aarch64(_) => {
+                (Some("aarch64linux"), elf::EM_AARCH64, object::Architecture::Aarch64)
+            }
+            Architecture::Riscv64(_) => (Some("elf64lriscv"), elf::EM_RISCV, object::Architecture::Riscv64),
+            Architecture::S390x => (None, elf::EM_S390, object::Architecture::S390x),
             _ => {
                 let message = format!("executables for {target} cannot be linked");
                 return Err(Error::new(ErrorKind::Config, message)
@@ -159,8 +168,8 @@ fn check_archive(bytes: &[u8], machine: Machine) -> Result<()> {
     Ok(())
 }
 
-fn run_linker(files: &[(String, &[u8])], machine: Machine, options: &LinkOptions) -> Result<Vec<u8>> {
-    let mut words = vec!["ld", "-flavor", "gnu", "-m", machine.emulation];
+fn run_linker(files: &[(String, &[u8])], emulation: &str, options: &LinkOptions) -> Result<Vec<u8>> {
+    let mut words = vec!["ld", "-flavor", "gnu", "-m", emulation];
     words.extend(["-static", "--no-pie", "--no-dynamic-linker", "--gc-sections", "--eh-frame-hdr"]);
     words.extend(["-z", "noexecstack", "-z", "relro", "--build-id=fast", "--no-identity-comment"]);
     words.extend(["--entry", ENTRY, "-o", OUTPUT]);

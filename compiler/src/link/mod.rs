@@ -1,8 +1,9 @@
 //! Stage 6: objects and the runtime library → a static executable, linked in-process.
 //!
-//! No linker is needed on the machine. What goes in are bytes of relocatable objects and of an archive; what comes
+//! `exe` links by `libwild`, and by the linker in `small` for machines that `libwild` does not know. No linker is needed on the machine. What goes in are bytes of relocatable objects and of an archive; what comes
 //! out are the bytes of an executable that was read back and checked. Nothing here touches a file.
 
 pub mod entry;
 pub mod exe;
 pub mod options;
+mod small;

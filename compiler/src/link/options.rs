@@ -9,10 +9,11 @@
 //! ```
 //! The words are those of the command line (`--dir`, `.::/data`, `--env`, `A=B`, …).
 
+use crate::emit::elf::new_object;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
-use object::write::{Object, Symbol, SymbolSection};
-use object::{Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope};
+use object::write::{Symbol, SymbolSection};
+use object::{SectionKind, SymbolFlags, SymbolKind, SymbolScope};
 
 /// Name of the section.
 const SECTION: &str = ".aot.options";
@@ -33,13 +34,12 @@ pub fn options_object(words: &[String], sealed: bool, target: &Target) -> Result
         bytes.extend_from_slice(word.as_bytes());
         bytes.push(0);
     }
-    let (architecture, endianness) = object_format(target)?;
-    let len = match endianness {
-        Endianness::Little => (bytes.len() as u64).to_le_bytes(),
-        Endianness::Big => (bytes.len() as u64).to_be_bytes(),
+    let len = match target.is_big_endian() {
+        false => (bytes.len() as u64).to_le_bytes(),
+        true => (bytes.len() as u64).to_be_bytes(),
     };
 
-    let mut object = Object::new(BinaryFormat::Elf, architecture, endianness);
+    let mut object = new_object(target)?;
     let section = object.add_section(Vec::new(), SECTION.into(), SectionKind::ReadOnlyData);
     // A symbol needs a byte to stand on, also without options.
     let words = if bytes.is_empty() { &[0][..] } else { &bytes };
@@ -63,22 +63,6 @@ pub fn options_object(words: &[String], sealed: bool, target: &Target) -> Result
     object
         .write()
         .map_err(|error| Error::internal("cannot write the object of the options").with_source(error))
-}
-
-pub(super) fn object_format(target: &Target) -> Result<(Architecture, Endianness)> {
-    use target_lexicon::Architecture as A;
-    let architecture = match target.triple().architecture {
-        A::X86_64 => Architecture::X86_64,
-        A::Aarch64(_) => Architecture::Aarch64,
-        A::Riscv64(_) => Architecture::Riscv64,
-        A::S390x => Architecture::S390x,
-        _ => return Err(Error::new(ErrorKind::Config, format!("objects for {target} cannot be written"))),
-    };
-    let endianness = match target.triple().endianness() {
-        Ok(target_lexicon::Endianness::Big) => Endianness::Big,
-        _ => Endianness::Little,
-    };
-    Ok((architecture, endianness))
 }
 
 #[cfg(test)]

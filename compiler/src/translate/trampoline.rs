@@ -2,7 +2,7 @@
 
 use super::function::ModuleContext;
 use super::trap::clif_trap_code;
-use super::types::{clif_type, host_signature};
+use super::types::{CInt, c_param, clif_type, host_signature};
 use crate::codegen::symbol::Symbol;
 use aot_abi::call::{ACTIVATION_FRAME_POINTER, HOST_CONTEXT_FUNCTION, VALUE_SIZE};
 use aot_abi::trap::TrapCode;
@@ -22,7 +22,7 @@ pub(crate) fn entry(module: &ModuleContext<'_>, type_index: u32) -> Function {
     let ty = &module.info.types[type_index as usize];
     let mut sig = Signature::new(module.isa.default_call_conv());
     sig.params.extend([AbiParam::new(pointer); 4]);
-    sig.returns.push(AbiParam::new(types::I32));
+    sig.returns.push(c_param(types::I32, CInt::Unsigned, module.isa));
     build(sig, |builder| {
         let [activation, code, vmctx, values] =
             *builder.block_params(builder.current_block().expect("entry"))

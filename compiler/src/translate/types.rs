@@ -35,12 +35,34 @@ pub(crate) fn wasm_signature(ty: &FuncType, model: StateModel, pointer: Type) ->
     sig
 }
 
-/// The signature of a function of the runtime library in C: VM context first.
+/// How a C function wants a 32-bit number: some conventions ask the caller to extend it to a whole register.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CInt {
+    Signed,
+    Unsigned,
+}
+
+/// A parameter or result of a C function.
+pub(crate) fn c_param(ty: Type, sign: CInt, isa: &dyn TargetIsa) -> AbiParam {
+    use target_lexicon::Architecture;
+    let param = AbiParam::new(ty);
+    match isa.triple().architecture {
+        _ if ty != types::I32 => param,
+        // This convention extends unsigned numbers by their sign bit too.
+        Architecture::Riscv64(_) => param.sext(),
+        Architecture::S390x if sign == CInt::Signed => param.sext(),
+        Architecture::S390x => param.uext(),
+        _ => param,
+    }
+}
+
+/// The signature of a function of the runtime library in C: VM context first. Its 32-bit parameters are signed.
 pub(crate) fn host_signature(ty: &FuncType, isa: &dyn TargetIsa) -> Signature {
     let pointer = isa.pointer_type();
     let mut sig = Signature::new(isa.default_call_conv());
     sig.params.push(AbiParam::new(pointer));
-    sig.params.extend(ty.params.iter().map(|ty| AbiParam::new(clif_type(*ty, pointer))));
-    sig.returns.extend(ty.results.iter().map(|ty| AbiParam::new(clif_type(*ty, pointer))));
+    let signed = |ty: &ValType| c_param(clif_type(*ty, pointer), CInt::Signed, isa);
+    sig.params.extend(ty.params.iter().map(signed));
+    sig.returns.extend(ty.results.iter().map(signed));
     sig
 }

@@ -1,5 +1,6 @@
 //! Builds the runtime library for each target with a cargo of its own, and writes `archives.rs`.
 
+mod toolchain;
 mod trim;
 
 use std::env;
@@ -7,25 +8,28 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use toolchain::Toolchain;
 
 /// A target that the runtime library can be built for.
 struct Target {
     /// Short name, as on the command line.
     name: &'static str,
+    /// Architecture in the names of the host.
+    architecture: &'static str,
     /// What rustc calls it.
-    triple: String,
+    triple: &'static str,
 }
 
-/// The targets whose `core` this toolchain has: the host's.
-fn targets() -> Vec<Target> {
-    let host = variable("HOST");
-    let mut targets = Vec::new();
-    // Any C library will do (gnu, musl): the runtime library uses none.
-    if host.starts_with("x86_64-") && host.contains("-linux-") {
-        targets.push(Target { name: "x86_64-linux", triple: host });
-    }
-    targets
-}
+const TARGETS: &[Target] = &[
+    Target { name: "x86_64-linux", architecture: "x86_64", triple: "x86_64-unknown-linux-gnu" },
+    Target { name: "aarch64-linux", architecture: "aarch64", triple: "aarch64-unknown-linux-gnu" },
+    Target { name: "riscv64-linux", architecture: "riscv64gc", triple: "riscv64gc-unknown-linux-gnu" },
+    Target { name: "s390x-linux", architecture: "s390x", triple: "s390x-unknown-linux-gnu" },
+];
+
+/// Set to a list of short names, separated by commas, to build for these targets only.
+const ONLY: &str = "AOT_RUNTIME_TARGETS";
 
 fn main() {
     let workspace = Path::new(&variable("CARGO_MANIFEST_DIR")).join("../..");
@@ -36,27 +40,64 @@ fn main() {
         "runtime-lib/abi/src",
         "runtime-lib/abi/Cargo.toml",
         "runtime-lib/mem/src",
-        "Cargo.toml",
         "Cargo.lock",
         "Cargo.toml",
     ] {
         println!("cargo::rerun-if-changed={}", workspace.join(input).display());
     }
     println!("cargo::rerun-if-changed=build");
+    println!("cargo::rerun-if-env-changed={ONLY}");
 
     let out = PathBuf::from(variable("OUT_DIR"));
-    let (mut names, mut archives) = (String::new(), String::new());
-    for target in targets() {
-        let library = fs::read(build(&target, &workspace, &out)).expect("cargo wrote the library");
-        let library = trim::trim(&library).expect("rustc writes archives of objects");
-        let file = out.join(format!("{}.a.z", target.name));
-        fs::write(&file, miniz_oxide::deflate::compress_to_vec(&library, 9))
-            .expect("the output directory is writable");
-        write!(names, "{:?}, ", target.name).expect("strings take all text");
-        write!(archives, "Archive {{ compressed: include_bytes!({file:?}), len: {} }}, ", library.len())
-            .expect("strings take all text");
+    let only = env::var(ONLY).ok();
+    let wanted = |target: &&Target| match &only {
+        Some(only) => only.split(',').any(|name| name.trim() == target.name),
+        None => true,
+    };
+    // Each target has a cargo of its own; they share the number of jobs that the outer cargo allows.
+    let results: Vec<(&Target, Result<Vec<u8>, String>)> = thread::scope(|scope| {
+        let started: Vec<_> = TARGETS
+            .iter()
+            .map(|target| {
+                let wanted = wanted(&target);
+                let (workspace, out) = (&workspace, &out);
+                let thread = scope.spawn(move || match wanted {
+                    true => library(target, workspace, out),
+                    false => Err(format!("left out of the build by {ONLY}")),
+                });
+                (target, thread)
+            })
+            .collect();
+        let join = |(target, thread): (_, thread::ScopedJoinHandle<'_, _>)| {
+            (target, thread.join().unwrap_or_else(|_| Err(String::from("its build panicked"))))
+        };
+        started.into_iter().map(join).collect()
+    });
+
+    for path in toolchain::watched(results.iter().any(|(_, result)| result.is_err())) {
+        println!("cargo::rerun-if-changed={}", path.display());
     }
-    let code = format!("const TARGETS: &[&str] = &[{names}];\nconst ARCHIVES: &[Archive] = &[{archives}];\n");
+    let (mut names, mut archives, mut missing) = (String::new(), String::new(), String::new());
+    for (target, result) in results {
+        let name = target.name;
+        match result {
+            Ok(library) => {
+                let file = out.join(format!("{name}.a.z"));
+                fs::write(&file, miniz_oxide::deflate::compress_to_vec(&library, 9))
+                    .expect("the output directory is writable");
+                write!(names, "{name:?}, ").expect("strings take all text");
+                let len = library.len();
+                write!(archives, "Archive {{ compressed: include_bytes!({file:?}), len: {len} }}, ")
+                    .expect("strings take all text");
+            }
+            Err(reason) => write!(missing, "({name:?}, {reason:?}), ").expect("strings take all text"),
+        }
+    }
+    let code = format!(
+        "const TARGETS: &[&str] = &[{names}];\n\
+         const ARCHIVES: &[Archive] = &[{archives}];\n\
+         const MISSING: &[(&str, &str)] = &[{missing}];\n"
+    );
     fs::write(out.join("archives.rs"), code).expect("the output directory is writable");
 }
 
@@ -64,33 +105,68 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }
 
+/// The runtime library of a target, or why there is none.
+fn library(target: &Target, workspace: &Path, out: &Path) -> Result<Vec<u8>, String> {
+    let toolchain = Toolchain::find(target)?;
+    let failed = |what: &str, error: &dyn std::fmt::Display| {
+        let reason = format!("{what} the runtime library failed: {error}");
+        // The host's library is what the tests and `aot run` stand on.
+        assert!(!toolchain.is_for_host(), "{}: {reason}", target.name);
+        println!("cargo::warning={}: {reason}", target.name);
+        reason
+    };
+    let file = build(target, &toolchain, workspace, out).map_err(|error| failed("building", &error))?;
+    let archive = fs::read(file).map_err(|error| failed("reading", &error))?;
+    trim::trim(&archive).map_err(|error| failed("trimming", &error))
+}
+
 /// Runs cargo for the runtime library, and tells where the archive is.
 ///
-/// It has a target directory of its own, since the outer cargo holds the lock of the usual one.
-fn build(target: &Target, workspace: &Path, out: &Path) -> PathBuf {
-    let directory = out.join("runtime");
+/// It has a target directory of its own, since the outer cargo holds the lock of the usual one. All profiles of the
+/// outer cargo share it: the library is the same in each.
+fn build(target: &Target, toolchain: &Toolchain, workspace: &Path, out: &Path) -> Result<PathBuf, String> {
+    let shared =
+        out.ancestors().find(|path| path.ends_with("build")).and_then(|build| build.ancestors().nth(2));
+    let directory = shared.unwrap_or(out).join("aot-runtime").join(target.name);
+    let triple = toolchain.triple(target);
     let mut cargo = Command::new(variable("CARGO"));
     cargo.current_dir(workspace).args(["rustc", "--quiet", "--locked", "--package", "aot-runtime", "--lib"]);
     cargo.args(["--crate-type", "staticlib", "--no-default-features", "--features", "standalone"]);
-    cargo.args(["--profile", "runtime", "--target", &target.triple, "--target-dir"]).arg(&directory);
+    cargo.args(["--profile", "runtime", "--target", &triple, "--target-dir"]).arg(&directory);
     for (name, _) in env::vars_os() {
         if name.to_str().is_none_or(disturbs) {
             cargo.env_remove(name);
         }
     }
+    toolchain.configure(&mut cargo);
     // Every source of flags but this one is ignored, configuration files too. Executables carry the places of panics:
     // they should not tell where this was built.
     let home = env::home_dir().unwrap_or_default();
     let cargo_home = env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
-    let flags = [
+    let mut flags = vec![
         String::from("-Cforce-frame-pointers=yes"),
         format!("--remap-path-prefix={}=/cargo", cargo_home.display()),
         format!("--remap-path-prefix={}=/aot", workspace.display()),
     ];
+    flags.extend(toolchain.source().map(|path| format!("--remap-path-prefix={}=/rustc", path.display())));
+    if target.architecture == "s390x" {
+        // System calls without a libc; and the chain of frames, which is what this machine has for frame pointers.
+        flags.extend(["--cfg=rustix_use_experimental_asm", "-Ctarget-feature=+backchain"].map(String::from));
+        cargo.env("RUSTC_BOOTSTRAP", "1");
+    }
+    if target.architecture == "riscv64gc" {
+        // Linux lets programs do that, and the code of modules does it all the time.
+        flags.push(String::from("-Ctarget-feature=+unaligned-scalar-mem"));
+    }
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-    let status = cargo.status().expect("cargo can be started");
-    assert!(status.success(), "building the runtime library for {} failed: {status}", target.name);
-    directory.join(&target.triple).join("runtime").join("libaot_runtime.a")
+    let output = cargo.output().map_err(|error| format!("cargo cannot be started: {error}"))?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        eprintln!("{stderr}");
+        let first = stderr.lines().find(|line| line.starts_with("error")).unwrap_or("cargo failed");
+        return Err(first.to_owned());
+    }
+    Ok(directory.join(&triple).join("runtime").join("libaot_runtime.a"))
 }
 
 /// Whether a variable is about the outer build: its flags, profile, wrappers (clippy sets one) and output.

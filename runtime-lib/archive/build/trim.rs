@@ -4,7 +4,8 @@
 use object::build::elf::{Builder, SectionData};
 use object::elf;
 use object::read::archive::ArchiveFile;
-use object::{Object as _, ObjectSymbol as _};
+use object::read::elf::{FileHeader as _, SectionHeader as _};
+use object::{Endianness, Object as _, ObjectSymbol as _};
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 
@@ -70,13 +71,12 @@ fn reachable(members: &[Member<'_>]) -> BTreeSet<usize> {
 /// The object without debug and unwind information, and without notes about its compiler.
 fn without_debug_info(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     // Sections that refer to symbols or sections by number, in data that the builder does not follow.
-    const NUMBERS: [&str; 2] = [".llvm_addrsig", ".llvm.call-graph-profile"];
-    let mut builder = Builder::read(object)?;
+    const NUMBERS: [&str; 3] = [".llvm_addrsig", ".llvm.call-graph-profile", ".group"];
+    let object = without_groups(object)?;
+    let mut builder = Builder::read(&*object)?;
     let mut has_section_names = false;
     for section in &mut builder.sections {
-        if section.sh_type == elf::SHT_GROUP {
-            return Err("section groups are not understood".into());
-        }
+        section.sh_flags = elf::SectionFlags(section.sh_flags.0 & !elf::SHF_GROUP.0);
         let name = String::from_utf8_lossy(&section.name);
         let is_debug_info = name.starts_with(".debug") || name.starts_with(".rela.debug");
         // Debuggers and profilers walk the runtime by its frame pointers; its tables would be a sixth of a small program.
@@ -95,6 +95,29 @@ fn without_debug_info(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     }
     let mut bytes = Vec::new();
     builder.write(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The object with its section groups as plain data, which can be dropped: there is one object per crate, so that no
+/// section is there twice.
+fn without_groups(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let header = elf::FileHeader64::<Endianness>::parse(object)?;
+    let endian = header.endian()?;
+    let size = usize::from(header.e_shentsize(endian));
+    let table = usize::try_from(header.e_shoff(endian))?;
+    let mut bytes = object.to_vec();
+    for (index, section) in header.section_headers(endian, object)?.iter().enumerate() {
+        if section.sh_type(endian) == elf::SHT_GROUP {
+            // The type is the second word of a header.
+            let at = table + index * size + 4;
+            let plain = elf::SHT_PROGBITS.0;
+            let plain = if header.is_big_endian() { plain.to_be_bytes() } else { plain.to_le_bytes() };
+            bytes
+                .get_mut(at..at + 4)
+                .ok_or("a section header is outside of the file")?
+                .copy_from_slice(&plain);
+        }
+    }
     Ok(bytes)
 }
 

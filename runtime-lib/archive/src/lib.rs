@@ -24,6 +24,11 @@ pub fn runtime(target_name: &str) -> Option<Vec<u8>> {
     Some(bytes.expect("the build script compressed it"))
 }
 
+/// The targets that there is no runtime library for, by their short names, and what is missing.
+pub fn missing() -> &'static [(&'static str, &'static str)] {
+    MISSING
+}
+
 #[cfg(test)]
 mod tests {
     use super::{available, runtime};
@@ -54,6 +59,29 @@ mod tests {
             // There is no libc to find `memcpy` in.
             let missing: Vec<_> = undefined.difference(&defined).filter(|symbol| !is_given(symbol)).collect();
             assert!(missing.is_empty(), "{target}: nothing defines {missing:?}");
+        }
+    }
+
+    /// Compilers make calls of `memcpy` and its kin out of what looks like them: also out of these functions themselves.
+    #[test]
+    fn memory_functions_do_not_call_themselves() {
+        for target in available() {
+            let archive = runtime(target).unwrap();
+            let file = object::read::archive::ArchiveFile::parse(&*archive).unwrap();
+            for member in file.members() {
+                let object = object::File::parse(member.unwrap().data(&*archive).unwrap()).unwrap();
+                for name in ["memcpy", "memmove", "memset", "memcmp", "bcmp"] {
+                    let Some(section) = object.section_by_name(&format!(".text.{name}")) else { continue };
+                    for (_, relocation) in section.relocations() {
+                        let object::RelocationTarget::Symbol(symbol) = relocation.target() else { continue };
+                        let callee = object.symbol_by_index(symbol).unwrap();
+                        let callee = callee.name().unwrap();
+                        let is_allowed = (name, callee) == ("memmove", "memcpy");
+                        let is_one = ["memcpy", "memmove", "memset"].contains(&callee);
+                        assert!(is_allowed || !is_one, "{target}: `{name}` calls `{callee}`");
+                    }
+                }
+            }
         }
     }
 

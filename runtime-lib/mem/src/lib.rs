@@ -63,6 +63,24 @@ unsafe fn copy_short(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
+/// Copies four words; all are read before any is written. One by one: of an array the compiler would make a call of
+/// `memmove`.
+///
+/// # Safety
+/// The ranges are valid for four words.
+#[inline(always)]
+unsafe fn copy_words(to: *mut u8, from: *const u8) {
+    // SAFETY: the caller vouches for the ranges.
+    unsafe {
+        let (a, b) = (load::<Word>(from), load::<Word>(from.add(WORD)));
+        let (c, d) = (load::<Word>(from.add(2 * WORD)), load::<Word>(from.add(3 * WORD)));
+        store(to, a);
+        store(to.add(WORD), b);
+        store(to.add(2 * WORD), c);
+        store(to.add(3 * WORD), d);
+    }
+}
+
 /// Copies more than 32 bytes from low to high addresses. The ranges may overlap if `to` is below `from`.
 ///
 /// # Safety
@@ -73,11 +91,7 @@ unsafe fn copy_up(to: *mut u8, from: *const u8, len: usize) {
         let last = load::<Word>(from.add(len - WORD));
         let mut at = 0;
         while at + 4 * WORD <= len {
-            let [a, b, c, d] = load::<[Word; 4]>(from.add(at));
-            store(to.add(at), a);
-            store(to.add(at + WORD), b);
-            store(to.add(at + 2 * WORD), c);
-            store(to.add(at + 3 * WORD), d);
+            copy_words(to.add(at), from.add(at));
             at += 4 * WORD;
         }
         while at + WORD <= len {
@@ -99,8 +113,7 @@ unsafe fn copy_down(to: *mut u8, from: *const u8, len: usize) {
         let mut at = len;
         while at >= 4 * WORD {
             at -= 4 * WORD;
-            let words = load::<[Word; 4]>(from.add(at));
-            store(to.add(at), words);
+            copy_words(to.add(at), from.add(at));
         }
         while at >= WORD {
             at -= WORD;

@@ -2,7 +2,8 @@
 
 use super::Registers;
 use core::arch::naked_asm;
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
+use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, KernelSigactionFlags};
 
 /// Where the kernel enters the process.
 ///
@@ -21,8 +22,11 @@ unsafe extern "C" fn _start() -> ! {
     )
 }
 
-/// What the kernel lets a signal handler return to.
-pub const SIGNAL_RESTORER: Option<unsafe extern "C" fn()> = Some(restore);
+/// Tells the kernel what it lets a signal handler return to.
+pub fn set_restorer(action: &mut KernelSigaction) {
+    action.sa_flags |= KernelSigactionFlags::RESTORER;
+    action.sa_restorer = Some(restore);
+}
 
 #[unsafe(naked)]
 unsafe extern "C" fn restore() {
@@ -42,8 +46,8 @@ const RIP: usize = GREGS + 16;
 /// The registers that a signal interrupted.
 ///
 /// # Safety
-/// `context` is the third argument of a signal handler that runs now.
-pub unsafe fn registers(context: *const c_void) -> Registers {
+/// `context` is the third argument of a signal handler that runs now, `_signal` the first.
+pub unsafe fn registers(_signal: c_int, context: *const c_void) -> Registers {
     let words = context.cast::<usize>();
     // SAFETY: the caller vouches for `context`; the offsets lie in a `ucontext_t`.
     unsafe { Registers { pc: words.add(RIP).read(), sp: words.add(RSP).read(), fp: words.add(RBP).read() } }
@@ -62,3 +66,11 @@ pub unsafe fn set_registers(context: *mut c_void, registers: &Registers) {
         words.add(RBP).write(registers.fp);
     }
 }
+
+pub use super::record::{RECORD_SIZE, caller, frame_of};
+
+/// Makes instructions that were written as data visible to this thread: on this machine they are.
+///
+/// # Safety
+/// The memory is readable.
+pub unsafe fn sync_code(_start: *const u8, _len: usize) {}

@@ -1,5 +1,6 @@
 //! Modules as code in memory.
 
+use crate::arch;
 use crate::module::LoadedModule;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -105,6 +106,7 @@ impl Module {
             ptr::copy_nonoverlapping(text.as_ptr(), base, text.len());
             mprotect(base.cast(), text_mapped, MprotectFlags::READ | MprotectFlags::EXEC)
                 .map_err(LoadError::System)?;
+            arch::sync_code(base, text.len());
             base
         };
         // SAFETY: the boxes live in the same value as the module that refers to them, and are dropped after it. The

@@ -78,7 +78,7 @@ unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c
     // SAFETY: the kernel passes valid records.
     let (registers, fault) = unsafe {
         let has_address = number == Signal::SEGV.as_raw() || number == Signal::BUS.as_raw();
-        (arch::registers(context), has_address.then(|| signal::fault_address(info)))
+        (arch::registers(number, context), has_address.then(|| signal::fault_address(info)))
     };
     let current = CURRENT.get();
     if !current.is_null()

@@ -1,11 +1,16 @@
 //! `aot wast`: runs scripts in the format of the official specification tests.
 
+mod engine;
+mod remote;
 mod script;
+mod spectest;
 mod values;
 
 use crate::args::{self, CompileArgs, CpuArg};
 use crate::output;
 use crate::report::{Failure, Result};
+use engine::Engine;
+use remote::Launcher;
 use script::Runner;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,9 +21,17 @@ pub struct Args {
     #[command(flatten)]
     compile: CompileArgs,
 
-    /// CPU whose features the code may use
-    #[arg(long, value_name = "CPU", default_value = "native", value_enum)]
-    cpu: CpuArg,
+    /// Run them on another machine, or in another process: build a driver for it, and run that with `--runner`
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
+
+    /// Command that runs executables of `--target` [default: `qemu-ARCHITECTURE` if the target is not this machine]
+    #[arg(long, value_name = "COMMAND", requires = "target")]
+    runner: Option<String>,
+
+    /// CPU whose features the code may use [default: native, baseline with `--target`]
+    #[arg(long, value_name = "CPU", value_enum)]
+    cpu: Option<CpuArg>,
 
     /// Scripts, or directories whose `*.wast` files are run
     #[arg(value_name = "FILE", required = true)]
@@ -33,7 +46,12 @@ struct Tally {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let target = args::target(None, args.cpu)?;
+    let default = if args.target.is_some() { CpuArg::Baseline } else { CpuArg::Native };
+    let target = args::target(args.target.as_deref(), args.cpu.unwrap_or(default))?;
+    let launcher = match args.target {
+        Some(_) => Some(Launcher::new(&target, args.runner.as_deref())?),
+        None => None,
+    };
     let mut config = args.compile.config(target.clone());
     let image = aot_compiler::Config::image(target);
     config.imports = image.imports;
@@ -44,7 +62,11 @@ pub fn run(args: &Args) -> Result<()> {
     let files = scripts(&args.files)?;
     for file in &files {
         let text = fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))?;
-        let mut runner = Runner::new(&config, file, &text);
+        let engine = match &launcher {
+            Some(launcher) => Engine::Remote(launcher.start()?),
+            None => Engine::local(),
+        };
+        let mut runner = Runner::new(&config, file, &text, engine);
         let tally = runner.run();
         for failure in runner.failures() {
             output::print(&format!("{failure}\n"))?;

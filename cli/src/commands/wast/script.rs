@@ -1,68 +1,47 @@
 //! Runs the directives of one script, and counts its assertions.
 
+use super::engine::{Engine, Error, Instance, Module};
+use super::values::Value;
 use super::{Tally, values};
-use aot_abi::types::{FuncType, Limits, MemoryType, TableType, ValType};
 use aot_compiler::Config;
-use aot_runtime::embed::{CallError, CompileError, Extern, InstanceId, InstantiateError, Module, Store, Val};
 use std::collections::HashMap;
 use std::path::Path;
 use wast::parser::ParseBuffer;
 use wast::token::{Id, Span};
 use wast::{QuoteWat, Wast, WastDirective, WastExecute, WastInvoke, Wat};
 
-/// How a module or call failed.
-enum Error {
-    /// The module cannot be parsed, or is invalid or unsupported.
-    Compile(String),
-    Instantiate(InstantiateError),
-    Call(CallError),
-    /// The script asks for what is not there, or not supported.
-    Script(String),
-}
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Error::Compile(message) | Error::Script(message) => f.write_str(message),
-            Error::Instantiate(error) => error.fmt(f),
-            Error::Call(error) => error.fmt(f),
-        }
-    }
-}
-
 /// Runs one script.
 pub(super) struct Runner<'a> {
     config: &'a Config,
     file: &'a Path,
     text: &'a str,
-    store: Store,
-    /// What modules can import: by module and name.
-    registered: HashMap<String, Namespace>,
-    named: HashMap<String, InstanceId>,
+    engine: Engine,
+    /// What modules can import from, by name.
+    registered: HashMap<String, Instance>,
+    named: HashMap<String, Instance>,
     definitions: HashMap<Option<String>, Module>,
-    current: Option<InstanceId>,
+    current: Option<Instance>,
     failures: Vec<String>,
 }
 
-enum Namespace {
-    Host(HashMap<&'static str, Extern>),
-    Instance(InstanceId),
-}
-
 impl<'a> Runner<'a> {
-    pub fn new(config: &'a Config, file: &'a Path, text: &'a str) -> Self {
-        let mut store = Store::new();
-        let registered = HashMap::from([(String::from("spectest"), Namespace::Host(spectest(&mut store)))]);
+    pub fn new(config: &'a Config, file: &'a Path, text: &'a str, mut engine: Engine) -> Self {
+        let mut failures = Vec::new();
+        let mut registered = HashMap::new();
+        match engine.spectest(config) {
+            Ok(spectest) => drop(registered.insert(String::from("spectest"), spectest)),
+            Err(error) => failures.push(format!("{}: no module `spectest`: {error}", file.display())),
+        }
         Runner {
             config,
             file,
             text,
-            store,
+            engine,
             registered,
             named: HashMap::new(),
             definitions: HashMap::new(),
             current: None,
-            failures: Vec::new(),
+            failures,
         }
     }
 
@@ -138,7 +117,7 @@ impl<'a> Runner<'a> {
             }
             WastDirective::Register { name, module, .. } => {
                 let instance = self.instance(module)?;
-                self.registered.insert(name.to_owned(), Namespace::Instance(instance));
+                self.registered.insert(name.to_owned(), instance);
                 Ok(())
             }
             WastDirective::Invoke(invoke) => {
@@ -164,9 +143,7 @@ impl<'a> Runner<'a> {
             WastDirective::AssertUnlinkable { mut module, message, .. } => {
                 let module = self.compile(&mut module).map_err(|error| error.to_string())?;
                 match self.instantiate(&module) {
-                    Err(Error::Instantiate(InstantiateError::Import(error))) => {
-                        expect_message(&error.to_string(), message)
-                    }
+                    Err(Error::Import(error)) => expect_message(&error, message),
                     Err(error) => Err(error.to_string()),
                     Ok(_) => Err(String::from("the module was linked")),
                 }
@@ -178,23 +155,14 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn compile_quoted(&self, wat: &mut QuoteWat<'_>) -> Result<Module, Error> {
+    fn compile_quoted(&mut self, wat: &mut QuoteWat<'_>) -> Result<Module, Error> {
         let wasm = wat.encode().map_err(|error| Error::Compile(error.to_string()))?;
-        self.load(&wasm)
+        self.engine.compile(&wasm, self.config)
     }
 
-    fn compile(&self, wat: &mut Wat<'_>) -> Result<Module, Error> {
+    fn compile(&mut self, wat: &mut Wat<'_>) -> Result<Module, Error> {
         let wasm = wat.encode().map_err(|error| Error::Compile(error.to_string()))?;
-        self.load(&wasm)
-    }
-
-    fn load(&self, wasm: &[u8]) -> Result<Module, Error> {
-        Module::compile(wasm, self.config).map_err(|error| match &error {
-            CompileError::Compile(inner) if inner.kind() != aot_compiler::ErrorKind::Internal => {
-                Error::Compile(error.to_string())
-            }
-            _ => Error::Script(error.to_string()),
-        })
+        self.engine.compile(&wasm, self.config)
     }
 
     fn instantiate_as(&mut self, module: &Module, name: Option<String>) -> Result<(), String> {
@@ -206,29 +174,19 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn instantiate(&mut self, module: &Module) -> Result<InstanceId, Error> {
-        let mut found = HashMap::new();
-        for import in &module.declarations().imports {
-            let value = match self.registered.get(&import.module) {
-                Some(Namespace::Host(exports)) => exports.get(import.name.as_str()).copied(),
-                Some(Namespace::Instance(instance)) => self.store.export(*instance, &import.name),
-                None => None,
-            };
-            found.insert((import.module.clone(), import.name.clone()), value);
-        }
-        let resolve =
-            |module: &str, name: &str| found.get(&(module.to_owned(), name.to_owned())).copied().flatten();
-        self.store.instantiate(module, resolve).map_err(Error::Instantiate)
+    fn instantiate(&mut self, module: &Module) -> Result<Instance, Error> {
+        let registered = &self.registered;
+        self.engine.instantiate(module, |name| registered.get(name).copied())
     }
 
-    fn instance(&self, name: Option<Id<'_>>) -> Result<InstanceId, String> {
+    fn instance(&self, name: Option<Id<'_>>) -> Result<Instance, String> {
         match name {
             Some(id) => self.named.get(id.name()).copied().ok_or(format!("no instance `{}`", id.name())),
             None => self.current.ok_or_else(|| String::from("no instance")),
         }
     }
 
-    fn execute(&mut self, exec: WastExecute<'_>) -> Result<Vec<Val>, Error> {
+    fn execute(&mut self, exec: WastExecute<'_>) -> Result<Vec<Value>, Error> {
         match exec {
             WastExecute::Invoke(invoke) => self.invoke(&invoke),
             WastExecute::Wat(mut wat) => {
@@ -236,32 +194,23 @@ impl<'a> Runner<'a> {
                 self.instantiate(&module).map(|_| Vec::new())
             }
             WastExecute::Get { module, global, .. } => {
-                let instance = self.instance(module).map_err(Error::Script)?;
-                match self.store.export(instance, global) {
-                    Some(Extern::Global(global)) => Ok(vec![self.store.global_get(&global)]),
-                    _ => Err(Error::Script(format!("no exported global `{global}`"))),
-                }
+                let instance = self.instance(module).map_err(Error::Other)?;
+                self.engine.global(instance, global).map(|value| vec![value])
             }
         }
     }
 
-    fn invoke(&mut self, invoke: &WastInvoke<'_>) -> Result<Vec<Val>, Error> {
-        let instance = self.instance(invoke.module).map_err(Error::Script)?;
-        let Some(Extern::Func(func)) = self.store.export(instance, invoke.name) else {
-            return Err(Error::Script(format!("no exported function `{}`", invoke.name)));
-        };
-        let args: Option<Vec<Val>> = invoke.args.iter().map(values::argument).collect();
-        let args = args.ok_or_else(|| Error::Script(String::from("an argument is not supported")))?;
-        self.store.call(func, &args).map_err(Error::Call)
+    fn invoke(&mut self, invoke: &WastInvoke<'_>) -> Result<Vec<Value>, Error> {
+        let instance = self.instance(invoke.module).map_err(Error::Other)?;
+        let args: Option<Vec<Value>> = invoke.args.iter().map(values::argument).collect();
+        let args = args.ok_or_else(|| Error::Other(String::from("an argument is not supported")))?;
+        self.engine.call(instance, invoke.name, &args)
     }
 }
 
-fn expect_trap(result: Result<Vec<Val>, Error>, message: &str) -> Result<(), String> {
+fn expect_trap(result: Result<Vec<Value>, Error>, message: &str) -> Result<(), String> {
     match result {
-        Err(Error::Call(CallError::Trap(site)))
-        | Err(Error::Instantiate(InstantiateError::Call(CallError::Trap(site)))) => {
-            expect_message(site.code.message(), message)
-        }
+        Err(Error::Trap(trap)) => expect_message(&trap, message),
         Err(error) => Err(format!("expected the trap `{message}`, got `{error}`")),
         Ok(values) => Err(format!("expected the trap `{message}`, got {values:?}")),
     }
@@ -273,36 +222,4 @@ fn expect_message(actual: &str, expected: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("expected the message `{expected}`, got `{actual}`"))
-}
-
-/// The host module that scripts of the suite import from.
-fn spectest(store: &mut Store) -> HashMap<&'static str, Extern> {
-    use ValType::{F32, F64, I32, I64};
-    let mut exports = HashMap::new();
-    for (name, params) in [
-        ("print", &[][..]),
-        ("print_i32", &[I32]),
-        ("print_i64", &[I64]),
-        ("print_f32", &[F32]),
-        ("print_f64", &[F64]),
-        ("print_i32_f32", &[I32, F32]),
-        ("print_f64_f64", &[F64, F64]),
-    ] {
-        let ty = FuncType { params: params.to_vec(), results: Vec::new() };
-        exports.insert(name, Extern::Func(store.host_func(ty, |_| Ok(Vec::new()))));
-    }
-    for (name, value) in [
-        ("global_i32", Val::I32(666)),
-        ("global_i64", Val::I64(666)),
-        ("global_f32", Val::F32(666.6f32.to_bits())),
-        ("global_f64", Val::F64(666.6f64.to_bits())),
-    ] {
-        exports.insert(name, Extern::Global(store.global(value, false)));
-    }
-    let limits = Limits { min: 10, max: Some(20) };
-    let table = TableType { element: ValType::FuncRef, limits };
-    exports.extend(store.table(&table, Val::FuncRef(None)).map(|table| ("table", Extern::Table(table))));
-    let memory = MemoryType { limits: Limits { min: 1, max: Some(2) } };
-    exports.extend(store.memory(&memory).map(|memory| ("memory", Extern::Memory(memory))));
-    exports
 }

@@ -4,10 +4,12 @@ use super::{Callee, Place, State};
 use crate::translate::bounds;
 use crate::translate::function::ModuleContext;
 use crate::translate::trap::clif_trap_code;
+use crate::translate::types::{CInt, c_param};
 use aot_abi::libcall::{Libcall, LibcallType};
 use aot_abi::trap::TrapCode;
+use aot_abi::types::ValType;
 use cranelift_codegen::ir::{
-    self, AbiParam, AliasRegion, AliasRegionData, InstBuilder, MemFlagsData, Signature, Value, types,
+    self, AliasRegion, AliasRegionData, InstBuilder, MemFlagsData, Signature, Value, types,
 };
 use cranelift_frontend::FunctionBuilder;
 use std::collections::HashMap;
@@ -142,11 +144,12 @@ impl<'m> InstanceState<'m> {
 
     fn libcall_signature(&self, libcall: Libcall) -> Signature {
         let param = |ty: LibcallType| {
-            AbiParam::new(match ty {
+            let ty = match ty {
                 LibcallType::I32 => types::I32,
                 LibcallType::I64 => types::I64,
                 LibcallType::Pointer => self.pointer(),
-            })
+            };
+            c_param(ty, CInt::Unsigned, self.module.isa)
         };
         let mut sig = Signature::new(self.module.isa.default_call_conv());
         sig.params.extend(libcall.params().iter().map(|ty| param(*ty)));
@@ -175,8 +178,13 @@ impl State for InstanceState<'_> {
             }
         };
         let mut flags = MemFlagsData::trusted().with_alias_region(self.region(builder, user_id));
-        if !info.globals[global as usize].ty.mutable {
+        let ty = info.globals[global as usize].ty;
+        if !ty.mutable {
             flags = flags.with_readonly();
+        }
+        if ty.content == ValType::V128 {
+            // As in memory: lane 0 comes first, whatever the byte order of the machine.
+            flags = flags.with_endianness(ir::Endianness::Little);
         }
         Place { base, offset, flags }
     }

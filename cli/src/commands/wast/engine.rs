@@ -1,0 +1,175 @@
+//! What runs the modules of a script: this process, or a driver on another machine.
+
+use super::remote::Remote;
+use super::spectest;
+use super::values::Value;
+use aot_compiler::Config;
+use aot_runtime::embed::{self, CallError, CompileError, Extern, InstanceId, Store};
+
+/// How a module or call failed.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// The module cannot be parsed, or is invalid or unsupported.
+    Compile(String),
+    /// An import cannot be bound.
+    Import(String),
+    /// The message of the trap.
+    Trap(String),
+    /// The script asks for what is not there, or not supported.
+    Other(String),
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::Compile(message) | Error::Import(message) | Error::Other(message) => f.write_str(message),
+            Error::Trap(message) => write!(f, "wasm trap: {message}"),
+        }
+    }
+}
+
+/// A compiled module.
+#[derive(Clone)]
+pub(super) enum Module {
+    Local(embed::Module),
+    Remote { number: u32, imports: Vec<(String, String)> },
+}
+
+/// An instance.
+#[derive(Clone, Copy)]
+pub(super) enum Instance {
+    Local(InstanceId),
+    Remote(u32),
+    /// The host module of the test suite, in this process.
+    Spectest,
+}
+
+/// Runs modules.
+pub(super) enum Engine {
+    Local { store: Box<Store>, spectest: spectest::Exports },
+    Remote(Remote),
+}
+
+impl Engine {
+    /// An engine in this process.
+    pub fn local() -> Engine {
+        let mut store = Box::new(Store::new());
+        let spectest = spectest::exports(&mut store);
+        Engine::Local { store, spectest }
+    }
+
+    pub fn compile(&mut self, wasm: &[u8], config: &Config) -> Result<Module, Error> {
+        let failed = |error: &aot_compiler::Error| match error.kind() {
+            aot_compiler::ErrorKind::Internal => Error::Other(error.to_string()),
+            _ => Error::Compile(error.to_string()),
+        };
+        match self {
+            Engine::Local { .. } => {
+                embed::Module::compile(wasm, config).map(Module::Local).map_err(|error| match &error {
+                    CompileError::Compile(error) => failed(error),
+                    _ => Error::Other(error.to_string()),
+                })
+            }
+            Engine::Remote(remote) => {
+                let image = aot_compiler::compile(wasm, config).and_then(|module| module.image());
+                remote.load(&image.map_err(|error| failed(&error))?)
+            }
+        }
+    }
+
+    /// The imports of a module: module and name.
+    fn imports(module: &Module) -> Vec<(String, String)> {
+        match module {
+            Module::Local(module) => {
+                let imports = &module.declarations().imports;
+                imports.iter().map(|import| (import.module.clone(), import.name.clone())).collect()
+            }
+            Module::Remote { imports, .. } => imports.clone(),
+        }
+    }
+
+    /// Instantiates a module; `find` gives the instance that a module name of an import stands for.
+    pub fn instantiate(
+        &mut self,
+        module: &Module,
+        find: impl Fn(&str) -> Option<Instance>,
+    ) -> Result<Instance, Error> {
+        let imports = Engine::imports(module);
+        match (self, module) {
+            (Engine::Local { store, spectest }, Module::Local(module)) => {
+                let mut found = Vec::new();
+                for (from, name) in &imports {
+                    let value = match find(from) {
+                        Some(Instance::Spectest) => spectest.get(name.as_str()).copied(),
+                        Some(Instance::Local(instance)) => store.export(instance, name),
+                        _ => None,
+                    };
+                    found.push(((from, name), value));
+                }
+                let resolve = |from: &str, name: &str| {
+                    let same = |((a, b), _): &&((&String, &String), _)| *a == from && *b == name;
+                    found.iter().find(same).and_then(|(_, value)| *value)
+                };
+                store.instantiate(module, resolve).map(Instance::Local).map_err(|error| match error {
+                    embed::InstantiateError::Import(error) => Error::Import(error.to_string()),
+                    embed::InstantiateError::Call(error) => call_error(error),
+                    other => Error::Other(other.to_string()),
+                })
+            }
+            (Engine::Remote(remote), Module::Remote { number, .. }) => {
+                let found = imports.iter().map(|(from, name)| match find(from) {
+                    Some(Instance::Remote(instance)) => (instance, name.as_str()),
+                    _ => (u32::MAX, name.as_str()),
+                });
+                remote.instantiate(*number, found)
+            }
+            _ => Err(Error::Other(String::from("the module is of another engine"))),
+        }
+    }
+
+    pub fn call(&mut self, instance: Instance, name: &str, args: &[Value]) -> Result<Vec<Value>, Error> {
+        match (self, instance) {
+            (Engine::Local { store, .. }, Instance::Local(instance)) => {
+                let Some(Extern::Func(func)) = store.export(instance, name) else {
+                    return Err(Error::Other(format!("no exported function `{name}`")));
+                };
+                let args: Vec<_> = args.iter().map(|value| value.to_val()).collect();
+                let results = store.call(func, &args).map_err(call_error)?;
+                Ok(results.into_iter().map(Value::from_val).collect())
+            }
+            (Engine::Remote(remote), Instance::Remote(instance)) => remote.call(instance, name, args),
+            _ => Err(Error::Other(String::from("the instance is of another engine"))),
+        }
+    }
+
+    /// The value of an exported global.
+    pub fn global(&mut self, instance: Instance, name: &str) -> Result<Value, Error> {
+        match (self, instance) {
+            (Engine::Local { store, .. }, Instance::Local(instance)) => match store.export(instance, name) {
+                Some(Extern::Global(global)) => Ok(Value::from_val(store.global_get(&global))),
+                _ => Err(Error::Other(format!("no exported global `{name}`"))),
+            },
+            (Engine::Remote(remote), Instance::Remote(instance)) => remote.global(instance, name),
+            _ => Err(Error::Other(String::from("the instance is of another engine"))),
+        }
+    }
+
+    /// The host module that scripts of the suite import from.
+    pub fn spectest(&mut self, config: &Config) -> Result<Instance, Error> {
+        match self {
+            Engine::Local { .. } => Ok(Instance::Spectest),
+            Engine::Remote(_) => {
+                let wasm = spectest::module().map_err(Error::Other)?;
+                let module = self.compile(&wasm, config)?;
+                self.instantiate(&module, |_| None)
+            }
+        }
+    }
+}
+
+fn call_error(error: CallError) -> Error {
+    match error {
+        CallError::Trap(site) => Error::Trap(site.code.message().to_owned()),
+        other => Error::Other(other.to_string()),
+    }
+}
