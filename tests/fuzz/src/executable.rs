@@ -8,7 +8,7 @@ use crate::reference::{self, Call};
 use crate::trap::Trap;
 use crate::value::Value;
 use aot_abi::trap::TrapCode;
-use aot_compiler::{CompiledModule, Config, LinkOptions, Model, OptLevel, Target};
+use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, OptLevel, Target};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -89,7 +89,7 @@ fn link(module: &CompiledModule, target: &Target, function: &str, path: &Path) -
     let runtime = aot_runtime_archive::runtime(&target.name()).expect("the host has a runtime library");
     let object = module.object().map_err(failed)?;
     let options = aot_compiler::options_object(&[], true, target).map_err(failed)?;
-    let entry = aot_compiler::entry_object(Some(function), target).map_err(failed)?;
+    let entry = aot_compiler::entry_object(Entry::Invoke(function), target).map_err(failed)?;
     let objects = [&object[..], &options, &entry];
     let bytes =
         aot_compiler::link_executable(&objects, &runtime, target, &LinkOptions::default()).map_err(failed)?;
