@@ -184,6 +184,65 @@ fn objects_link_with_the_system_linker() {
     }
 }
 
+/// Code for a CPU says so when it is started on a lesser one.
+#[test]
+fn missing_cpu_features_are_named() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.run(&["build", "hello.wat", "--cpu", "native"]).succeeds();
+    assert!(Command::new(sandbox.path("hello")).status().unwrap().success());
+    if !cfg!(target_arch = "x86_64") || !has_tool("qemu-x86_64") {
+        return;
+    }
+    let words =
+        ["build", "hello.wat", "--cpu", "x86-64-v2", "--cpu-features", "+avx512f,-popcnt", "--strip", "all"];
+    sandbox.run(&words).succeeds();
+    let on =
+        |cpu| Command::new("qemu-x86_64").args(["-cpu", cpu]).arg(sandbox.path("hello")).output().unwrap();
+    let refused = on("core2duo");
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{message}");
+    assert!(message.contains("lacks: avx512f sse41 sse42;"), "{message}");
+    sandbox.run(&["build", "hello.wat", "--cpu", "x86-64-v2"]).succeeds();
+    assert_eq!(on("Nehalem").stdout, b"hello\n");
+}
+
+#[test]
+fn cpus_are_listed_and_mistakes_explained() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    let listed = |words: &[&str]| String::from_utf8(sandbox.run(words).succeeds().stdout).unwrap();
+    let here = listed(&["settings", "--target", "x86_64-linux"]);
+    assert!(["avx2", "x86-64-v3", "native"].iter().all(|name| here.contains(name)), "{here}");
+    assert!(listed(&["settings", "--target", "aarch64-linux"]).contains("lse"));
+    let build = ["build", "hello.wat", "--target", "aarch64-linux"];
+    sandbox
+        .run(&[&build[..], &["--cpu", "znver2"]].concat())
+        .fails(1, &["CPU of x86_64-linux", "aot settings"]);
+    sandbox.run(&[&build[..], &["--cpu-features", "+avx2"]].concat()).fails(1, &["feature of x86_64-linux"]);
+    sandbox.run(&[&build[..], &["--cpu-features", "+warp"]].concat()).fails(1, &["`warp`"]);
+    sandbox.run(&[&build[..], &["--cpu-features", "avx2"]].concat()).fails(2, &["`+avx2`"]);
+    assert_eq!(sandbox.files(), ["hello.wat"]);
+}
+
+/// The addresses of the static model can be taken, or out of bounds.
+#[test]
+fn an_address_space_that_is_too_small_is_explained() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    for (model, expected) in
+        [("static", "cannot reserve the addresses"), ("instance", "cannot allocate a memory")]
+    {
+        sandbox.run(&["build", "hello.wat", "-C", &format!("model={model}")]).succeeds();
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -v 1000000; exec ./hello"])
+            .current_dir(&sandbox.0)
+            .output();
+        let output = Outcome::of(output.unwrap());
+        output.fails(1, &[expected]);
+    }
+}
+
 /// A C program with wasi-libc's streams, without symbols.
 #[test]
 fn hello_world_is_small() {

@@ -2,8 +2,8 @@
 
 use crate::groups::{CODEGEN, Codegen, OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm};
 use crate::report::{Failure, Result};
-use aot_compiler::{Config, Cpu, ImportSymbol, Imports, Target};
-use clap::{Args, ValueEnum};
+use aot_compiler::{Config, Cpu, CpuFeature, ImportSymbol, Imports, Target};
+use clap::Args;
 
 /// How code is made.
 #[derive(Args)]
@@ -40,21 +40,17 @@ pub struct CapabilityArgs {
 }
 
 /// CPU features that code may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CpuArg {
-    /// What every machine of the architecture has
-    Baseline,
-    /// What this machine has
-    Native,
-}
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Compilation")]
+pub struct CpuArgs {
+    /// CPU whose features the code may use: `baseline` (every machine of the architecture), `native` (this machine), or
+    /// a name that `aot settings` lists, such as `x86-64-v3` [default: baseline]
+    #[arg(long, value_name = "CPU")]
+    pub cpu: Option<String>,
 
-impl From<CpuArg> for Cpu {
-    fn from(cpu: CpuArg) -> Cpu {
-        match cpu {
-            CpuArg::Baseline => Cpu::Baseline,
-            CpuArg::Native => Cpu::Native,
-        }
-    }
+    /// Features to turn on or off, such as `+avx2,-bmi2`; `aot settings` lists them
+    #[arg(long, value_name = "±FEATURE,…", value_delimiter = ',', allow_hyphen_values = true)]
+    pub cpu_features: Vec<CpuFeature>,
 }
 
 fn directory(text: &str) -> Result<String, String> {
@@ -77,7 +73,7 @@ fn without_nul(text: &str) -> Result<String, String> {
 }
 
 /// The target by its name; the machine that this runs on without one.
-pub fn target(name: Option<&str>, cpu: CpuArg) -> Result<Target> {
+pub fn target(name: Option<&str>, cpu: &CpuArgs) -> Result<Target> {
     let target = match name {
         Some(name) => name.parse(),
         None => Target::host(),
@@ -89,7 +85,8 @@ pub fn target(name: Option<&str>, cpu: CpuArg) -> Result<Target> {
             None => failure,
         }
     })?;
-    Ok(target.with_cpu(cpu.into()))
+    let target = target.with_cpu(cpu.cpu.as_deref().map_or(Cpu::Baseline, Cpu::from));
+    Ok(target.with_cpu_features(cpu.cpu_features.clone()))
 }
 
 /// The function of the runtime library that an import of WASI is bound to.

@@ -14,6 +14,7 @@
 
 mod codegen;
 mod config;
+mod cpu;
 mod emit;
 mod error;
 mod link;
@@ -25,10 +26,11 @@ mod target;
 mod translate;
 
 pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features};
+pub use cpu::{Cpu, CpuFeature, CpuSetting, cpu_settings};
 pub use emit::image::Image;
 pub use error::{Error, ErrorKind, Result};
 pub use link::entry::{Entry, entry_object};
 pub use link::exe::{LinkOptions, Strip, link_executable};
 pub use link::options::options_object;
 pub use pipeline::{CompiledModule, compile, parse_text};
-pub use target::{Cpu, Target};
+pub use target::Target;

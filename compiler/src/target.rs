@@ -1,5 +1,6 @@
 //! The machine that code is made for: a run-time value, so that any host compiles for any target.
 
+use crate::cpu::{self, Cpu, CpuFeature};
 use crate::error::{Error, ErrorKind, Result};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable as _};
@@ -10,21 +11,12 @@ use target_lexicon::{
     Riscv64Architecture, Triple,
 };
 
-/// CPU features that code may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Cpu {
-    /// What every machine of the architecture has.
-    #[default]
-    Baseline,
-    /// What the machine has that compiles.
-    Native,
-}
-
 /// Operating system, architecture and CPU features.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     triple: Triple,
     cpu: Cpu,
+    cpu_features: Vec<CpuFeature>,
 }
 
 /// Short names of the targets, and the triples that they stand for.
@@ -69,7 +61,7 @@ impl Target {
             matches!(triple.environment, Environment::Unknown | Environment::Gnu | Environment::Musl);
         let long = SHORT_NAMES.iter().find(|(known, _)| *known == short).map(|(_, long)| long);
         match long.map(|long| Triple::from_str(long)) {
-            Some(Ok(triple)) if is_linux && has_usual_abi => Ok(Target { triple, cpu: Cpu::default() }),
+            Some(Ok(triple)) if is_linux && has_usual_abi => Ok(Target::baseline(triple)),
             _ => {
                 let message = match is_linux {
                     true => {
@@ -83,9 +75,23 @@ impl Target {
         }
     }
 
+    fn baseline(triple: Triple) -> Target {
+        Target { triple, cpu: Cpu::default(), cpu_features: Vec::new() }
+    }
+
     pub fn with_cpu(mut self, cpu: Cpu) -> Target {
         self.cpu = cpu;
         self
+    }
+
+    /// Turns features on and off that the CPU has not or has.
+    pub fn with_cpu_features(mut self, features: Vec<CpuFeature>) -> Target {
+        self.cpu_features = features;
+        self
+    }
+
+    pub fn cpu_features(&self) -> &[CpuFeature] {
+        &self.cpu_features
     }
 
     pub fn triple(&self) -> &Triple {
@@ -129,23 +135,18 @@ impl Target {
         }
     }
 
+    /// Whether code for vectors needs a feature that the CPU was not said to have.
+    pub(crate) fn needs_vectors(&self) -> bool {
+        self.cpu == Cpu::Baseline && matches!(self.triple.architecture, Architecture::Riscv64(_))
+    }
+
     /// The instruction set with the settings that every compilation shares.
     pub(crate) fn isa(&self, configure: impl FnOnce(&mut settings::Builder)) -> Result<OwnedTargetIsa> {
         let internal = |what: &str, error: &dyn fmt::Display| {
             Error::internal(format!("cannot set up code generation for {self}: {what}: {error}"))
         };
-        let mut isa = match self.cpu {
-            Cpu::Baseline => cranelift_codegen::isa::lookup(self.triple.clone()),
-            Cpu::Native => match cranelift_native::builder() {
-                Ok(builder) if builder.triple().architecture == self.triple.architecture => Ok(builder),
-                _ => {
-                    let message = format!("`--cpu native` needs the target to be this machine, not {self}");
-                    return Err(Error::new(ErrorKind::Config, message));
-                }
-            },
-        }
-        .map_err(|error| internal("lookup", &error))?;
-        if self.cpu == Cpu::Baseline && matches!(self.triple.architecture, Architecture::Riscv64(_)) {
+        let mut isa = cpu::builder(self)?;
+        if self.needs_vectors() {
             // Without it there is no code for vectors. Modules without vectors do not use it.
             isa.enable("has_v").map_err(|error| internal("has_v", &error))?;
         }
@@ -168,7 +169,7 @@ impl FromStr for Target {
         if let Some((_, long)) = SHORT_NAMES.iter().find(|(short, _)| *short == name) {
             let triple =
                 Triple::from_str(long).map_err(|error| Error::internal(format!("{long}: {error}")))?;
-            return Ok(Target { triple, cpu: Cpu::default() });
+            return Ok(Target::baseline(triple));
         }
         match Triple::from_str(name) {
             Ok(triple) if triple.operating_system != OperatingSystem::Unknown => {

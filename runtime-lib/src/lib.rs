@@ -28,6 +28,8 @@ pub mod wasi;
 
 #[cfg(feature = "standalone")]
 mod allocator;
+#[cfg(feature = "standalone")]
+mod cpu;
 #[cfg(all(feature = "standalone", not(test)))]
 mod defaults;
 #[cfg(feature = "standalone")]

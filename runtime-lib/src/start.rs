@@ -41,7 +41,14 @@ struct Descriptor {
     /// Null in the instance model, as is `memory`.
     vmctx: *mut u8,
     memory: *mut u8,
+    /// `cpu::aot_check_cpu`, if the code uses features that not every machine has.
+    check_cpu: Option<CheckCpu>,
+    cpu_features: *const u8,
+    cpu_features_len: usize,
 }
+
+/// Ends the process if the machine lacks a feature. Gets the names of the features, and the auxiliary vector.
+pub type CheckCpu = unsafe extern "C" fn(names: *const u8, len: usize, auxv: *const [usize; 2]);
 
 unsafe extern "C" {
     static aot_module: Descriptor;
@@ -84,6 +91,13 @@ pub unsafe extern "C" fn main(stack: *const usize) -> ! {
         let args = strings(stack.add(1).cast());
         (args, strings(stack.add(argc + 2).cast()))
     };
+    // SAFETY: the descriptor is the compiler's; the auxiliary vector follows the environment.
+    unsafe {
+        let Descriptor { check_cpu, cpu_features, cpu_features_len, .. } = (&raw const aot_module).read();
+        if let Some(check) = check_cpu {
+            check(cpu_features, cpu_features_len, stack.add(args.len() + environ.len() + 3).cast());
+        }
+    }
     let options = match read_options(&environ) {
         Ok(options) => options,
         Err(error) => fail(&error.message()),

@@ -1,6 +1,6 @@
 //! `aot build`: a module → executable, object, CLIF or assembly.
 
-use crate::args::{self, CapabilityArgs, CompileArgs, CpuArg};
+use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::output::{self, Content};
 use crate::report::{Failure, Result, nearest};
 use crate::{input, report};
@@ -55,9 +55,8 @@ pub struct Args {
     #[arg(long, value_name = "TARGET", help_heading = "Compilation")]
     target: Option<String>,
 
-    /// CPU features that the code may use
-    #[arg(long, value_enum, default_value_t = CpuArg::Baseline, help_heading = "Compilation")]
-    cpu: CpuArg,
+    #[command(flatten)]
+    cpu: CpuArgs,
 
     #[command(flatten)]
     compile: CompileArgs,
@@ -223,7 +222,7 @@ impl Progress {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let target = args::target(args.target.as_deref(), args.cpu)?;
+    let target = args::target(args.target.as_deref(), &args.cpu)?;
     let outputs = outputs(&args.input, args.output.as_deref(), &args.emit)?;
     let has = |kind| outputs.iter().any(|(other, _)| *other == kind);
     if !has(Kind::Executable) {

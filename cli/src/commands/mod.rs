@@ -6,6 +6,7 @@ mod inspect;
 mod objdump;
 mod run;
 mod runtime;
+mod settings;
 mod targets;
 mod wast;
 
@@ -69,6 +70,7 @@ pub enum Command {
     Objdump(objdump::Args),
     Runtime(runtime::Args),
     Targets(targets::Args),
+    Settings(settings::Args),
     Wast(wast::Args),
     Completion(completion::Args),
 }
@@ -81,6 +83,7 @@ impl Command {
             Command::Inspect(args) => inspect::run(&args),
             Command::Objdump(args) => objdump::run(&args),
             Command::Runtime(args) => runtime::run(&args),
+            Command::Settings(args) => settings::run(&args),
             Command::Targets(args) => targets::run(&args),
             Command::Wast(args) => wast::run(&args),
             Command::Completion(args) => completion::run(&args),

@@ -1,7 +1,7 @@
 //! `aot run`: a module → an executable in memory, which takes the place of this process.
 
 use super::build::{self, ExecutableParts};
-use crate::args::{self, CapabilityArgs, CompileArgs, CpuArg};
+use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::input;
 use crate::report::{Failure, Result, nearest};
 use aot_compiler::Strip;
@@ -49,7 +49,7 @@ pub fn run(mut args: Args) -> Result<()> {
     let program_args = args.words.split_off(1);
     let file = Path::new(&args.words[0]);
     // For this machine only: so for what its CPU has.
-    let target = args::target(None, CpuArg::Native)?;
+    let target = args::target(None, &CpuArgs { cpu: Some(String::from("native")), ..CpuArgs::default() })?;
     let words = args.capabilities.words(&args.compile);
     let parts = ExecutableParts {
         runtime: build::runtime(&target)?,

@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let target = args::target(args.target.as_deref(), args::CpuArg::Baseline)?;
+    let target = args::target(args.target.as_deref(), &args::CpuArgs::default())?;
     let library = build::runtime(&target)?;
     output::write(&args.output, &library, Content::Binary)
 }

@@ -9,6 +9,7 @@ use super::fixed::Fixed;
 use super::text::Text;
 use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
+use crate::cpu;
 use crate::error::{Error, Result};
 use crate::target::Target;
 use crate::translate::state::TABLE_ENTRY;
@@ -57,7 +58,8 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     object.append_section_data(data, input.data, DATA_ALIGNMENT);
     let lens = [input.text.bytes.len(), input.description.len(), input.data.len()];
     let addresses = input.fixed.map_or([0, 0], |fixed| [fixed.context, fixed.memory]);
-    define_descriptor(&mut object, input.target, [text, info, data], lens, addresses)?;
+    let descriptor = define_descriptor(&mut object, input.target, [text, info, data], lens, addresses)?;
+    define_cpu_check(&mut object, input, descriptor)?;
     eh_frame::write(&mut object, text, input.text, input.isa)?;
     // Without this section old linkers ask for an executable stack.
     object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);
@@ -256,7 +258,7 @@ fn define_descriptor(
     sections: [SectionId; 3],
     lens: [usize; 3],
     addresses: [u64; 2],
-) -> Result<()> {
+) -> Result<Descriptor> {
     let pointer = target.pointer_size();
     let section = object.add_section(Vec::new(), b".data.rel.ro".to_vec(), SectionKind::ReadOnlyDataWithRel);
     let mut bytes = Vec::new();
@@ -267,6 +269,10 @@ fn define_descriptor(
     }
     for address in addresses {
         bytes.extend_from_slice(&target.word(address));
+    }
+    // The check of the CPU, and the features that it looks for.
+    for _ in 0..3 {
+        bytes.extend_from_slice(&target.word(0));
     }
     let size = bytes.len() as u64;
     let offset = object.append_section_data(section, &bytes, u64::from(pointer));
@@ -290,5 +296,53 @@ fn define_descriptor(
         let at = offset + index as u64 * 2 * u64::from(pointer);
         add_relocation(object, section, Relocation { offset: at, symbol, addend: 0, flags })?;
     }
+    Ok(Descriptor { section, end: offset + size })
+}
+
+/// Where the descriptor is.
+struct Descriptor {
+    section: SectionId,
+    /// Offset of the byte after it.
+    end: u64,
+}
+
+/// Makes the start of the program look for the CPU features that the code uses, if it uses any: a pointer to the
+/// runtime's check, and the names, each ended by NUL.
+fn define_cpu_check(object: &mut Object<'_>, input: &Input<'_>, descriptor: Descriptor) -> Result<()> {
+    let mut features = cpu::used_features(&input.isa.isa_flags());
+    if input.target.needs_vectors() {
+        // Only modules with vectors use it.
+        features.retain(|name| name != "v");
+    }
+    if features.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<u8> = features.iter().flat_map(|name| name.bytes().chain([0])).collect();
+    let pointer = u64::from(input.target.pointer_size());
+    let section = object.add_section(Vec::new(), b".rodata.aot.cpu".to_vec(), SectionKind::ReadOnlyData);
+    object.append_section_data(section, &names, 1);
+    let names_symbol = object.section_symbol(section);
+    let check = object.add_symbol(ObjectSymbol {
+        name: descriptor::CPU_CHECK.as_bytes().to_vec(),
+        value: 0,
+        size: 0,
+        kind: SymbolKind::Text,
+        scope: SymbolScope::Unknown,
+        weak: false,
+        section: SymbolSection::Undefined,
+        flags: SymbolFlags::None,
+    });
+    for (word, symbol) in [(3, check), (2, names_symbol)] {
+        let flags = RelocationFlags::Generic {
+            kind: RelocationKind::Absolute,
+            encoding: RelocationEncoding::Generic,
+            size: pointer as u8 * 8,
+        };
+        let offset = descriptor.end - word * pointer;
+        add_relocation(object, descriptor.section, Relocation { offset, symbol, addend: 0, flags })?;
+    }
+    let len = input.target.word(names.len() as u64);
+    let at = (descriptor.end - pointer) as usize;
+    object.section_mut(descriptor.section).data_mut()[at..at + len.len()].copy_from_slice(&len);
     Ok(())
 }

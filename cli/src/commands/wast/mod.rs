@@ -6,7 +6,7 @@ mod script;
 mod spectest;
 mod values;
 
-use crate::args::{self, CompileArgs, CpuArg};
+use crate::args::{self, CompileArgs, CpuArgs};
 use crate::output;
 use crate::report::{Failure, Result};
 use engine::Engine;
@@ -30,8 +30,8 @@ pub struct Args {
     runner: Option<String>,
 
     /// CPU whose features the code may use [default: native, baseline with `--target`]
-    #[arg(long, value_name = "CPU", value_enum)]
-    cpu: Option<CpuArg>,
+    #[arg(long, value_name = "CPU")]
+    cpu: Option<String>,
 
     /// Scripts, or directories whose `*.wast` files are run
     #[arg(value_name = "FILE", required = true)]
@@ -46,8 +46,10 @@ struct Tally {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let default = if args.target.is_some() { CpuArg::Baseline } else { CpuArg::Native };
-    let target = args::target(args.target.as_deref(), args.cpu.unwrap_or(default))?;
+    let default = if args.target.is_some() { "baseline" } else { "native" };
+    let cpu = args.cpu.clone().unwrap_or(default.to_owned());
+    let cpu = CpuArgs { cpu: Some(cpu), ..CpuArgs::default() };
+    let target = args::target(args.target.as_deref(), &cpu)?;
     let launcher = match args.target {
         Some(_) => Some(Launcher::new(&target, args.runner.as_deref())?),
         None => None,
