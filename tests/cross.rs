@@ -175,6 +175,31 @@ fn executables_are_reproducible() {
     }
 }
 
+/// The script for CI: an executable for each target, and checksums that hold.
+#[test]
+fn the_script_for_ci_builds_for_all_targets() {
+    if !emulator::FOREIGN.iter().all(|target| emulator::is_ready(target)) {
+        return;
+    }
+    let dir = scratch("ci");
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("examples");
+    let mut script = Command::new(examples.join("ci/build-all.sh"));
+    script.env("AOT", AOT).arg(examples.join("top-words.wat")).arg(dir.join("dist"));
+    let output = script.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut check = Command::new("sha256sum");
+    let checked =
+        check.args(["--check", "--strict", "SHA256SUMS"]).current_dir(dir.join("dist")).output().unwrap();
+    let checked = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert_eq!(checked.lines().filter(|line| line.ends_with(": OK")).count(), 4, "{checked}");
+    for target in emulator::FOREIGN {
+        let executable = dir.join("dist").join(format!("top-words-{target}"));
+        let mut program = emulator::command(target, &executable);
+        let output = program.stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{target}");
+    }
+}
+
 /// By the unwind information: a debugger knows nothing else of wasm code.
 #[test]
 fn debuggers_walk_the_frames_of_wasm_code() {
