@@ -676,10 +676,16 @@ fn objdump_shows_functions_and_traps() {
     sandbox.write(
         "div.wat",
         r#"(module (func $quotient (export "q") (param i32 i32) (result i32)
-            (i32.div_u (local.get 0) (local.get 1))) (func $other (drop (call $quotient (i32.const 1) (i32.const 1)))))"#,
+            (i32.div_u (local.get 0) (local.get 1))) (func $other (export "o") (drop (call $quotient (i32.const 1) (i32.const 1)))))"#,
     );
-    sandbox.run(&["build", "div.wat", "--emit", "exe", "--emit", "obj"]).succeeds();
-    sandbox.run(&["build", "div.wat", "-o", "stripped", "--strip", "all"]).succeeds();
+    // Inlined, there would be no call to show.
+    let inlining = ["-C", "inlining=n"];
+    sandbox
+        .run(&[&["build", "div.wat", "--emit", "exe", "--emit", "obj"], &inlining[..]].concat())
+        .succeeds();
+    sandbox
+        .run(&[&["build", "div.wat", "-o", "stripped", "--strip", "all"], &inlining[..]].concat())
+        .succeeds();
     for file in ["div", "div.o", "stripped"] {
         let outcome = sandbox.run(&["objdump", file]).succeeds();
         for part in
