@@ -31,6 +31,11 @@ impl Sandbox {
         Sandbox(path.canonicalize().unwrap())
     }
 
+    /// A store for this test only, beside its directory.
+    fn cache(&self) -> PathBuf {
+        self.0.with_extension("cache")
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
@@ -44,6 +49,7 @@ impl Sandbox {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_aot"));
         command.args(words).current_dir(&self.0).env_remove("AOT_RUN").stdin(Stdio::null());
+        command.env("AOT_CACHE_DIR", self.cache());
         command
     }
 
@@ -65,6 +71,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.0));
+        drop(fs::remove_dir_all(self.cache()));
     }
 }
 
@@ -151,15 +158,93 @@ fn equal_inputs_give_equal_bytes() {
     let input = elsewhere.write("other.wat", many_functions());
     let result = elsewhere.path("b");
     for kind in ["exe", "obj", "asm"] {
-        sandbox.run(&["build", "many.wat", "--emit", kind, "-o", "a"]).succeeds();
+        sandbox.run(&["build", "many.wat", "--no-cache", "--emit", kind, "-o", "a"]).succeeds();
         for threads in ["1", "2", "5"] {
-            let words = ["build", input.to_str().unwrap(), "--emit", kind, "-o", result.to_str().unwrap()];
+            let words = [
+                "build",
+                input.to_str().unwrap(),
+                "--no-cache",
+                "--emit",
+                kind,
+                "-o",
+                result.to_str().unwrap(),
+            ];
             let mut again = sandbox.command(&words);
             Outcome::of(again.env("RAYON_NUM_THREADS", threads).output().unwrap()).succeeds();
             let same = fs::read(sandbox.path("a")).unwrap() == fs::read(&result).unwrap();
             assert!(same, "{kind} with {threads} threads");
         }
     }
+}
+
+#[test]
+fn a_second_build_comes_from_the_cache() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    let build = |out: &str, words: &[&str]| {
+        let outcome = sandbox.run(&[&["build", "hello.wat", "-v", "-o", out], words].concat());
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.stderr.contains("in the cache")
+    };
+    assert!(!build("first", &[]) && build("second", &[]));
+    assert_eq!(fs::read(sandbox.path("first")).unwrap(), fs::read(sandbox.path("second")).unwrap());
+    // Everything that changes the result is part of the question.
+    for words in [
+        &["--strip", "all"][..],
+        &["--emit", "obj"],
+        &["--cpu", "native"],
+        &["-O", "opt-level=0"],
+        &["-C", "model=instance"],
+        &["--env", "A=B"],
+        &["--sealed"],
+        &["-W", "max-memory-size=1M"],
+    ] {
+        assert!(!build("other", words) && build("other", words), "{words:?}");
+    }
+    assert!(!build("none", &["--no-cache"]));
+    assert!(Command::new(sandbox.path("second")).status().unwrap().success());
+    // `aot run` keeps what it makes, too.
+    let count = || sandbox.run(&["cache", "stats", "--json"]).succeeds().text().to_owned();
+    let before = count();
+    for _ in 0..2 {
+        assert_eq!(sandbox.run(&["run", "--env", "C=D", "hello.wat"]).succeeds().text(), "hello\n");
+    }
+    assert_ne!(before, count());
+}
+
+/// A cache that is damaged, gone or not to be trusted costs a warning at most.
+#[test]
+fn a_bad_cache_is_no_failure() {
+    let sandbox = Sandbox::new();
+    sandbox.write("hello.wat", HELLO);
+    sandbox.run(&["run", "hello.wat"]).succeeds();
+    for entry in walk(&sandbox.cache().join("v1")) {
+        let mut bytes = fs::read(&entry).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&entry, bytes).unwrap();
+    }
+    let outcome = sandbox.run(&["run", "hello.wat"]);
+    assert_eq!((outcome.code, &outcome.stdout[..]), (Some(0), &b"hello\n"[..]));
+    assert!(outcome.stderr.contains("damaged entry"), "{}", outcome.stderr);
+    sandbox.run(&["run", "hello.wat"]).succeeds();
+    assert!(sandbox.run(&["cache", "verify"]).succeeds().text().contains("1 sound, 0 damaged"));
+    assert!(sandbox.run(&["cache", "clear"]).succeeds().text().contains("1 removed"));
+    assert_eq!(sandbox.run(&["cache", "ls", "--json"]).succeeds().text(), "[]\n");
+    for place in ["/proc/nowhere", "/dev/null"] {
+        let mut command = sandbox.command(&["run", "hello.wat"]);
+        let outcome = Outcome::of(command.env("AOT_CACHE_DIR", place).output().unwrap());
+        assert_eq!((outcome.code, &outcome.stdout[..]), (Some(0), &b"hello\n"[..]), "{outcome:?}");
+        assert!(outcome.stderr.starts_with("warning: the cache is not used"), "{}", outcome.stderr);
+    }
+    fs::set_permissions(sandbox.cache(), fs::Permissions::from_mode(0o777)).unwrap();
+    let outcome = sandbox.run(&["run", "hello.wat"]);
+    assert!(outcome.code == Some(0) && outcome.stderr.contains("written by others"), "{outcome:?}");
+}
+
+/// All files below a directory.
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let items = fs::read_dir(directory).unwrap().map(|item| item.unwrap().path());
+    items.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
 /// An object and the runtime library are all that the system's linker needs.

@@ -164,7 +164,7 @@ fn executables_are_reproducible() {
             let bytes = |dir: &Path, input: &str, threads: &str| {
                 let mut command = Command::new(AOT);
                 command.current_dir(dir).env("RAYON_NUM_THREADS", threads);
-                command.args(["build", input, "-o", "out", "--emit", emit, "--target", target]);
+                command.args(["build", input, "--no-cache", "-o", "out", "--emit", emit, "--target", target]);
                 let output = command.output().unwrap();
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
                 fs::read(dir.join("out")).unwrap()

@@ -219,7 +219,7 @@ fn opt_level(text: &str) -> Result<Optimize, String> {
 }
 
 /// Bytes, with a unit of 1024 bytes and its powers where one is given.
-fn size(text: &str) -> Result<u64, String> {
+pub fn size(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is not a size: write a number of bytes, such as 65536 or 64K");
     let (digits, unit) = match text.char_indices().next_back() {
         Some((at, c)) if c.is_ascii_alphabetic() => {

@@ -6,6 +6,7 @@
 
 mod args;
 mod artifact;
+mod cache;
 mod commands;
 mod disassemble;
 mod file_kind;

@@ -142,6 +142,14 @@ fn unknown(what: &str, name: &str, target: &Target, has: impl Fn(&Builder) -> bo
         .with_help(format!("`aot settings --target {target}` lists what there is"))
 }
 
+/// The names of the features that code for a target uses, sorted.
+///
+/// # Errors
+/// If the target's CPU or a feature is unknown.
+pub fn used_cpu_features(target: &Target) -> Result<Vec<String>> {
+    Ok(used_features(&target.isa(|_| {})?.isa_flags()))
+}
+
 /// The names of the features that code uses, sorted.
 pub(crate) fn used_features(flags: &[Value]) -> Vec<String> {
     let on = flags.iter().filter(|value| value.kind() == SettingKind::Bool && value.as_bool() == Some(true));

@@ -26,7 +26,7 @@ mod target;
 mod translate;
 
 pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features};
-pub use cpu::{Cpu, CpuFeature, CpuSetting, cpu_settings};
+pub use cpu::{Cpu, CpuFeature, CpuSetting, cpu_settings, used_cpu_features};
 pub use emit::image::Image;
 pub use error::{Error, ErrorKind, Result};
 pub use link::entry::{Entry, entry_object};

@@ -1,9 +1,11 @@
 //! `aot build`: a module → executable, object, CLIF or assembly.
 
 use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
+use crate::cache::{Cache, CacheArgs};
 use crate::output::{self, Content};
 use crate::report::{Failure, Result, nearest};
 use crate::{input, report};
+use aot_cache::Key;
 use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Strip, Target};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
@@ -63,6 +65,9 @@ pub struct Args {
 
     #[command(flatten)]
     capabilities: CapabilityArgs,
+
+    #[command(flatten)]
+    cache: CacheArgs,
 
     /// Ignore AOT_RUN when the executable starts
     #[arg(long, help_heading = "Capabilities")]
@@ -258,6 +263,24 @@ pub fn run(args: &Args) -> Result<()> {
     let config =
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
     let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &args.input);
+    let cache = Cache::open(args.cache);
+    let cached: Vec<_> = outputs
+        .iter()
+        .map(|(kind, _)| {
+            let key = match (kind, &executable_parts) {
+                (Kind::Object, _) => {
+                    cache.key("obj", &wasm, &Config { model: Model::Instance, ..config.clone() }, &[])
+                }
+                (Kind::Executable, Some(parts)) => parts.key(&cache, &wasm, &config),
+                _ => None,
+            };
+            let found = cache.get(&key);
+            (key, found)
+        })
+        .collect();
+    let is_missing = |wanted: &dyn Fn(Kind) -> bool| {
+        outputs.iter().zip(&cached).any(|((kind, _), (_, found))| wanted(*kind) && found.is_none())
+    };
     let mut compile = |model| {
         let config = Config { model, ..config.clone() };
         let module = aot_compiler::compile(&wasm, &config).map_err(in_file)?;
@@ -269,8 +292,9 @@ pub fn run(args: &Args) -> Result<()> {
         Ok::<_, Failure>(module)
     };
     // An object may be linked to other programs and at other addresses; the rest shows or is the executable.
-    let for_object = has(Kind::Object).then(|| compile(Model::Instance)).transpose()?;
-    let for_rest = match outputs.iter().any(|(kind, _)| *kind != Kind::Object) {
+    let for_object =
+        is_missing(&|kind| kind == Kind::Object).then(|| compile(Model::Instance)).transpose()?;
+    let for_rest = match is_missing(&|kind| kind != Kind::Object) {
         true if config.model == Model::Static || for_object.is_none() => Some(compile(config.model)?),
         _ => None,
     };
@@ -279,9 +303,14 @@ pub fn run(args: &Args) -> Result<()> {
 
     // Everything is made before anything is written: a failed build leaves nothing behind.
     let mut results = Vec::new();
-    for (kind, path) in &outputs {
+    for ((kind, path), (key, found)) in outputs.iter().zip(cached) {
+        if let Some(bytes) = found {
+            progress.done(&format!("found `{}` in the cache", path.display()));
+            results.push((kind, path, bytes));
+            continue;
+        }
         let module = if *kind == Kind::Object { for_object } else { for_rest };
-        let module = module.expect("compiled for every kind of result");
+        let module = module.expect("compiled for every kind of result that was not found");
         let bytes = match kind {
             Kind::Object => module.object().map_err(in_file)?,
             Kind::Clif => module.clif().as_bytes().to_vec(),
@@ -293,6 +322,7 @@ pub fn run(args: &Args) -> Result<()> {
                 bytes
             }
         };
+        cache.put(&key, &bytes);
         results.push((kind, path, bytes));
     }
     for (kind, path, bytes) in results {
@@ -318,6 +348,19 @@ pub struct ExecutableParts {
     pub strip: Strip,
     /// The export to call instead of `_start`.
     pub invoke: Option<String>,
+}
+
+impl ExecutableParts {
+    /// The key of the executable in the cache.
+    pub fn key(&self, cache: &Cache, wasm: &[u8], config: &Config) -> Option<Key> {
+        let rest = [
+            ("options", self.words.join("\0")),
+            ("sealed", self.sealed.to_string()),
+            ("strip", format!("{:?}", self.strip)),
+            ("entry", format!("{:?}", self.invoke)),
+        ];
+        cache.key("exe", wasm, config, &rest)
+    }
 }
 
 /// The runtime library of a target.

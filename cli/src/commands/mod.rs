@@ -1,6 +1,7 @@
 //! The subcommands. To add one: a file here, a `mod` line, a variant of [`Command`] and an arm of [`Command::run`].
 
 mod build;
+mod cache;
 mod completion;
 mod inspect;
 mod objdump;
@@ -70,6 +71,7 @@ pub enum Command {
     Objdump(objdump::Args),
     Runtime(runtime::Args),
     Targets(targets::Args),
+    Cache(cache::Args),
     Settings(settings::Args),
     Wast(wast::Args),
     Completion(completion::Args),
@@ -84,6 +86,7 @@ impl Command {
             Command::Objdump(args) => objdump::run(&args),
             Command::Runtime(args) => runtime::run(&args),
             Command::Settings(args) => settings::run(&args),
+            Command::Cache(args) => cache::run(&args),
             Command::Targets(args) => targets::run(&args),
             Command::Wast(args) => wast::run(&args),
             Command::Completion(args) => completion::run(&args),

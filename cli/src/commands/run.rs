@@ -2,6 +2,7 @@
 
 use super::build::{self, ExecutableParts};
 use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
+use crate::cache::{Cache, CacheArgs};
 use crate::input;
 use crate::report::{Failure, Result, nearest};
 use aot_compiler::Strip;
@@ -43,6 +44,9 @@ pub struct Args {
 
     #[command(flatten)]
     capabilities: CapabilityArgs,
+
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 pub fn run(mut args: Args) -> Result<()> {
@@ -65,8 +69,17 @@ pub fn run(mut args: Args) -> Result<()> {
     let mut config = args.compile.config(target);
     // What is built here is thrown away after one run; `aot build` and the tests verify.
     config.verify_clif = false;
-    let module = aot_compiler::compile(&wasm, &config).map_err(in_file)?;
-    let executable = build::link(&module, &config.target, &parts).map_err(in_file)?;
+    let cache = Cache::open(args.cache);
+    let key = parts.key(&cache, &wasm, &config);
+    let executable = match cache.get(&key) {
+        Some(executable) => executable,
+        None => {
+            let module = aot_compiler::compile(&wasm, &config).map_err(in_file)?;
+            let executable = build::link(&module, &config.target, &parts).map_err(in_file)?;
+            cache.put(&key, &executable);
+            executable
+        }
+    };
     Err(execute(&executable, file, program_args))
 }
 
