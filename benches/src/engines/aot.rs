@@ -35,7 +35,9 @@ impl Engine for Aot {
 
     fn prepare(&self, program: &Program, artifact: &Path) -> Option<Vec<Command>> {
         let mut build = Command::new(&self.aot);
-        build.args(["build", "--no-cache", "--strip", "all", "--cpu", self.cpu.name()]).args(program.grants());
+        build
+            .args(["build", "--no-cache", "--strip", "all", "--cpu", self.cpu.name()])
+            .args(program.grants());
         build.arg(&program.wasm).arg("-o").arg(artifact);
         limit_threads(&mut build, self.threads);
         Some(vec![build])
