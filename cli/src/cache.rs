@@ -17,10 +17,13 @@ pub struct CacheArgs {
     pub no_cache: bool,
 }
 
+/// The variable that names the directory.
+const DIRECTORY: &str = "AOT_CACHE_DIR";
+
 /// Where the store is: `AOT_CACHE_DIR`, or a directory of the user's caches. Nothing if the user has none.
 pub fn directory() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("AOT_CACHE_DIR")
+    set(DIRECTORY)
         .or_else(|| Some(set("XDG_CACHE_HOME").filter(|path| path.is_absolute())?.join("aot")))
         .or_else(|| Some(set("HOME").filter(|path| path.is_absolute())?.join(".cache/aot")))
 }
@@ -51,7 +54,11 @@ impl Cache {
         match Store::open(&directory, limits()) {
             Ok(store) => Cache { store: Some(store), tool },
             Err(error) => {
-                warn(&format!("the cache is not used: {error}"));
+                // Where there is no place for a cache by default, there is none. What was asked for, or looks like an
+                // attack, should not go unnoticed.
+                if env::var_os(DIRECTORY).is_some() || error.get_ref().is_some() {
+                    warn(&format!("the cache is not used: {error}"));
+                }
                 off
             }
         }

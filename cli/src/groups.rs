@@ -1,7 +1,7 @@
 //! Grouped options as in Wasmtime: `-O KEY[=VAL],…`, `-W …`, `-S …`. `help` as key lists the keys.
 
 use crate::report::nearest;
-use aot_compiler::{Model, OptLevel, default_features};
+use aot_compiler::{Model, OptLevel, supported_features};
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use std::ffi::OsStr;
@@ -84,7 +84,7 @@ macro_rules! feature_key {
             value: "",
             help: $help,
             parse: Parse::Switch(|on| {
-                if on && !default_features().contains(WasmFeatures::$flag) {
+                if on && !supported_features().contains(WasmFeatures::$flag) {
                     return Err(format!("`{}` is not supported yet", $name));
                 }
                 Ok(Wasm::Feature(WasmFeatures::$flag, on))

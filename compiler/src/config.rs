@@ -79,6 +79,12 @@ pub fn default_features() -> wasmparser::WasmFeatures {
     F::WASM2 | F::TAIL_CALL | F::EXTENDED_CONST
 }
 
+/// The proposals that can be turned on: the default ones, several memories, and relaxed SIMD.
+pub fn supported_features() -> wasmparser::WasmFeatures {
+    use wasmparser::WasmFeatures as F;
+    default_features() | F::MULTI_MEMORY | F::RELAXED_SIMD
+}
+
 impl Config {
     /// For executables of `target`: imports are bound by `resolve`.
     pub fn executable(target: Target, resolve: fn(&str, &str) -> Option<ImportSymbol>) -> Config {

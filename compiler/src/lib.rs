@@ -25,7 +25,7 @@ mod plan;
 mod target;
 mod translate;
 
-pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features};
+pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features, supported_features};
 pub use cpu::{Cpu, CpuFeature, CpuSetting, cpu_settings, used_cpu_features};
 pub use emit::image::Image;
 pub use error::{Error, ErrorKind, Result};
