@@ -93,7 +93,9 @@ fn fixed_tables(info: &ModuleInfo<'_>, bodies: &[Body<'_>]) -> Vec<Option<FixedT
 fn initial_contents(info: &ModuleInfo<'_>, table: u32) -> Option<FixedTable> {
     let declared = &info.tables[table as usize];
     let initial = function(declared.init.as_ref()?)?;
-    if declared.ty.element != ValType::FuncRef || declared.ty.limits.min > MAX_FIXED_ELEMENTS {
+    // A bad index is clamped to element 0, so there has to be one.
+    if declared.ty.element != ValType::FuncRef || !(1..=MAX_FIXED_ELEMENTS).contains(&declared.ty.limits.min)
+    {
         return None;
     }
     let mut elements = vec![initial; declared.ty.limits.min as usize];

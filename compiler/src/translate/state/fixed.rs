@@ -171,7 +171,8 @@ impl State for StaticState<'_> {
 
     /// A fixed table is an array of codes and types: one compare with its length, one with the type.
     ///
-    /// Nothing is clamped against misprediction here. The process has no secrets but the guest's own.
+    /// Under misprediction element 0 is looked at, as in other tables: the process also holds what the guest was not
+    /// given, such as its environment.
     fn indirect_callee(
         &mut self,
         builder: &mut FunctionBuilder<'_>,
@@ -187,6 +188,8 @@ impl State for StaticState<'_> {
         let len = builder.ins().iconst(types::I32, fixed.elements.len() as i64);
         let outside = builder.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, index, len);
         builder.ins().trapnz(outside, clif_trap_code(TrapCode::UndefinedElement));
+        let first = builder.ins().iconst(types::I32, 0);
+        let index = builder.ins().select_spectre_guard(outside, first, index);
         let start = symbol_value(module, builder, Symbol::Table(table), 0);
         let index = builder.ins().uextend(pointer, index);
         let distance = builder.ins().ishl_imm_u(index, i64::from(TABLE_ENTRY.ilog2()));
