@@ -85,6 +85,9 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         imports_at_build: matches!(config.imports, Imports::AtBuild { .. }),
         libcalls_by_symbol: config.libcalls_by_symbol,
         stack_check: config.stack_check,
+        typed_entries: config.typed_entries,
+        interruptible: config.interruptible,
+        fuel: config.fuel,
     };
     let options = codegen::Options {
         schedule: config.schedule,
@@ -202,12 +205,18 @@ fn add_trampolines(
             text.function(func, compile(trampoline::import_shim(context, func, bound))?)?;
         }
     } else {
-        for ty in canonical_types(info, 0..info.imported_funcs) {
+        for ty in host_types(info) {
             text.host_trampoline(ty, compile(trampoline::host(context, ty))?)?;
         }
     }
-    for ty in canonical_types(info, info.escaped.iter().copied().chain(info.start)) {
-        text.entry(ty, compile(trampoline::entry(context, ty))?)?;
+    let entered = canonical_types(info, info.escaped.iter().copied().chain(info.start));
+    for ty in &entered {
+        text.entry(*ty, compile(trampoline::entry(context, *ty))?)?;
+    }
+    if context.typed_entries {
+        for ty in entered.into_iter().filter(|ty| info.types[*ty as usize].is_c()) {
+            text.typed_entry(ty, compile(trampoline::typed_entry(context, ty))?)?;
+        }
     }
     text.helpers(compile)
 }
@@ -216,6 +225,17 @@ fn add_trampolines(
 fn canonical_types(info: &ModuleInfo<'_>, funcs: impl Iterator<Item = u32>) -> Vec<u32> {
     let types = funcs.map(|func| info.canonical_types[info.funcs[func as usize] as usize]);
     types.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+/// The distinct types of the functions through which code of the module may reach its host: imported ones, and, if it
+/// shares a table with others, those of every type.
+fn host_types(info: &ModuleInfo<'_>) -> Vec<u32> {
+    let exported = |export: &aot_abi::types::Export| export.kind == aot_abi::types::EntityKind::Table;
+    if info.imported_tables > 0 || info.exports.iter().any(exported) {
+        let types: std::collections::BTreeSet<u32> = info.canonical_types.iter().copied().collect();
+        return types.into_iter().collect();
+    }
+    canonical_types(info, 0..info.imported_funcs)
 }
 
 /// Finds the symbol of every imported function, where imports are bound at build time.

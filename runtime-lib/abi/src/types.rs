@@ -62,6 +62,11 @@ pub struct FuncType {
 }
 
 impl FuncType {
+    /// Whether a C function can have this type: at most one result, and no vectors.
+    pub fn is_c(&self) -> bool {
+        self.results.len() <= 1 && self.params.iter().chain(&self.results).all(|ty| *ty != ValType::V128)
+    }
+
     pub(crate) fn encode(&self, w: &mut Writer) {
         w.list(&self.params, |w, t| t.encode(w));
         w.list(&self.results, |w, t| t.encode(w));
