@@ -11,6 +11,7 @@ use crate::plan::plan;
 use crate::target::Target;
 use crate::translate::state::StateModel;
 use crate::translate::{ModuleContext, Scratch, trampoline, translate};
+use aot_abi::module::Module;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::Configurable;
@@ -23,8 +24,8 @@ pub struct CompiledModule {
     /// What only the static model has.
     fixed: Option<Fixed>,
     text: Text,
-    /// The module description (`aot_abi::module`).
-    description: Vec<u8>,
+    /// What the runtime has to know of it.
+    module: Module,
     /// The bytes of all data segments.
     data: Vec<u8>,
     /// Symbols of the runtime's functions that imports are bound to, by function index.
@@ -107,7 +108,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     }
     add_trampolines(&context, &import_symbols, &mut text, options)?;
     let (text, clif, asm) = text.finish();
-    let (description, data) = emit::description::describe(&info, &text)?;
+    let (module, data) = emit::description::describe(&info, &text)?;
     let fixed = match plan.model {
         Model::Static => Some(emit::fixed::describe(&info, &plan, &text)?),
         Model::Instance => None,
@@ -116,7 +117,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         target: config.target.clone(),
         fixed,
         text,
-        description,
+        module,
         data,
         import_symbols,
         isa,
@@ -284,7 +285,7 @@ impl CompiledModule {
             target: &self.target,
             isa: &*self.isa as &dyn TargetIsa,
             text: &self.text,
-            description: &self.description,
+            description: &emit::description::encode(&self.module, &self.text),
             data: &self.data,
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),
@@ -301,7 +302,7 @@ impl CompiledModule {
     /// # Errors
     /// If the code refers to symbols outside the module.
     pub fn image(&self) -> Result<Image> {
-        Image::new(&self.text, self.description.clone(), self.data.clone())
+        Image::new(&self.text, &self.module, &self.data)
     }
 
     /// The CLIF of all functions before optimisation, if the configuration asked for it.

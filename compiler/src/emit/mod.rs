@@ -5,6 +5,7 @@ mod eh_frame;
 pub(crate) mod elf;
 pub(crate) mod fixed;
 pub(crate) mod image;
+pub(crate) mod memory;
 pub(crate) mod object;
 pub(crate) mod text;
 
