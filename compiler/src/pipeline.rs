@@ -11,12 +11,14 @@ use crate::plan::plan;
 use crate::target::Target;
 use crate::translate::state::StateModel;
 use crate::translate::{ModuleContext, Scratch, trampoline, translate};
+use aot_abi::image::flags;
 use aot_abi::module::Module;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::Configurable;
 use rayon::prelude::*;
 use std::borrow::Cow;
+use wasmparser::WasmFeatures;
 
 /// A module as machine code, ready to be written in one of the output forms.
 pub struct CompiledModule {
@@ -30,6 +32,10 @@ pub struct CompiledModule {
     data: Vec<u8>,
     /// Symbols of the runtime's functions that imports are bound to, by function index.
     import_symbols: Vec<Option<String>>,
+    /// Features of WebAssembly that were on.
+    features: WasmFeatures,
+    /// What a loader has to know (`aot_abi::image::flags`).
+    flags: u64,
     isa: OwnedTargetIsa,
     clif: String,
     asm: String,
@@ -120,6 +126,8 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         module,
         data,
         import_symbols,
+        features: config.features,
+        flags: if config.stack_check { flags::STACK_CHECKED } else { 0 },
         isa,
         clif,
         asm,
@@ -303,6 +311,23 @@ impl CompiledModule {
     /// If the code refers to symbols outside the module.
     pub fn image(&self) -> Result<Image> {
         Image::new(&self.text, &self.module, &self.data)
+    }
+
+    /// Writes an image as a file that a host program maps (`aot_abi::image`).
+    ///
+    /// # Errors
+    /// If there are no images for the target, or the code refers to symbols outside the module.
+    pub fn cwasm(&self) -> Result<Vec<u8>> {
+        let name = |(name, _): (&str, WasmFeatures)| name.to_ascii_lowercase().replace('_', "-");
+        emit::cwasm::write(&emit::cwasm::Input {
+            target: &self.target,
+            isa: &*self.isa as &dyn TargetIsa,
+            text: &self.text,
+            module: &self.module,
+            data: &self.data,
+            wasm_features: self.features.iter_names().map(name).collect(),
+            flags: self.flags,
+        })
     }
 
     /// The CLIF of all functions before optimisation, if the configuration asked for it.

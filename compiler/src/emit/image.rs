@@ -36,7 +36,7 @@ impl Image {
 }
 
 /// The code with its relocations applied. They are all relative: it can be mapped anywhere.
-fn relocated(text: &Text) -> Result<Vec<u8>> {
+pub(super) fn relocated(text: &Text) -> Result<Vec<u8>> {
     let mut bytes = text.bytes.clone();
     for reloc in &text.relocs {
         let target = match reloc.target {

@@ -1,5 +1,6 @@
 //! Stage 5: compiled functions, in index order → an object file or an image.
 
+pub(crate) mod cwasm;
 pub(crate) mod description;
 mod eh_frame;
 pub(crate) mod elf;

@@ -515,6 +515,12 @@ impl<'a> Description<'a> {
         Some(Reader::new(bytes).str_ref())
     }
 
+    /// Whether the traps and the name of a code range are where it says.
+    pub(crate) fn has_tables(&self, range: u32) -> bool {
+        let (traps, name) = (self.field(range, 2) as usize, self.field(range, 3));
+        traps < self.traps.len() && (name == NO_NAME || (name as usize) < self.names.len())
+    }
+
     /// Finds the function or trampoline that contains a byte of the text section.
     pub fn locate(&self, text_offset: u32) -> Option<CodeLocation<'a>> {
         let (mut low, mut high) = (0, self.range_count());
