@@ -130,11 +130,23 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         data,
         import_symbols,
         features: config.features,
-        flags: if config.stack_check { flags::STACK_CHECKED } else { 0 },
+        flags: image_flags(config),
         isa,
         clif,
         asm,
     })
+}
+
+/// What a loader has to know of how the code was made.
+fn image_flags(config: &Config) -> u64 {
+    [
+        (config.stack_check, flags::STACK_CHECKED),
+        (config.interruptible, flags::INTERRUPTIBLE),
+        (config.fuel, flags::FUEL),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set)
+    .fold(0, |all, (_, flag)| all | flag)
 }
 
 /// Validates, translates and compiles all bodies in parallel; the results are in index order. Of several errors the

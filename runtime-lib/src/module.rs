@@ -33,10 +33,29 @@ impl LoadedModule {
         text_len: usize,
         description: &'static [u8],
         data: &'static [u8],
-        mut type_id: impl FnMut(&aot_abi::types::FuncType) -> u32,
+        type_id: impl FnMut(&aot_abi::types::FuncType) -> u32,
     ) -> Result<LoadedModule, DecodeError> {
         let description = Description::new(description)?;
         let declarations = description.module()?;
+        // SAFETY: the caller vouches for the parts.
+        unsafe { LoadedModule::from_parts(text, text_len, description, declarations, data, type_id) }
+    }
+
+    /// As [`LoadedModule::new`], of a description that was read already.
+    ///
+    /// # Errors
+    /// If the declarations need more state than an instance can have.
+    ///
+    /// # Safety
+    /// As [`LoadedModule::new`].
+    pub unsafe fn from_parts(
+        text: *const u8,
+        text_len: usize,
+        description: Description<'static>,
+        declarations: Module,
+        data: &'static [u8],
+        mut type_id: impl FnMut(&aot_abi::types::FuncType) -> u32,
+    ) -> Result<LoadedModule, DecodeError> {
         let damaged = DecodeError { offset: 0, expected: "declarations of a possible size" };
         let counts = declarations.counts();
         let offsets = VmOffsets::new(size_of::<usize>() as u32, counts).ok_or(damaged)?;

@@ -3,12 +3,12 @@
 use crate::arch::{self, Registers};
 use crate::call::{Activation, Slot, enter};
 use crate::instance::{Callee, Extern, Instance, InstantiateError, ResourceLimits, Resources};
-use crate::memory::{MAPPING_SIZE, reserve};
+use crate::memory::{MAPPING_SIZE, Reservation, reserve};
 use crate::message::Message;
 use crate::module::LoadedModule;
 use crate::options::{self, OptionError, RunOptions};
 use crate::trap::{self, TrapSite};
-use crate::vmctx::FuncRef;
+use crate::vmctx::{FuncRef, VmContext};
 use crate::{signal, sys, wasi};
 use alloc::boxed::Box;
 use alloc::vec::Vec;

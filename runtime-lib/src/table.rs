@@ -97,8 +97,9 @@ impl Table {
             unsafe {
                 let new: *mut *mut () = if old <= MAX_HEAP {
                     let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-                    let new = mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags);
-                    let new = new.ok()?.cast();
+                    let new =
+                        mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags);
+                    let new: *mut *mut () = new.ok()?.cast();
                     ptr::copy_nonoverlapping(base.cast::<u8>(), new.cast(), old);
                     new
                 } else {

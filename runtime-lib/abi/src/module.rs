@@ -238,6 +238,19 @@ impl Module {
         imported.chain(self.globals.iter().map(|global| global.ty)).nth(global as usize)
     }
 
+    /// Type of an entity, imported or defined.
+    pub fn entity_type(&self, kind: EntityKind, index: u32) -> Option<EntityType> {
+        if kind == EntityKind::Func {
+            return self.func_type_index(index).map(EntityType::Func);
+        }
+        let imported = self.imports.iter().map(|import| import.ty);
+        let tables = self.tables.iter().map(|table| EntityType::Table(table.ty));
+        let memories = self.memories.iter().map(|memory| EntityType::Memory(*memory));
+        let globals = self.globals.iter().map(|global| EntityType::Global(global.ty));
+        let all = imported.chain(tables).chain(memories).chain(globals);
+        all.filter(|ty| ty.kind() == kind).nth(index as usize)
+    }
+
     /// The export with this name.
     pub fn export(&self, name: &str) -> Option<&Export> {
         self.exports.iter().find(|export| export.name == name)

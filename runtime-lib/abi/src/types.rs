@@ -139,6 +139,17 @@ pub enum EntityType {
     Global(GlobalType),
 }
 
+impl EntityType {
+    pub fn kind(&self) -> EntityKind {
+        match self {
+            EntityType::Func(_) => EntityKind::Func,
+            EntityType::Table(_) => EntityKind::Table,
+            EntityType::Memory(_) => EntityKind::Memory,
+            EntityType::Global(_) => EntityKind::Global,
+        }
+    }
+}
+
 /// What an export names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]

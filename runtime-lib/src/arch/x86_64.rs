@@ -76,11 +76,7 @@ pub use super::record::{RECORD_SIZE, caller, frame_of};
 #[cfg(feature = "embed")]
 #[unsafe(naked)]
 pub unsafe extern "C" fn resume(pc: usize, sp: usize, fp: usize) -> ! {
-    naked_asm!(
-        "mov rsp, rsi",
-        "mov rbp, rdx",
-        "jmp rdi",
-    )
+    naked_asm!("mov rsp, rsi", "mov rbp, rdx", "jmp rdi",)
 }
 
 /// Makes instructions that were written as data visible to this thread: on this machine they are.

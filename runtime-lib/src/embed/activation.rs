@@ -14,7 +14,6 @@ use crate::signal;
 use crate::trap::{self, TrapSite};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use aot_abi::trap::TrapCode;
 use core::any::Any;
 use core::cell::Cell;

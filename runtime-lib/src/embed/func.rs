@@ -137,12 +137,7 @@ impl Func {
     ///
     /// # Errors
     /// If arguments or results do not fit the function's type, it traps, or a host function fails.
-    pub fn call(
-        &self,
-        mut store: impl AsContextMut,
-        args: &[Val],
-        results: &mut [Val],
-    ) -> Result<(), Error> {
+    pub fn call(&self, mut store: impl AsContextMut, args: &[Val], results: &mut [Val]) -> Result<(), Error> {
         let store = store.as_context_mut();
         let record = self.record(store.base())?;
         let ty = type_of(record.type_id).ok_or_else(|| Error::usage("the function's type is unknown"))?;
@@ -202,11 +197,7 @@ fn misfit(ty: &FuncType, args: &[Val], results: &[Val]) -> Error {
 ///
 /// # Safety
 /// The function is of this store, and there is a slot for each parameter and result.
-unsafe fn call_slots(
-    store: NonNull<StoreBase>,
-    record: &FuncRef,
-    slots: &mut [Slot],
-) -> Result<(), Error> {
+unsafe fn call_slots(store: NonNull<StoreBase>, record: &FuncRef, slots: &mut [Slot]) -> Result<(), Error> {
     let FuncRef { code, vmctx, entry, .. } = *record;
     if entry.is_null() {
         // SAFETY: without an entry it is a function of the host, and its context is one of those.
@@ -214,9 +205,8 @@ unsafe fn call_slots(
         return if failed { Err(take_host_error(store)) } else { Ok(()) };
     }
     // SAFETY: the entry is that of the function's type.
-    let returned = unsafe {
-        enter(store, entry, |activation| call::enter(activation, entry, code, vmctx, slots))
-    };
+    let returned =
+        unsafe { enter(store, entry, |activation| call::enter(activation, entry, code, vmctx, slots)) };
     returned.map(|_| ())
 }
 
@@ -285,9 +275,8 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
             return self.call_slots(base, params);
         }
         // SAFETY: the entry is the typed one of this type, of a function of this store.
-        let result = unsafe {
-            enter(base, target.entry, |activation| params.call::<R::Abi>(target, activation))
-        };
+        let result =
+            unsafe { enter(base, target.entry, |activation| params.call::<R::Abi>(target, activation)) };
         result.map(R::from_abi)
     }
 

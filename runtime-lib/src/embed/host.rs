@@ -127,9 +127,7 @@ impl<T: 'static> Caller<'_, T> {
     /// The context is that of a function of a store with the data `T`, whose guest waits for the function.
     unsafe fn new(context: *mut HostContext) -> Self {
         // SAFETY: the caller vouches for the context; the store's data follows its base.
-        unsafe {
-            Caller { inner: (*context).store.cast(), vmctx: (*context).caller, borrow: PhantomData }
-        }
+        unsafe { Caller { inner: (*context).store.cast(), vmctx: (*context).caller, borrow: PhantomData } }
     }
 
     /// The host's data.
@@ -245,9 +243,10 @@ unsafe fn run<R: HostResults>(store: NonNull<StoreBase>, body: impl FnOnce() -> 
 /// Whether wasm code passes arguments and result of this type as C does: on x86-64 both use the same registers, as long
 /// as there are enough.
 fn fits_registers(ty: &FuncType) -> bool {
-    let floats = ty.params.iter().filter(|ty| {
-        matches!(ty, aot_abi::types::ValType::F32 | aot_abi::types::ValType::F64)
-    });
+    let floats = ty
+        .params
+        .iter()
+        .filter(|ty| matches!(ty, aot_abi::types::ValType::F32 | aot_abi::types::ValType::F64));
     let floats = floats.count();
     // One is for the context.
     cfg!(target_arch = "x86_64") && ty.is_c() && ty.params.len() - floats <= 5 && floats <= 8

@@ -12,7 +12,6 @@ use crate::instance;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use aot_abi::types::EntityKind;
 
 /// Something that is imported or exported.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -188,15 +187,4 @@ impl Instance {
         let base = store.as_context().base();
         base.instances.get(self.index).filter(|_| base.id == self.store).map(|entry| &entry.module)
     }
-}
-
-/// The kind of an export or import, as in error messages.
-pub(super) fn matches_kind(kind: EntityKind, item: &Extern) -> bool {
-    matches!(
-        (kind, item),
-        (EntityKind::Func, Extern::Func(_))
-            | (EntityKind::Table, Extern::Table(_))
-            | (EntityKind::Memory, Extern::Memory(_))
-            | (EntityKind::Global, Extern::Global(_))
-    )
 }

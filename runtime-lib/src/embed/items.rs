@@ -15,7 +15,6 @@ use core::cell::UnsafeCell;
 use core::ptr;
 
 /// A handle of something that a store owns.
-#[derive(Debug)]
 pub(super) struct Handle<R> {
     pub raw: *mut R,
     pub store: StoreId,
@@ -28,6 +27,12 @@ impl<R> Clone for Handle<R> {
 }
 
 impl<R> Copy for Handle<R> {}
+
+impl<R> core::fmt::Debug for Handle<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:p} of store {}", self.raw, self.store)
+    }
+}
 
 impl<R> PartialEq for Handle<R> {
     fn eq(&self, other: &Self) -> bool {

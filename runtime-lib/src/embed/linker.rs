@@ -114,12 +114,7 @@ impl<T: 'static> Linker<T> {
     ///
     /// # Errors
     /// If the name is defined already.
-    pub fn define(
-        &mut self,
-        module: &str,
-        name: &str,
-        item: impl Into<Extern>,
-    ) -> Result<&mut Self, Error> {
+    pub fn define(&mut self, module: &str, name: &str, item: impl Into<Extern>) -> Result<&mut Self, Error> {
         self.insert(module, name, Definition::Item(item.into()))
     }
 
@@ -204,7 +199,10 @@ impl<T: 'static> Linker<T> {
 /// What an import is bound to.
 enum Bound {
     /// The host function with this number, called by this code.
-    Host { func: usize, code: *const u8 },
+    Host {
+        func: usize,
+        code: *const u8,
+    },
     Item(Extern),
 }
 
@@ -317,8 +315,7 @@ fn check(
             }
             (EntityType::Table(wanted), Extern::Table(table)) => {
                 let table = &*table.0.raw;
-                table.ty().element == wanted.element
-                    && table.limits().satisfies(table.len(), &wanted.limits)
+                table.ty().element == wanted.element && table.limits().satisfies(table.len(), &wanted.limits)
             }
             (EntityType::Memory(wanted), Extern::Memory(memory)) => {
                 let memory = &*memory.0.raw;

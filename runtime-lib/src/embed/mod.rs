@@ -26,9 +26,6 @@ mod types;
 mod value;
 pub mod wasi;
 
-#[cfg(test)]
-mod tests;
-
 pub use aot_abi::trap::TrapCode;
 pub use aot_abi::types::{FuncType, GlobalType, Limits, MemoryType, TableType, ValType};
 pub use code::{ExportType, ImportType, LoadError, Module};

@@ -10,7 +10,9 @@ use alloc::vec::Vec;
 use core::ptr;
 use rustix::fd::OwnedFd;
 use rustix::io;
-use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap};
+use rustix::mm::{
+    Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap,
+};
 use std::sync::{Mutex, PoisonError};
 
 /// Initial contents of a memory, in a file that is mapped where the memory lies.
@@ -58,12 +60,7 @@ impl Pool {
     }
 
     /// Reserves address space ahead, for `count` memories of this size.
-    pub fn fill(
-        self: &Arc<Pool>,
-        count: usize,
-        bytes: usize,
-        image: Option<&MemoryImage>,
-    ) -> io::Result<()> {
+    pub fn fill(self: &Arc<Pool>, count: usize, bytes: usize, image: Option<&MemoryImage>) -> io::Result<()> {
         let reservations: Vec<Reservation> =
             (0..count.min(self.max_idle)).map(|_| self.reserve(bytes, image)).collect::<io::Result<_>>()?;
         drop(reservations);

@@ -126,10 +126,7 @@ impl StoreBase {
     }
 
     pub fn resource_limits(&self) -> ResourceLimits {
-        ResourceLimits {
-            memory_bytes: self.limits.memory_bytes,
-            table_elements: self.limits.table_elements,
-        }
+        ResourceLimits { memory_bytes: self.limits.memory_bytes, table_elements: self.limits.table_elements }
     }
 }
 
