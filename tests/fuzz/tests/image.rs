@@ -5,8 +5,8 @@ use aot_abi::image::{HASH_LEN, ImageError, ImageFile, Machine};
 use aot_compiler::Config;
 use aot_fuzz::{Random, Shape, generate};
 
-const MODULES: u64 = 150;
-const CHANGES: usize = 60;
+const MODULES: u64 = 300;
+const CHANGES: usize = 200;
 
 fn blake3(parts: [&[u8]; 2]) -> [u8; HASH_LEN] {
     let mut hasher = blake3::Hasher::new();
