@@ -126,7 +126,7 @@ fn without_applied(module: &Module, data: &[u8], memory_image: Option<MemoryImag
 
 /// The note section.
 fn note(input: &Input<'_>, machine: Machine, triple: &str) -> Vec<u8> {
-    let cpu_features = cpu::required_features(input.target, input.isa);
+    let cpu_features = cpu::required_features(input.target, input.isa, input.text.uses_vectors);
     let note = Note {
         abi_hash: ABI_HASH,
         triple,

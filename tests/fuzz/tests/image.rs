@@ -19,9 +19,9 @@ fn blake3(parts: [&[u8]; 2]) -> [u8; HASH_LEN] {
 /// Changes a few bytes, or moves or cuts some of them.
 fn change(random: &mut Random, image: &[u8]) -> Vec<u8> {
     let mut bytes = image.to_vec();
-    // Headers, note and description are before the code, the section headers at the end.
+    // Headers, note and description are at the front, the section headers at the end.
     let parsed = ImageFile::parse(image).unwrap();
-    let (front, back) = (parsed.text.offset as usize, 64 * 10);
+    let (front, back) = (parsed.description.end() as usize, 64 * 10);
     let place = |random: &mut Random| match random.below(8) {
         0..5 => random.below(front),
         5 | 6 => image.len() - 1 - random.below(back),
