@@ -351,13 +351,15 @@ impl CompiledModule {
     /// If there are no images for the target, or the code refers to symbols outside the module.
     pub fn cwasm(&self) -> Result<Vec<u8>> {
         let name = |(name, _): (&str, WasmFeatures)| name.to_ascii_lowercase().replace('_', "-");
+        // The parser's own, which are no proposals.
+        let features = self.features.difference(WasmFeatures::FLOATS | WasmFeatures::GC_TYPES);
         emit::cwasm::write(&emit::cwasm::Input {
             target: &self.target,
             isa: &*self.isa as &dyn TargetIsa,
             text: &self.text,
             module: &self.module,
             data: &self.data,
-            wasm_features: self.features.iter_names().map(name).collect(),
+            wasm_features: features.iter_names().map(name).collect(),
             flags: self.flags,
         })
     }

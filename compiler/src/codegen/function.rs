@@ -52,6 +52,8 @@ pub(crate) struct CompiledFunction {
     pub traps: Vec<TrapSite>,
     pub unwind: Option<UnwindInfo>,
     pub landing_pad: Option<LandingPad>,
+    /// Whether it has values that are vectors.
+    pub uses_vectors: bool,
     pub clif: Option<String>,
     pub asm: Option<String>,
 }
@@ -93,6 +95,7 @@ pub(crate) fn compile(
     options: Options,
 ) -> Result<CompiledFunction> {
     let clif = options.keep_clif.then(|| function.display().to_string());
+    let uses_vectors = function.dfg.values().any(|value| function.dfg.value_type(value).is_vector());
     scratch.context.clear();
     scratch.context.func = function;
     let compiled = optimise_and_lower(isa, scratch, options);
@@ -149,6 +152,7 @@ pub(crate) fn compile(
         traps,
         unwind,
         landing_pad,
+        uses_vectors,
         clif,
         asm: compiled.vcode.clone(),
     })

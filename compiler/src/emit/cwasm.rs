@@ -126,7 +126,7 @@ fn without_applied(module: &Module, data: &[u8], memory_image: Option<MemoryImag
 
 /// The note section.
 fn note(input: &Input<'_>, machine: Machine, triple: &str) -> Vec<u8> {
-    let cpu_features = cpu::required_features(input.target, input.isa);
+    let cpu_features = cpu::required_features(input.target, input.isa, input.text.uses_vectors);
     let note = Note {
         abi_hash: ABI_HASH,
         triple,
@@ -276,4 +276,15 @@ fn segments(sections: &[Section]) -> Vec<ProgramHeader> {
     // The stack is not executable.
     segments.push(header(elf::PT_GNU_STACK, elf::PF_R | elf::PF_W, 0, 0, 16));
     segments
+}
+
+#[cfg(test)]
+mod tests {
+    /// Code of different modules calls each other: the ABI names the convention, so that another one is another ABI.
+    #[test]
+    fn the_abi_names_the_calling_convention() {
+        let mut version = cranelift_codegen::VERSION.split('.');
+        let version = [version.next().unwrap(), version.next().unwrap()].join(".");
+        assert_eq!(aot_abi::call::CONVENTION, format!("cranelift {version} tail"));
+    }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Text {
     pub host_trampolines: Vec<HostTrampoline>,
     /// Offsets of the shims of imported functions, if they are bound at build time.
     pub import_shims: Vec<u32>,
+    /// Whether any of the code works on vectors.
+    pub uses_vectors: bool,
 }
 
 /// Collects functions into a text section.
@@ -72,6 +74,7 @@ impl<'m> Builder<'m> {
                 typed_entries: Vec::new(),
                 host_trampolines: Vec::new(),
                 import_shims: Vec::new(),
+                uses_vectors: false,
             },
             helpers: BTreeMap::new(),
             clif: String::new(),
@@ -157,9 +160,20 @@ impl<'m> Builder<'m> {
             Error::new(ErrorKind::Limit, "the module's machine code is larger than 2 GiB")
                 .with_help("split the module, or build it with less inlining")
         };
-        let CompiledFunction { code, alignment, relocs, traps, unwind, landing_pad: _, clif, asm } = compiled;
+        let CompiledFunction {
+            code,
+            alignment,
+            relocs,
+            traps,
+            unwind,
+            landing_pad: _,
+            uses_vectors,
+            clif,
+            asm,
+        } = compiled;
         let text = &mut self.text;
         text.alignment = text.alignment.max(alignment);
+        text.uses_vectors |= uses_vectors;
         let start = text.bytes.len().next_multiple_of(alignment as usize);
         if start + code.len() > i32::MAX as usize {
             return Err(too_large());
