@@ -42,6 +42,7 @@ pub(crate) struct Text {
     /// Where each symbol of the module's own is.
     pub symbols: HashMap<Symbol, u32>,
     pub entries: Vec<Entry>,
+    pub typed_entries: Vec<Entry>,
     pub host_trampolines: Vec<HostTrampoline>,
     /// Offsets of the shims of imported functions, if they are bound at build time.
     pub import_shims: Vec<u32>,
@@ -70,6 +71,7 @@ impl<'m> Builder<'m> {
                 relocs: Vec::new(),
                 symbols: HashMap::new(),
                 entries: Vec::new(),
+                typed_entries: Vec::new(),
                 host_trampolines: Vec::new(),
                 import_shims: Vec::new(),
                 uses_vectors: false,
@@ -113,17 +115,28 @@ impl<'m> Builder<'m> {
     }
 
     pub fn entry(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
+        let entry = self.append_entry("wasm-entry", type_index, compiled)?;
+        self.text.entries.push(entry);
+        Ok(())
+    }
+
+    pub fn typed_entry(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
+        let entry = self.append_entry("wasm-typed-entry", type_index, compiled)?;
+        self.text.typed_entries.push(entry);
+        Ok(())
+    }
+
+    fn append_entry(&mut self, name: &str, type_index: u32, compiled: CompiledFunction) -> Result<Entry> {
         let pad = compiled
             .landing_pad
             .ok_or_else(|| Error::internal("an entry trampoline has no landing pad for traps"))?;
-        let offset = self.append(format!("wasm-entry[{type_index}]"), false, compiled)?;
-        self.text.entries.push(Entry {
+        let offset = self.append(format!("{name}[{type_index}]"), false, compiled)?;
+        Ok(Entry {
             type_index,
             code_offset: offset,
             pad_offset: offset + pad.code_offset,
             frame_size: pad.frame_size,
-        });
-        Ok(())
+        })
     }
 
     pub fn host_trampoline(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
