@@ -80,7 +80,8 @@ impl Cache {
             ("cpu", aot_compiler::used_cpu_features(&config.target).ok()?.join(",")),
             ("optimisation", format!("{:?}", config.opt_level)),
             ("code", format!("{:?} {} {}", config.model, config.inlining, config.schedule)),
-            ("checks", format!("{} {}", config.stack_check, config.libcalls_by_symbol)),
+            ("checks", format!("{} {} {}", config.stack_check, config.interruptible, config.fuel)),
+            ("calls", format!("{} {}", config.typed_entries, config.libcalls_by_symbol)),
             ("features", format!("{:?}", config.features)),
             ("imports", imports),
         ];

@@ -110,14 +110,13 @@ enum Form {
 impl Form {
     /// The options for code of this form.
     fn config(self, config: &Config) -> Config {
-        let config = config.clone();
         match self {
-            Form::Program => config,
-            Form::Object => Config { model: Model::Instance, ..config },
+            Form::Program => config.clone(),
+            Form::Object => Config { model: Model::Instance, ..config.clone() },
             Form::Image => {
-                let Config { imports, model, stack_check, libcalls_by_symbol, .. } =
+                let Config { imports, model, stack_check, typed_entries, libcalls_by_symbol, .. } =
                     Config::image(config.target.clone());
-                Config { imports, model, stack_check, libcalls_by_symbol, ..config }
+                Config { imports, model, stack_check, typed_entries, libcalls_by_symbol, ..config.clone() }
             }
         }
     }
