@@ -9,7 +9,7 @@ use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::isa::unwind::UnwindInfo;
+use cranelift_codegen::isa::unwind::{CfaUnwindInfo, UnwindInfo, UnwindInfoKind, UnwindInst};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_codegen::{
     CodegenResult, CompiledCode, Context, FinalizedMachExceptionHandler, FinalizedRelocTarget,
@@ -42,6 +42,15 @@ pub(crate) struct LandingPad {
     pub frame_size: u32,
 }
 
+/// How the frame of a function is walked.
+#[derive(Debug)]
+pub(crate) struct Unwind {
+    /// What the prologue does to the frame, and the offset in the code after the instruction that does it.
+    pub prologue: Vec<(u32, UnwindInst)>,
+    /// The same for DWARF.
+    pub dwarf: Option<CfaUnwindInfo>,
+}
+
 /// Machine code of one function, before it has an address.
 #[derive(Debug)]
 pub(crate) struct CompiledFunction {
@@ -50,7 +59,7 @@ pub(crate) struct CompiledFunction {
     pub relocs: Vec<CodeReloc>,
     /// Ascending by code offset.
     pub traps: Vec<TrapSite>,
-    pub unwind: Option<UnwindInfo>,
+    pub unwind: Unwind,
     pub landing_pad: Option<LandingPad>,
     pub clif: Option<String>,
     pub asm: Option<String>,
@@ -139,9 +148,14 @@ pub(crate) fn compile(
         })?;
         Some(LandingPad { code_offset: pad, frame_size: site.frame_offset? })
     });
-    let unwind = compiled
-        .create_unwind_info(isa)
+    let dwarf = compiled
+        .create_unwind_info_of_kind(isa, UnwindInfoKind::SystemV)
         .map_err(|error| Error::internal(format!("no unwind information: {error}")))?;
+    let dwarf = match dwarf {
+        Some(UnwindInfo::SystemV(dwarf)) => Some(dwarf),
+        _ => None,
+    };
+    let unwind = Unwind { prologue: buffer.unwind_info.to_vec(), dwarf };
     Ok(CompiledFunction {
         code: compiled.code_buffer().to_vec(),
         alignment: buffer.alignment.max(if has_loop { LOOP_ALIGNMENT } else { 1 }),

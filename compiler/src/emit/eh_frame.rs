@@ -1,66 +1,63 @@
-//! `.eh_frame`: unwind information for every function, for debuggers, profilers and backtraces.
-//!
-//! Addresses are written relative to themselves (`DW_EH_PE_pcrel | sdata4`), so that the section needs no relocation
-//! at run time.
+//! DWARF's unwind information, as it stands in `.eh_frame` and `__eh_frame`: for debuggers, profilers and backtraces.
 
-use super::text::Text;
+use super::text::{Text, TextRange};
 use crate::error::{Error, Result};
 use cranelift_codegen::gimli::write::{
     Address, EhFrame, EndianVec, FrameTable, Result as GimliResult, Writer,
 };
 use cranelift_codegen::gimli::{self, RunTimeEndian};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::isa::unwind::UnwindInfo;
-use object::write::{Object, Relocation, SectionId};
-use object::{RelocationEncoding, RelocationFlags, RelocationKind, SectionKind};
 
-/// Adds `.eh_frame` for the functions of the text section.
-pub(super) fn write(
-    object: &mut Object<'_>,
-    text: SectionId,
+/// The contents of a section, before its pointers are relocated.
+pub(super) struct Table {
+    pub bytes: Vec<u8>,
+    /// Offset of the pointer, and the offset in the text section that it points to, relative to itself.
+    pub pointers: Vec<(usize, u32)>,
+}
+
+/// Describes the frames of the functions that `select` chooses, with pointers in an encoding; nothing if the machine has
+/// no DWARF.
+///
+/// # Errors
+/// If the frame of a function cannot be described.
+pub(super) fn encode(
     layout: &Text,
     isa: &dyn TargetIsa,
-) -> Result<()> {
-    let internal =
-        |error: &dyn std::fmt::Display| Error::internal(format!("cannot write unwind information: {error}"));
-    let Some(mut cie) = isa.create_systemv_cie() else { return Ok(()) };
-    cie.fde_address_encoding = gimli::DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_sdata4.0);
+    pointers: gimli::DwEhPe,
+    select: impl Fn(&TextRange) -> bool,
+) -> Result<Option<Table>> {
+    let Some(mut cie) = isa.create_systemv_cie() else { return Ok(None) };
+    cie.fde_address_encoding = pointers;
     let mut table = FrameTable::default();
     let cie = table.add_cie(cie);
-    for range in &layout.ranges {
-        if let Some(UnwindInfo::SystemV(info)) = &range.unwind {
+    let mut is_empty = true;
+    for range in layout.ranges.iter().filter(|range| select(range)) {
+        if let Some(dwarf) = range.unwind.as_ref().and_then(|unwind| unwind.dwarf.as_ref()) {
             let address = Address::Symbol { symbol: 0, addend: i64::from(range.offset) };
-            table.add_fde(cie, info.to_fde(address));
+            table.add_fde(cie, dwarf.to_fde(address));
+            is_empty = false;
         }
+    }
+    if is_empty {
+        return Ok(None);
     }
     let endian = match isa.endianness() {
         cranelift_codegen::ir::Endianness::Little => RunTimeEndian::Little,
         cranelift_codegen::ir::Endianness::Big => RunTimeEndian::Big,
     };
     let mut frames = EhFrame::from(Recorder { bytes: EndianVec::new(endian), pointers: Vec::new() });
-    table.write_eh_frame(&mut frames).map_err(|error| internal(&error))?;
-    let section = object.add_section(Vec::new(), b".eh_frame".to_vec(), SectionKind::ReadOnlyData);
-    object.append_section_data(section, frames.0.bytes.slice(), 8);
-    let symbol = object.section_symbol(text);
-    for (offset, addend) in frames.0.pointers {
-        let flags = RelocationFlags::Generic {
-            kind: RelocationKind::Relative,
-            encoding: RelocationEncoding::Generic,
-            size: 32,
-        };
-        object
-            .add_relocation(section, Relocation { offset: offset as u64, symbol, addend, flags })
-            .map_err(|error| internal(&error))?;
-    }
-    Ok(())
+    table
+        .write_eh_frame(&mut frames)
+        .map_err(|error| Error::internal(format!("cannot write unwind information: {error}")))?;
+    let Recorder { bytes, pointers } = frames.0;
+    Ok(Some(Table { bytes: bytes.into_vec(), pointers }))
 }
 
 /// Writes bytes, and notes where pointers into the text section are wanted.
 #[derive(Clone)]
 struct Recorder {
     bytes: EndianVec<RunTimeEndian>,
-    /// Offset of the pointer, and the offset in the text section that it points to.
-    pointers: Vec<(usize, i64)>,
+    pointers: Vec<(usize, u32)>,
 }
 
 impl Writer for Recorder {
@@ -82,13 +79,15 @@ impl Writer for Recorder {
         self.bytes.write_at(offset, bytes)
     }
 
-    fn write_eh_pointer(&mut self, address: Address, _encoding: gimli::DwEhPe, _size: u8) -> GimliResult<()> {
-        match address {
+    fn write_eh_pointer(&mut self, address: Address, encoding: gimli::DwEhPe, size: u8) -> GimliResult<()> {
+        let value = match address {
+            // Offsets in the text section are below 2 GiB.
             Address::Symbol { addend, .. } => {
-                self.pointers.push((self.len(), addend));
-                self.write_u32(0)
+                self.pointers.push((self.len(), addend as u32));
+                0
             }
-            Address::Constant(value) => self.write_u32(value as u32),
-        }
+            Address::Constant(value) => value,
+        };
+        self.write_eh_pointer_data(value, encoding.format(), size)
     }
 }
