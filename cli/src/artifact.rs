@@ -1,19 +1,19 @@
-//! Reading what `aot build` made: an ELF executable or object with a module description.
+//! Reading what `aot build` made: an executable or object with a module description.
 //!
 //! The file may be damaged or hostile: everything is checked, nothing is executed.
 
-use crate::file_kind::{DESCRIPTION_SECTION, FileKind};
+use crate::file_kind::{FileKind, description_section};
 use crate::report::{Failure, Result};
 use aot_abi::module::{Description, Module};
 use object::{
-    Architecture, Endian as _, File, Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind,
+    Architecture, BinaryFormat, Endian as _, File, Object as _, ObjectSection as _, ObjectSymbol as _,
+    SectionKind,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
 const OPTIONS_SECTION: &str = ".aot.options";
-const DATA_SECTION: &str = ".rodata.aot";
 
 /// An executable or object that `aot build` made.
 pub struct Artifact<'a> {
@@ -62,7 +62,9 @@ impl<'a> Artifact<'a> {
             .with_help("`aot inspect` says more about it"));
         }
         let file = File::parse(bytes).map_err(|error| damaged(&error.to_string()))?;
-        let info = file.section_by_name(DESCRIPTION_SECTION).ok_or_else(|| damaged("no description"))?;
+        let info = file
+            .section_by_name(description_section(file.format()))
+            .ok_or_else(|| damaged("no description"))?;
         let info_data = info.data().map_err(|_| damaged("its description lies outside the file"))?;
         let description = Description::new(info_data).map_err(|error| {
             damaged(&error.to_string()).with_help("or another version of aot made it: use that one")
@@ -75,7 +77,7 @@ impl<'a> Artifact<'a> {
         .ok_or_else(|| damaged("its machine code is not where it should be"))?;
         Ok(Artifact {
             kind,
-            target: target_name(file.architecture()),
+            target: target_name(&file),
             architecture: file.architecture(),
             description,
             description_len: info.size(),
@@ -140,31 +142,50 @@ impl<'a> Artifact<'a> {
     }
 }
 
-/// The short name of the target of an ELF file of ours.
-fn target_name(architecture: Architecture) -> String {
-    match architecture {
-        Architecture::X86_64 => String::from("x86_64-linux"),
-        Architecture::Aarch64 => String::from("aarch64-linux"),
-        Architecture::Riscv64 => String::from("riscv64-linux"),
-        Architecture::S390x => String::from("s390x-linux"),
-        other => format!("{other:?}"),
-    }
+/// The short name of the target of a file of ours.
+fn target_name(file: &File<'_>) -> String {
+    let system = match file.format() {
+        BinaryFormat::MachO => "macos",
+        BinaryFormat::Coff => "windows",
+        _ => "linux",
+    };
+    let architecture = match file.architecture() {
+        Architecture::X86_64 => "x86_64",
+        Architecture::Aarch64 => "aarch64",
+        Architecture::Riscv64 => "riscv64",
+        Architecture::S390x => "s390x",
+        other => return format!("{other:?}"),
+    };
+    format!("{architecture}-{system}")
 }
 
 /// In an object, the module has sections of its own.
 fn object_parts<'a>(file: &File<'a>) -> Option<(Code<'a>, u64)> {
-    let text = file.section_by_name(".text")?;
+    let (text, data) = match file.format() {
+        BinaryFormat::MachO => ("__text", "__aot_data"),
+        BinaryFormat::Coff => (".text", ".rdata$aot.data"),
+        _ => (".text", ".rodata.aot"),
+    };
+    let text = file.section_by_name(text)?;
     let mut relocations = BTreeMap::new();
     for (offset, relocation) in text.relocations() {
         if let object::RelocationTarget::Symbol(index) = relocation.target()
             && let Ok(symbol) = file.symbol_by_index(index)
             && let Ok(name) = symbol.name()
         {
-            relocations.insert(offset, name.to_owned());
+            relocations.insert(offset, c_name(file, name).to_owned());
         }
     }
     let code = Code { bytes: text.data().ok()?, address: 0, relocations };
-    Some((code, file.section_by_name(DATA_SECTION).map_or(0, |section| section.size())))
+    Some((code, file.section_by_name(data).map_or(0, |section| section.size())))
+}
+
+/// The name of a symbol as C has it: Mach-O puts an underscore before it.
+fn c_name<'n>(file: &File<'_>, name: &'n str) -> &'n str {
+    match file.format() {
+        BinaryFormat::MachO => name.strip_prefix('_').unwrap_or(name),
+        _ => name,
+    }
 }
 
 /// In an executable, the linker has put the module's sections together with others. The descriptor that the runtime
@@ -229,7 +250,7 @@ fn symbols(file: &File<'_>) -> BTreeMap<u64, String> {
         if let Ok(name) = symbol.name()
             && !name.is_empty()
         {
-            symbols.entry(symbol.address()).or_insert_with(|| name.to_owned());
+            symbols.entry(symbol.address()).or_insert_with(|| c_name(file, name).to_owned());
         }
     }
     symbols

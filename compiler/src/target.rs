@@ -137,7 +137,9 @@ impl Target {
                     (Some(system), None) => {
                         format!("code for {architecture} can be made for Linux, not for {system}")
                     }
-                    (None, _) => String::from("code can be made for Linux, and objects for macOS and Windows"),
+                    (None, _) => {
+                        String::from("code can be made for Linux, and objects for macOS and Windows")
+                    }
                 };
                 let near = system.filter(|_| known.is_some()).unwrap_or(System::Linux).name();
                 let message = format!("target `{name}` is not supported: {why}");
@@ -315,7 +317,8 @@ fn near(name: &str) -> Option<&'static str> {
     {
         return near(&format!("{rest}-{system}"));
     }
-    let system = OTHER_SYSTEMS.iter().find(|(word, _)| lower.contains(word)).map_or("linux", |(_, system)| system);
+    let system =
+        OTHER_SYSTEMS.iter().find(|(word, _)| lower.contains(word)).map_or("linux", |(_, system)| system);
     let own = ["x86_64", "aarch64", "riscv64", "s390x"].map(|architecture| (architecture, architecture));
     let architecture = OTHER_ARCHITECTURES.iter().copied().chain(own).find_map(|(other, architecture)| {
         let rest = lower.strip_prefix(&other.replace('_', "-"))?;

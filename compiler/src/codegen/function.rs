@@ -106,10 +106,11 @@ pub(crate) fn compile(
     scratch.context.func = function;
     let compiled = optimise_and_lower(isa, scratch, options);
     let context = &scratch.context;
-    let compiled = match compiled {
+    let mut compiled = match compiled {
         Ok(compiled) => compiled,
         Err(error) => return Err(codegen_error(&error, &context.func)),
     };
+    correct_prologue(&mut compiled.buffer.unwind_info);
     let buffer = &compiled.buffer;
     let has_loop = context.loop_analysis.is_valid() && context.loop_analysis.loops().len() > 0;
 
@@ -166,6 +167,23 @@ pub(crate) fn compile(
         clif,
         asm: compiled.vcode.clone(),
     })
+}
+
+/// Where a tail call needs more room for arguments than the function got, the prologue moves the frame down, and
+/// Cranelift then measures from the caller's stack pointer what DWARF is told to measure from the frame pointer.
+fn correct_prologue(events: &mut [(u32, UnwindInst)]) {
+    let mut frame = None;
+    for (_, event) in events {
+        match event {
+            UnwindInst::PushFrameRegs { offset_upward_to_caller_sp } => {
+                frame = Some(*offset_upward_to_caller_sp)
+            }
+            UnwindInst::DefineNewFrame { offset_upward_to_caller_sp, .. } => {
+                *offset_upward_to_caller_sp = frame.unwrap_or(*offset_upward_to_caller_sp);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Cranelift's optimiser, our passes after it, Cranelift's back end.

@@ -19,7 +19,9 @@ impl Format for Coff {
         let architecture = match target.triple().architecture {
             A::X86_64 => Architecture::X86_64,
             A::Aarch64(_) => Architecture::Aarch64,
-            _ => return Err(Error::new(ErrorKind::Config, format!("objects for {target} cannot be written"))),
+            _ => {
+                return Err(Error::new(ErrorKind::Config, format!("objects for {target} cannot be written")));
+            }
         };
         Ok(Object::new(BinaryFormat::Coff, architecture, Endianness::Little))
     }

@@ -41,17 +41,11 @@ pub(super) fn is_dwarf(architecture: Architecture, encoding: u32) -> bool {
 /// ```
 fn x86_64<'a>(prologue: impl Iterator<Item = &'a UnwindInst>) -> Option<u32> {
     const WORD: u32 = 8;
-    /// Frame pointer and return address.
-    const FRAME: u32 = 2 * WORD;
     const MAX_SAVED: u32 = 5;
     let mut distance = None;
     let mut saved: Vec<(u32, u32)> = Vec::new();
     for event in prologue {
         match *event {
-            // Arguments of a tail call have moved the frame: the caller's stack pointer is elsewhere.
-            UnwindInst::DefineNewFrame { offset_upward_to_caller_sp, .. } if offset_upward_to_caller_sp != FRAME => {
-                return None;
-            }
             UnwindInst::DefineNewFrame { offset_downward_to_clobbers, .. } => {
                 distance = Some(offset_downward_to_clobbers / WORD).filter(|words| *words <= 0xff);
             }
@@ -87,4 +81,22 @@ pub(super) fn entry(len: u32, encoding: u32) -> [u8; 32] {
     entry[8..12].copy_from_slice(&len.to_le_bytes());
     entry[12..16].copy_from_slice(&encoding.to_le_bytes());
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_encoded_or_left_to_dwarf() {
+        let frame = |saved| UnwindInst::DefineNewFrame {
+            offset_upward_to_caller_sp: 16,
+            offset_downward_to_clobbers: saved,
+        };
+        let check = |saved: u32, expected: Option<u32>| assert_eq!(x86_64([frame(saved)].iter()), expected);
+        check(0, Some(0x0100_0000));
+        check(48, Some(0x0106_0000));
+        check(256 * 8, None);
+        assert_eq!(x86_64([].iter()), None);
+    }
 }

@@ -31,7 +31,9 @@ impl Format for MachO {
         let architecture = match target.triple().architecture {
             A::X86_64 => Architecture::X86_64,
             A::Aarch64(_) => Architecture::Aarch64,
-            _ => return Err(Error::new(ErrorKind::Config, format!("objects for {target} cannot be written"))),
+            _ => {
+                return Err(Error::new(ErrorKind::Config, format!("objects for {target} cannot be written")));
+            }
         };
         let mut object = Object::new(BinaryFormat::MachO, architecture, Endianness::Little);
         let mut version = MachOBuildVersion::default();
@@ -96,8 +98,7 @@ impl Format for MachO {
             }
         }
 
-        let section =
-            object.add_section(b"__LD".to_vec(), b"__compact_unwind".to_vec(), SectionKind::Debug);
+        let section = object.add_section(b"__LD".to_vec(), b"__compact_unwind".to_vec(), SectionKind::Debug);
         let flags = macho::S_REGULAR | macho::S_ATTR_DEBUG;
         object.section_mut(section).flags = SectionFlags::MachO { flags, reserved2: 0 };
         for range in frames.layout.ranges.iter().filter(|range| range.len > 0) {

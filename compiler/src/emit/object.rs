@@ -66,12 +66,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     let addresses = input.fixed.map_or([0, 0], |fixed| [fixed.context, fixed.memory]);
     let descriptor = builder.define_descriptor([text, info, data], lens, addresses)?;
     builder.define_cpu_check(descriptor)?;
-    let frames = Frames {
-        start: text.start,
-        functions: &functions,
-        layout: input.text,
-        isa: input.isa,
-    };
+    let frames = Frames { start: text.start, functions: &functions, layout: input.text, isa: input.isa };
     format.add_unwind(&mut builder.object, &frames)?;
     format.finish(&mut builder.object);
     builder.object.write().map_err(|error| Error::internal(format!("cannot write the object file: {error}")))

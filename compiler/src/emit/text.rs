@@ -1,8 +1,8 @@
 //! Lays the functions out in one text section.
 
-use crate::codegen::{CompiledFunction, Unwind};
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
+use crate::codegen::{CompiledFunction, Unwind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::translate::ModuleContext;
 use aot_abi::module::{Entry, HostTrampoline, TrapSite};
@@ -170,7 +170,14 @@ impl<'m> Builder<'m> {
                 *out += &format!("{comment} {name}\n{kept}\n");
             }
         }
-        text.ranges.push(TextRange { offset, len: code.len() as u32, name, is_function, traps, unwind: Some(unwind) });
+        text.ranges.push(TextRange {
+            offset,
+            len: code.len() as u32,
+            name,
+            is_function,
+            traps,
+            unwind: Some(unwind),
+        });
         Ok(offset)
     }
 

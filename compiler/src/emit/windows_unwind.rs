@@ -311,7 +311,10 @@ mod tests {
         let pieces = arm64_pieces(0x10_0000, &[0xe1, 0x81]);
         assert_eq!(pieces.len(), 2);
         assert_eq!(pieces[0].data[..4], [0xff, 0xff, 0x03, 0x08]);
-        assert_eq!((pieces[1].offset, &*pieces[1].data), (0xf_fffc, &[1, 0, 0, 0x08, 0xe5, 0xe1, 0x81, 0xe4][..]));
+        assert_eq!(
+            (pieces[1].offset, &*pieces[1].data),
+            (0xf_fffc, &[1, 0, 0, 0x08, 0xe5, 0xe1, 0x81, 0xe4][..])
+        );
         let long = arm64_pieces(16, &[0xe3; 200]);
         assert_eq!(long[0].data[..8], [4, 0, 0, 0, 0, 0, 51, 0]);
     }

@@ -160,6 +160,9 @@ fn global(ty: &GlobalType) -> String {
     }
 }
 
+/// Starts of the names of sections that describe frames.
+const UNWIND_SECTIONS: [&str; 5] = [".eh_frame", "__eh_frame", "__compact_unwind", ".pdata", ".xdata"];
+
 fn sizes(artifact: &Artifact<'_>) -> Vec<SizeReport> {
     let code = artifact.sections_len(|kind, _| kind == SectionKind::Text);
     let debug = artifact.sections_len(|_, name| name.starts_with(".debug") || name.starts_with(".zdebug"));
@@ -168,7 +171,10 @@ fn sizes(artifact: &Artifact<'_>) -> Vec<SizeReport> {
         ("code of the module", module_code),
         ("data segments", artifact.data_len),
         ("description", artifact.description_len),
-        ("unwind tables", artifact.sections_len(|_, name| name.starts_with(".eh_frame"))),
+        (
+            "unwind tables",
+            artifact.sections_len(|_, name| UNWIND_SECTIONS.iter().any(|prefix| name.starts_with(prefix))),
+        ),
     ];
     if artifact.kind == FileKind::Executable {
         sizes.push(("code of the runtime library", code.saturating_sub(module_code)));
