@@ -1,9 +1,10 @@
-//! Reading what `aot build` made: an executable or object with a module description.
+//! Reading what `aot build` made: an executable, object or image with a module description.
 //!
 //! The file may be damaged or hostile: everything is checked, nothing is executed.
 
 use crate::file_kind::{FileKind, description_section};
 use crate::report::{Failure, Result};
+use aot_abi::image::section;
 use aot_abi::module::{Description, Module};
 use object::{
     Architecture, BinaryFormat, Endian as _, File, Object as _, ObjectSection as _, ObjectSymbol as _,
@@ -15,7 +16,7 @@ use std::path::Path;
 
 const OPTIONS_SECTION: &str = ".aot.options";
 
-/// An executable or object that `aot build` made.
+/// An executable, object or image that `aot build` made.
 pub struct Artifact<'a> {
     pub kind: FileKind,
     /// Short name of the target.
@@ -36,7 +37,7 @@ pub struct Artifact<'a> {
 /// The module's machine code.
 pub struct Code<'a> {
     pub bytes: &'a [u8],
-    /// Where it is loaded; 0 in objects.
+    /// Where it is loaded; 0 in objects, and in images its offset.
     pub address: u64,
     /// Symbols that places of the code refer to, by offset: only in objects.
     pub relocations: BTreeMap<u64, String>,
@@ -53,7 +54,7 @@ impl<'a> Artifact<'a> {
     pub fn read(path: &Path, bytes: &'a [u8]) -> Result<Artifact<'a>> {
         let damaged = |what: &str| Failure::new(format!("`{}` is damaged: {what}", path.display()));
         let kind = FileKind::of(bytes);
-        if !matches!(kind, FileKind::Executable | FileKind::Object) {
+        if !matches!(kind, FileKind::Executable | FileKind::Object | FileKind::Image) {
             return Err(Failure::new(format!(
                 "`{}` was not made by aot: it is {}",
                 path.display(),
@@ -72,6 +73,7 @@ impl<'a> Artifact<'a> {
         let module = description.module().map_err(|error| damaged(&error.to_string()))?;
         let (code, data_len) = match kind {
             FileKind::Object => object_parts(&file),
+            FileKind::Image => image_parts(&file),
             _ => executable_parts(&file, info.address()),
         }
         .ok_or_else(|| damaged("its machine code is not where it should be"))?;
@@ -186,6 +188,13 @@ fn c_name<'n>(file: &File<'_>, name: &'n str) -> &'n str {
         BinaryFormat::MachO => name.strip_prefix('_').unwrap_or(name),
         _ => name,
     }
+}
+
+/// In an image too, and its code is where it will be relative to the rest.
+fn image_parts<'a>(file: &File<'a>) -> Option<(Code<'a>, u64)> {
+    let text = file.section_by_name(section::TEXT)?;
+    let code = Code { bytes: text.data().ok()?, address: text.address(), relocations: BTreeMap::new() };
+    Some((code, file.section_by_name(section::DATA).map_or(0, |section| section.size())))
 }
 
 /// In an executable, the linker has put the module's sections together with others. The descriptor that the runtime

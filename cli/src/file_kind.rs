@@ -1,5 +1,6 @@
 //! What a file is, by its first bytes.
 
+use aot_abi::image::section;
 use object::{BinaryFormat, Object as _, ObjectKind, ObjectSection as _};
 use std::fmt;
 
@@ -25,6 +26,8 @@ pub enum FileKind {
     Executable,
     /// An object that `aot build` made.
     Object,
+    /// An image that `aot build` made.
+    Image,
     /// A precompiled module of Wasmtime.
     WasmtimeImage,
     /// Another ELF file.
@@ -68,6 +71,7 @@ impl FileKind {
                 FileKind::WasmtimeImage
             }
             _ if !has(description_section(BinaryFormat::Elf)) => FileKind::Elf,
+            ObjectKind::Dynamic if has(section::NOTE) => FileKind::Image,
             ObjectKind::Relocatable => FileKind::Object,
             ObjectKind::Executable => FileKind::Executable,
             _ => FileKind::Elf,
@@ -86,9 +90,12 @@ impl FileKind {
     /// For use in a sentence.
     pub fn with_article(self) -> String {
         let article = match self {
-            FileKind::Executable | FileKind::Object | FileKind::Elf | FileKind::Empty | FileKind::Unknown => {
-                "an"
-            }
+            FileKind::Executable
+            | FileKind::Object
+            | FileKind::Image
+            | FileKind::Elf
+            | FileKind::Empty
+            | FileKind::Unknown => "an",
             _ => "a",
         };
         format!("{article} {self}")
@@ -102,6 +109,7 @@ impl FileKind {
             FileKind::Text => "text",
             FileKind::Executable => "executable",
             FileKind::Object => "object",
+            FileKind::Image => "image",
             FileKind::WasmtimeImage => "wasmtime-image",
             FileKind::Elf => "elf",
             FileKind::OtherObject => "other-object",
@@ -119,6 +127,7 @@ impl fmt::Display for FileKind {
             FileKind::Text => "WebAssembly module in the text format",
             FileKind::Executable => "executable made by aot",
             FileKind::Object => "object made by aot",
+            FileKind::Image => "image made by aot",
             FileKind::WasmtimeImage => "precompiled module of Wasmtime",
             FileKind::Elf => "ELF file",
             FileKind::OtherObject => "Mach-O or COFF file",

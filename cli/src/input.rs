@@ -53,6 +53,7 @@ pub fn module(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
         FileKind::Object => {
             refuse("it is an object that aot made: link it, or build an executable from the module")
         }
+        FileKind::Image => refuse("it is an image that aot made: it is compiled already"),
         FileKind::WasmtimeImage => {
             refuse("it is a precompiled module of Wasmtime: build from the `.wasm` file")
         }

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
-use cranelift_codegen::isa::{self, Builder};
+use cranelift_codegen::isa::{self, Builder, TargetIsa};
 use cranelift_codegen::settings::{Configurable as _, Setting, SettingKind, Value};
 use std::str::FromStr;
 use target_lexicon::Triple;
@@ -157,6 +157,17 @@ pub(crate) fn used_features(flags: &[Value]) -> Vec<String> {
     let mut names: Vec<String> = names.collect();
     names.sort();
     names
+}
+
+/// The names of the features that a machine must have to run code that was made with these settings, sorted.
+/// `uses_vectors` says whether any of it computes with vectors.
+pub(crate) fn required_features(target: &Target, isa: &dyn TargetIsa, uses_vectors: bool) -> Vec<String> {
+    let mut features = used_features(&isa.isa_flags());
+    if target.needs_vectors() && !uses_vectors {
+        // It was turned on without being asked for.
+        features.retain(|name| name != "v");
+    }
+    features
 }
 
 #[cfg(test)]

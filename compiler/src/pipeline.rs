@@ -11,11 +11,14 @@ use crate::plan::plan;
 use crate::target::Target;
 use crate::translate::state::StateModel;
 use crate::translate::{ModuleContext, Scratch, trampoline, translate};
+use aot_abi::image::flags;
+use aot_abi::module::Module;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::Configurable;
 use rayon::prelude::*;
 use std::borrow::Cow;
+use wasmparser::WasmFeatures;
 
 /// A module as machine code, ready to be written in one of the output forms.
 pub struct CompiledModule {
@@ -23,12 +26,16 @@ pub struct CompiledModule {
     /// What only the static model has.
     fixed: Option<Fixed>,
     text: Text,
-    /// The module description (`aot_abi::module`).
-    description: Vec<u8>,
+    /// What the runtime has to know of it.
+    module: Module,
     /// The bytes of all data segments.
     data: Vec<u8>,
     /// Symbols of the runtime's functions that imports are bound to, by function index.
     import_symbols: Vec<Option<String>>,
+    /// Features of WebAssembly that were on.
+    features: WasmFeatures,
+    /// What a loader has to know (`aot_abi::image::flags`).
+    flags: u64,
     isa: OwnedTargetIsa,
     clif: String,
     asm: String,
@@ -107,7 +114,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     }
     add_trampolines(&context, &import_symbols, &mut text, options)?;
     let (text, clif, asm) = text.finish();
-    let (description, data) = emit::description::describe(&info, &text)?;
+    let (module, data) = emit::description::describe(&info, &text)?;
     let fixed = match plan.model {
         Model::Static => Some(emit::fixed::describe(&info, &plan, &text)?),
         Model::Instance => None,
@@ -116,9 +123,11 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         target: config.target.clone(),
         fixed,
         text,
-        description,
+        module,
         data,
         import_symbols,
+        features: config.features,
+        flags: if config.stack_check { flags::STACK_CHECKED } else { 0 },
         isa,
         clif,
         asm,
@@ -284,7 +293,7 @@ impl CompiledModule {
             target: &self.target,
             isa: &*self.isa as &dyn TargetIsa,
             text: &self.text,
-            description: &self.description,
+            description: &emit::description::encode(&self.module, &self.text),
             data: &self.data,
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),
@@ -301,7 +310,24 @@ impl CompiledModule {
     /// # Errors
     /// If the code refers to symbols outside the module.
     pub fn image(&self) -> Result<Image> {
-        Image::new(&self.text, self.description.clone(), self.data.clone())
+        Image::new(&self.text, &self.module, &self.data)
+    }
+
+    /// Writes an image as a file that a host program maps (`aot_abi::image`).
+    ///
+    /// # Errors
+    /// If there are no images for the target, or the code refers to symbols outside the module.
+    pub fn cwasm(&self) -> Result<Vec<u8>> {
+        let name = |(name, _): (&str, WasmFeatures)| name.to_ascii_lowercase().replace('_', "-");
+        emit::cwasm::write(&emit::cwasm::Input {
+            target: &self.target,
+            isa: &*self.isa as &dyn TargetIsa,
+            text: &self.text,
+            module: &self.module,
+            data: &self.data,
+            wasm_features: self.features.iter_names().map(name).collect(),
+            flags: self.flags,
+        })
     }
 
     /// The CLIF of all functions before optimisation, if the configuration asked for it.

@@ -1,4 +1,4 @@
-//! `aot build`: a module → executable, object, CLIF or assembly.
+//! `aot build`: a module → executable, object, image, CLIF or assembly.
 
 use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::cache::{Cache, CacheArgs};
@@ -22,13 +22,14 @@ Examples:
   aot build app.wasm --dir data::/data --sealed
                                               with a directory, and no other way to get one
   aot build app.wasm --emit obj               ./app.o, for a linker
+  aot build app.wasm --emit cwasm             ./app.cwasm, an image for a host program to load
   aot build app.wasm --emit exe --emit asm=-  the executable, and its assembly on standard output
 
 An executable is started like any program; all its arguments are the program's. \
 What it may use is fixed when it is built (`--dir`, `--env`, `-W`, `-S`). When it starts, the environment variable \
 AOT_RUN can hold more of the same flags, unless it was built with `--sealed`.";
 
-/// Make a native executable or object of a module
+/// Make a native executable, object or image of a module
 #[derive(clap::Args)]
 #[command(visible_alias = "compile", after_help = EXAMPLES)]
 pub struct Args {
@@ -41,7 +42,7 @@ pub struct Args {
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
 
-    /// What to make: `exe`, `obj`, `clif` or `asm`; can be given several times [default: exe]
+    /// What to make: `exe`, `obj`, `cwasm`, `clif` or `asm`; can be given several times [default: exe]
     #[arg(long, value_name = "KIND[=PATH]", value_parser = OsStringValueParser::new().try_map(Emit::parse))]
     emit: Vec<Emit>,
 
@@ -90,18 +91,52 @@ enum StripArg {
 enum Kind {
     Executable,
     Object,
+    Image,
     Clif,
     Assembly,
 }
 
+/// What code is made for: each has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The one program of a process.
+    Program,
+    /// To be linked to other code, at any address.
+    Object,
+    /// To be mapped by a host program that gives it its imports.
+    Image,
+}
+
+impl Form {
+    /// The options for code of this form.
+    fn config(self, config: &Config) -> Config {
+        let config = config.clone();
+        match self {
+            Form::Program => config,
+            Form::Object => Config { model: Model::Instance, ..config },
+            Form::Image => {
+                let Config { imports, model, stack_check, libcalls_by_symbol, .. } =
+                    Config::image(config.target.clone());
+                Config { imports, model, stack_check, libcalls_by_symbol, ..config }
+            }
+        }
+    }
+}
+
 impl Kind {
-    const NAMES: [(&str, Kind); 4] =
-        [("exe", Kind::Executable), ("obj", Kind::Object), ("clif", Kind::Clif), ("asm", Kind::Assembly)];
+    const NAMES: [(&str, Kind); 5] = [
+        ("exe", Kind::Executable),
+        ("obj", Kind::Object),
+        ("cwasm", Kind::Image),
+        ("clif", Kind::Clif),
+        ("asm", Kind::Assembly),
+    ];
 
     fn extension(self) -> &'static str {
         match self {
             Kind::Executable => "",
             Kind::Object => "o",
+            Kind::Image => "cwasm",
             Kind::Clif => "clif",
             Kind::Assembly => "s",
         }
@@ -110,7 +145,7 @@ impl Kind {
     fn content(self) -> Content {
         match self {
             Kind::Executable => Content::Executable,
-            Kind::Object => Content::Binary,
+            Kind::Object | Kind::Image => Content::Binary,
             Kind::Clif | Kind::Assembly => Content::Text,
         }
     }
@@ -272,9 +307,8 @@ pub fn run(args: &Args) -> Result<()> {
         .iter()
         .map(|(kind, _)| {
             let key = match (kind, &executable_parts) {
-                (Kind::Object, _) => {
-                    cache.key("obj", &wasm, &Config { model: Model::Instance, ..config.clone() }, &[])
-                }
+                (Kind::Object, _) => cache.key("obj", &wasm, &Form::Object.config(&config), &[]),
+                (Kind::Image, _) => cache.key("cwasm", &wasm, &Form::Image.config(&config), &[]),
                 (Kind::Executable, Some(parts)) => parts.key(&cache, &wasm, &config),
                 _ => None,
             };
@@ -282,28 +316,29 @@ pub fn run(args: &Args) -> Result<()> {
             (key, found)
         })
         .collect();
-    let is_missing = |wanted: &dyn Fn(Kind) -> bool| {
-        outputs.iter().zip(&cached).any(|((kind, _), (_, found))| wanted(*kind) && found.is_none())
+    let form = |kind| match kind {
+        Kind::Object => Form::Object,
+        Kind::Image => Form::Image,
+        // What is shown is the code of the executable, unless only an image is made.
+        Kind::Clif | Kind::Assembly if has(Kind::Image) && !has(Kind::Executable) => Form::Image,
+        // An executable of the instance model is an object that is linked.
+        Kind::Executable | Kind::Clif | Kind::Assembly if config.model == Model::Instance => Form::Object,
+        Kind::Executable | Kind::Clif | Kind::Assembly => Form::Program,
     };
-    let mut compile = |model| {
-        let config = Config { model, ..config.clone() };
-        let module = aot_compiler::compile(&wasm, &config).map_err(in_file)?;
+    let mut compiled: Vec<(Form, CompiledModule)> = Vec::new();
+    for ((kind, _), (_, found)) in outputs.iter().zip(&cached) {
+        let form = form(*kind);
+        if found.is_some() || compiled.iter().any(|(other, _)| *other == form) {
+            continue;
+        }
+        let module = aot_compiler::compile(&wasm, &form.config(&config)).map_err(in_file)?;
         progress.done(&format!(
             "compiled {} functions ({} model)",
             module.function_count(),
             name(module.model())
         ));
-        Ok::<_, Failure>(module)
-    };
-    // An object may be linked to other programs and at other addresses; the rest shows or is the executable.
-    let for_object =
-        is_missing(&|kind| kind == Kind::Object).then(|| compile(Model::Instance)).transpose()?;
-    let for_rest = match is_missing(&|kind| kind != Kind::Object) {
-        true if config.model == Model::Static || for_object.is_none() => Some(compile(config.model)?),
-        _ => None,
-    };
-    let for_object = for_object.as_ref();
-    let for_rest = for_rest.as_ref().or(for_object);
+        compiled.push((form, module));
+    }
 
     // Everything is made before anything is written: a failed build leaves nothing behind.
     let mut results = Vec::new();
@@ -313,10 +348,11 @@ pub fn run(args: &Args) -> Result<()> {
             results.push((kind, path, bytes));
             continue;
         }
-        let module = if *kind == Kind::Object { for_object } else { for_rest };
+        let module = compiled.iter().find(|(other, _)| *other == form(*kind)).map(|(_, module)| module);
         let module = module.expect("compiled for every kind of result that was not found");
         let bytes = match kind {
             Kind::Object => module.object().map_err(in_file)?,
+            Kind::Image => module.cwasm().map_err(in_file)?,
             Kind::Clif => module.clif().as_bytes().to_vec(),
             Kind::Assembly => module.asm().as_bytes().to_vec(),
             Kind::Executable => {

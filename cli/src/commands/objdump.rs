@@ -1,4 +1,4 @@
-//! `aot objdump`: the machine code of an executable or object, by wasm function.
+//! `aot objdump`: the machine code of an executable, object or image, by wasm function.
 
 use crate::artifact::Artifact;
 use crate::disassemble::{self, Instruction};
@@ -14,13 +14,13 @@ Examples:
   aot objdump app.o --funcs main    those with `main` in their name
   aot objdump app --funcs 12        the function with index 12";
 
-/// Show the machine code of an executable or object
+/// Show the machine code of an executable, object or image
 ///
 /// Traps are marked with what they mean and with their offset in the wasm file.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Executable or object that `aot build` made; `-` is standard input
+    /// Executable, object or image that `aot build` made; `-` is standard input
     file: PathBuf,
 
     /// Only functions with this index, or with this text in their name

@@ -2,6 +2,7 @@
 
 use crate::output;
 use crate::report::Result;
+use aot_abi::image::Machine;
 use aot_compiler::Target;
 use std::fmt::Write as _;
 
@@ -12,7 +13,7 @@ pub struct Args {}
 pub fn run(_args: &Args) -> Result<()> {
     let host = Target::host().ok();
     let runtimes = aot_runtime_archive::available();
-    let mut rows = vec![["TARGET", "TRIPLE", "exe", "obj", "NOTES"].map(String::from)];
+    let mut rows = vec![["TARGET", "TRIPLE", "exe", "obj", "cwasm", "NOTES"].map(String::from)];
     for target in Target::all() {
         let has_runtime = runtimes.contains(&target.name().as_str());
         let is_host = host.as_ref().is_some_and(|host| host.triple() == target.triple());
@@ -34,10 +35,16 @@ pub fn run(_args: &Args) -> Result<()> {
             target.triple().to_string(),
             String::from(if has_runtime { "yes" } else { "no" }),
             String::from("yes"),
+            String::from(if has_images(&target) { "yes" } else { "no" }),
             notes.join("; "),
         ]);
     }
     output::print(&table(&rows))
+}
+
+fn has_images(target: &Target) -> bool {
+    let triple = target.triple().to_string();
+    Machine::ALL.iter().any(|machine| machine.triple() == triple)
 }
 
 /// Aligned columns.

@@ -7,7 +7,7 @@ use crate::translate::abi_trap_code;
 use aot_abi::module::TrapSite;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{ExternalName, Function};
+use cranelift_codegen::ir::{ExternalName, Function, Value};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::{CfaUnwindInfo, UnwindInfo, UnwindInfoKind, UnwindInst};
 use cranelift_codegen::settings::OptLevel;
@@ -60,6 +60,8 @@ pub(crate) struct CompiledFunction {
     /// Ascending by code offset.
     pub traps: Vec<TrapSite>,
     pub unwind: Unwind,
+    /// Whether it computes with vectors.
+    pub uses_vectors: bool,
     pub landing_pad: Option<LandingPad>,
     pub clif: Option<String>,
     pub asm: Option<String>,
@@ -163,9 +165,22 @@ pub(crate) fn compile(
         relocs,
         traps,
         unwind,
+        uses_vectors: uses_vectors(&context.func),
         landing_pad,
         clif,
         asm: compiled.vcode.clone(),
+    })
+}
+
+/// Whether what is left of a function after optimisation has a vector.
+fn uses_vectors(function: &Function) -> bool {
+    let is_vector = |value: &Value| function.dfg.value_type(*value).is_vector();
+    function.layout.blocks().any(|block| {
+        function.dfg.block_params(block).iter().any(is_vector)
+            || function
+                .layout
+                .block_insts(block)
+                .any(|inst| function.dfg.inst_results(inst).iter().any(is_vector))
     })
 }
 

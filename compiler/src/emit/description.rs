@@ -5,8 +5,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::ModuleInfo;
 use aot_abi::module::{CodeRange, DataSegment, Global, Module, Table};
 
-/// Describes a module for the runtime: the description, and the bytes of the data segments.
-pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Vec<u8>, Vec<u8>)> {
+/// Describes a module for the runtime: what it declares, and the bytes of the data segments.
+pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Module, Vec<u8>)> {
     let mut data = Vec::new();
     let mut segments = Vec::new();
     for segment in &info.data {
@@ -35,7 +35,13 @@ pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Vec<u8>, V
         entries: text.entries.clone(),
         host_trampolines: text.host_trampolines.clone(),
         import_shims: text.import_shims.clone(),
+        memory_image: None,
     };
+    Ok((module, data))
+}
+
+/// The bytes of a description.
+pub(crate) fn encode(module: &Module, text: &Text) -> Vec<u8> {
     let ranges: Vec<CodeRange<'_>> = text
         .ranges
         .iter()
@@ -46,5 +52,5 @@ pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Vec<u8>, V
             name: (range.is_function && range.len > 0).then_some(range.name.as_str()),
         })
         .collect();
-    Ok((module.encode(&ranges), data))
+    module.encode(&ranges)
 }

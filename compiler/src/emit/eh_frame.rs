@@ -1,7 +1,7 @@
 //! DWARF's unwind information, as it stands in `.eh_frame` and `__eh_frame`: for debuggers, profilers and backtraces.
 
 use super::text::{Text, TextRange};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use cranelift_codegen::gimli::write::{
     Address, EhFrame, EndianVec, FrameTable, Result as GimliResult, Writer,
 };
@@ -51,6 +51,30 @@ pub(super) fn encode(
         .map_err(|error| Error::internal(format!("cannot write unwind information: {error}")))?;
     let Recorder { bytes, pointers } = frames.0;
     Ok(Some(Table { bytes: bytes.into_vec(), pointers }))
+}
+
+/// Pointers that are relative to themselves, so that they need no relocation at run time.
+pub(super) const RELATIVE: gimli::DwEhPe = gimli::DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_sdata4.0);
+
+/// The bytes of `.eh_frame`, ended by a terminator, for a file in which they are `distance` bytes before the text section.
+pub(super) fn bytes(layout: &Text, isa: &dyn TargetIsa, distance: impl Fn(u64) -> u64) -> Result<Vec<u8>> {
+    const TERMINATOR: [u8; 4] = [0; 4];
+    let Some(Table { mut bytes, pointers }) = encode(layout, isa, RELATIVE, |_| true)? else {
+        return Ok(Vec::new());
+    };
+    bytes.extend(TERMINATOR);
+    let too_far =
+        || Error::new(ErrorKind::Limit, "the module's machine code is too large for its unwind tables");
+    let distance = i64::try_from(distance(bytes.len() as u64)).map_err(|_| too_far())?;
+    for (at, target) in pointers {
+        let pointer = distance.checked_add(i64::from(target) - at as i64).ok_or_else(too_far)?;
+        let pointer = i32::try_from(pointer).map_err(|_| too_far())?;
+        bytes[at..at + 4].copy_from_slice(&match isa.endianness() {
+            cranelift_codegen::ir::Endianness::Little => pointer.to_le_bytes(),
+            cranelift_codegen::ir::Endianness::Big => pointer.to_be_bytes(),
+        });
+    }
+    Ok(bytes)
 }
 
 /// Writes bytes, and notes where pointers into the text section are wanted.

@@ -5,7 +5,6 @@ use super::format::{Format, Frames, Part, Place, add_relocation, generic_relocat
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use cranelift_codegen::binemit::Reloc;
-use cranelift_codegen::gimli;
 use object::write::{Object, Relocation, SectionId, SymbolId};
 use object::{
     Architecture, BinaryFormat, Endianness, FileFlags, RelocationEncoding, RelocationFlags, RelocationKind,
@@ -78,8 +77,7 @@ impl Format for Elf {
 
     /// `.eh_frame`. Addresses are relative to themselves, so that they need no relocation at run time.
     fn add_unwind(&self, object: &mut Object<'_>, frames: &Frames<'_>) -> Result<()> {
-        let encoding = gimli::DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_sdata4.0);
-        let Some(table) = eh_frame::encode(frames.layout, frames.isa, encoding, |_| true)? else {
+        let Some(table) = eh_frame::encode(frames.layout, frames.isa, eh_frame::RELATIVE, |_| true)? else {
             return Ok(());
         };
         let section = object.add_section(Vec::new(), b".eh_frame".to_vec(), SectionKind::ReadOnlyData);

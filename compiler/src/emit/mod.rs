@@ -2,6 +2,7 @@
 
 mod coff;
 mod compact_unwind;
+pub(crate) mod cwasm;
 pub(crate) mod description;
 mod eh_frame;
 pub(crate) mod elf;
@@ -9,6 +10,7 @@ pub(crate) mod fixed;
 mod format;
 pub(crate) mod image;
 mod macho;
+pub(crate) mod memory;
 pub(crate) mod object;
 pub(crate) mod text;
 mod windows_unwind;

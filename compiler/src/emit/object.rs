@@ -279,11 +279,8 @@ impl Builder<'_> {
     /// Makes the start of the program look for the CPU features that the code uses, if it uses any: a pointer to the
     /// runtime's check, and the names, each ended by NUL.
     fn define_cpu_check(&mut self, descriptor: Descriptor) -> Result<()> {
-        let mut features = cpu::used_features(&self.input.isa.isa_flags());
-        if self.input.target.needs_vectors() {
-            // Only modules with vectors use it.
-            features.retain(|name| name != "v");
-        }
+        let features =
+            cpu::required_features(self.input.target, self.input.isa, self.input.text.uses_vectors);
         if features.is_empty() {
             return Ok(());
         }

@@ -39,6 +39,8 @@ pub(crate) struct Text {
     /// Ascending by offset; defined functions in index order, then the rest.
     pub ranges: Vec<TextRange>,
     pub relocs: Vec<TextReloc>,
+    /// Whether code computes with vectors.
+    pub uses_vectors: bool,
     /// Where each symbol of the module's own is.
     pub symbols: HashMap<Symbol, u32>,
     pub entries: Vec<Entry>,
@@ -66,6 +68,7 @@ impl<'m> Builder<'m> {
                 alignment: 16,
                 ranges: Vec::new(),
                 relocs: Vec::new(),
+                uses_vectors: false,
                 symbols: HashMap::new(),
                 entries: Vec::new(),
                 host_trampolines: Vec::new(),
@@ -144,8 +147,19 @@ impl<'m> Builder<'m> {
             Error::new(ErrorKind::Limit, "the module's machine code is larger than 2 GiB")
                 .with_help("split the module, or build it with less inlining")
         };
-        let CompiledFunction { code, alignment, relocs, traps, unwind, landing_pad: _, clif, asm } = compiled;
+        let CompiledFunction {
+            code,
+            alignment,
+            relocs,
+            traps,
+            unwind,
+            uses_vectors,
+            landing_pad: _,
+            clif,
+            asm,
+        } = compiled;
         let text = &mut self.text;
+        text.uses_vectors |= uses_vectors;
         text.alignment = text.alignment.max(alignment);
         let start = text.bytes.len().next_multiple_of(alignment as usize);
         if start + code.len() > i32::MAX as usize {

@@ -1,5 +1,9 @@
 //! How the host and wasm code call each other through untyped trampolines.
 
+/// The calling convention of wasm code: the one named `tail` of this version of the code generator. Functions of different
+/// modules call each other with it.
+pub const CONVENTION: &str = "cranelift 0.135 tail";
+
 /// Size in bytes of the slot of one parameter or result. Numbers are little-endian at the slot's start; references
 /// are pointers in the machine's own byte order.
 pub const VALUE_SIZE: u32 = 16;

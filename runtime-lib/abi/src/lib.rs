@@ -10,11 +10,13 @@ extern crate alloc;
 pub mod call;
 mod cursor;
 pub mod descriptor;
+pub mod image;
 pub mod libcall;
 pub mod memory;
 pub mod module;
 pub mod trap;
 pub mod types;
+pub mod validate;
 pub mod vmctx;
 pub mod wasi;
 

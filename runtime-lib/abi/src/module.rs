@@ -23,7 +23,7 @@ use crate::types::{
 use crate::vmctx::Counts;
 use alloc::vec::Vec;
 
-const MAGIC: [u8; 8] = *b"aotmod\0\x01";
+const MAGIC: [u8; 8] = *b"aotmod\0\x02";
 const HEADER_LEN: usize = 40;
 const RANGE_LEN: usize = 16;
 const NO_NAME: u32 = u32::MAX;
@@ -85,6 +85,20 @@ pub struct DataSegment {
     pub mode: SegmentMode,
     pub offset: u32,
     pub len: u32,
+}
+
+/// The initial contents of memory 0, computed when the module was built: its bytes come with the module, beside the
+/// data segments. What is outside of the range is zero.
+///
+/// A module that has one defines memory 0, and its active data segments cannot trap: the image takes the place of those
+/// of memory 0, whose own bytes may have been left out (length 0). After instantiation they count as dropped, like any
+/// active segment; those of other memories are to be copied as ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryImage {
+    /// Where it starts in the memory, in bytes: a multiple of [`PAGE_SIZE`](crate::types::PAGE_SIZE).
+    pub offset: u64,
+    /// Bytes: whole pages too, and at least one. It ends within the memory's initial size.
+    pub len: u64,
 }
 
 /// A defined global.
@@ -149,6 +163,8 @@ pub struct Module {
     /// Code that stands in for imported functions when they are bound at build time: offsets in the text section,
     /// one for each imported function; empty when imports are bound at instantiation.
     pub import_shims: Vec<u32>,
+    /// What memory 0 contains at first, if that was computed.
+    pub memory_image: Option<MemoryImage>,
 }
 
 /// Code of one function or trampoline, for the tables of the description.
@@ -304,6 +320,10 @@ impl Module {
             w.u32(trampoline.code_offset);
         });
         w.list(&self.import_shims, |w, offset| w.u32(*offset));
+        w.option(self.memory_image, |w, image| {
+            w.u64(image.offset);
+            w.u64(image.len);
+        });
     }
 
     fn decode(r: &mut Reader<'_>) -> Result<Module, DecodeError> {
@@ -334,6 +354,7 @@ impl Module {
             }),
             host_trampolines: r.list(|r| HostTrampoline { type_index: r.u32(), code_offset: r.u32() }),
             import_shims: r.list(Reader::u32),
+            memory_image: r.option(|r| MemoryImage { offset: r.u64(), len: r.u64() }),
         };
         r.finish("end of declarations")?;
         Ok(module)
@@ -494,6 +515,12 @@ impl<'a> Description<'a> {
         Some(Reader::new(bytes).str_ref())
     }
 
+    /// Whether the traps and the name of a code range are where it says.
+    pub(crate) fn has_tables(&self, range: u32) -> bool {
+        let (traps, name) = (self.field(range, 2) as usize, self.field(range, 3));
+        traps < self.traps.len() && (name == NO_NAME || (name as usize) < self.names.len())
+    }
+
     /// Finds the function or trampoline that contains a byte of the text section.
     pub fn locate(&self, text_offset: u32) -> Option<CodeLocation<'a>> {
         let (mut low, mut high) = (0, self.range_count());
@@ -589,6 +616,7 @@ mod tests {
             entries: vec![Entry { type_index: 0, code_offset: 32, pad_offset: 40, frame_size: 16 }],
             host_trampolines: vec![],
             import_shims: vec![],
+            memory_image: Some(MemoryImage { offset: 65536, len: 131072 }),
         }
     }
 

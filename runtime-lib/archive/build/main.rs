@@ -39,6 +39,7 @@ fn main() {
         "runtime-lib/Cargo.toml",
         "runtime-lib/abi/src",
         "runtime-lib/abi/Cargo.toml",
+        "runtime-lib/abi/build.rs",
         "runtime-lib/mem/src",
         "Cargo.lock",
         "Cargo.toml",

@@ -27,7 +27,7 @@ use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, Signal, kernel_sigaction
 pub use machine::{RECORD_SIZE, caller, frame_of, registers, set_registers, set_restorer, sync_code};
 
 #[cfg(target_arch = "riscv64")]
-pub use riscv64::set_action;
+pub use riscv64::{has_vectors, set_action};
 
 /// Sets what happens on a signal, and tells what happened before.
 ///

@@ -1,9 +1,10 @@
-//! What `aot inspect` tells about our executables and objects.
+//! What `aot inspect` tells about what `aot build` made.
 
 use super::{ExportReport, ImportReport, Out, SizeReport, limits};
 use crate::artifact::Artifact;
 use crate::file_kind::FileKind;
 use crate::report::Result;
+use aot_abi::image::section;
 use aot_abi::module::Module;
 use aot_abi::types::{EntityKind, EntityType, FuncType, GlobalType, MemoryType, TableType, ValType};
 use object::{Object as _, SectionKind};
@@ -176,6 +177,9 @@ fn sizes(artifact: &Artifact<'_>) -> Vec<SizeReport> {
             artifact.sections_len(|_, name| UNWIND_SECTIONS.iter().any(|prefix| name.starts_with(prefix))),
         ),
     ];
+    if artifact.kind == FileKind::Image {
+        sizes.push(("initial memory", artifact.sections_len(|_, name| name == section::MEMORY)));
+    }
     if artifact.kind == FileKind::Executable {
         sizes.push(("code of the runtime library", code.saturating_sub(module_code)));
     }

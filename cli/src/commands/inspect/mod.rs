@@ -1,6 +1,7 @@
 //! `aot inspect`: what a file is, what it asks for and offers, and whether it can be built.
 
 mod artifact;
+mod image;
 mod module;
 
 use crate::file_kind::FileKind;
@@ -13,13 +14,14 @@ use std::path::PathBuf;
 const EXAMPLES: &str = "\
 Examples:
   aot inspect app.wasm           imports, exports, sizes; the features that it needs; why it would be refused
-  aot inspect app --json         the same of an executable, for programs";
+  aot inspect app --json         the same of an executable, for programs
+  aot inspect app.cwasm          what an image was built for, and why it would be refused here";
 
 /// Tell what a file is and what is in it
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Module, executable, object or any other file; `-` is standard input
+    /// Module, executable, object, image or any other file; `-` is standard input
     file: PathBuf,
 
     /// Print JSON
@@ -42,6 +44,7 @@ struct Report {
 enum Details {
     Module(Box<module::ModuleReport>),
     Artifact(Box<artifact::ArtifactReport>),
+    Image(Box<image::ImageReport>),
     /// What can be done with a file that is not ours.
     Other {
         refused: Vec<String>,
@@ -86,6 +89,12 @@ pub fn run(args: &Args) -> Result<()> {
         FileKind::Executable | FileKind::Object => {
             Details::Artifact(Box::new(artifact::report(&args.file, &bytes)?))
         }
+        FileKind::Image => Details::Image(Box::new(image::report(&args.file, &bytes))),
+        // Perhaps an image whose end is missing.
+        FileKind::Elf => match image::damage(&bytes) {
+            Some(damage) => Details::Image(Box::new(damage)),
+            None => Details::Other { refused: refusal(&args.file, bytes.clone()) },
+        },
         _ => Details::Other { refused: refusal(&args.file, bytes.clone()) },
     };
     let report =
@@ -117,6 +126,7 @@ fn text(report: &Report, kind: FileKind) -> String {
     match &report.details {
         Details::Module(module) => module.print(&mut out),
         Details::Artifact(artifact) => artifact.print(&mut out),
+        Details::Image(image) => image.print(&mut out),
         Details::Other { refused } => out.list("cannot be built", refused),
     }
     out.text
