@@ -399,6 +399,36 @@ int main(int argc, char **argv) {
     assert_eq!(status.code(), Some(0));
 }
 
+/// Our own tools read them too.
+#[test]
+fn objects_are_inspected() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("objects");
+    fs::create_dir_all(&dir).unwrap();
+    let source = dir.join("inspected.wat");
+    fs::write(&source, module()).unwrap();
+    for (target, feature) in [
+        ("aarch64-linux", "lse"),
+        ("aarch64-macos", "lse"),
+        ("x86_64-macos", "avx2"),
+        ("x86_64-windows", "avx2"),
+        ("aarch64-windows", "lse"),
+    ] {
+        let object = dir.join(format!("inspected-{target}.o"));
+        let mut build = Command::new(AOT);
+        build.args(["build", "--no-cache", "--emit", "obj", "--target", target, "-O", "opt-level=0"]);
+        build.args(["--cpu-features", &format!("+{feature}")]);
+        run(build.arg(&source).arg("-o").arg(&object));
+        let told = run(Command::new(AOT).arg("inspect").arg(&object));
+        assert!(told.contains(&format!("target: {target}\n")), "{told}");
+        assert!(told.contains(&format!("CPU features: {feature}\n")), "{told}");
+        assert!(told.contains("wasi_snapshot_preview1.fd_seek"), "{told}");
+        let code = run(Command::new(AOT).args(["objdump", "--funcs", "busy"]).arg(&object));
+        for callee in ["fd_write", "fd_seek", "more", "aot_memory_grow"] {
+            assert!(code.lines().any(|line| line.ends_with(&format!("; {callee}"))), "{target}: {code}");
+        }
+    }
+}
+
 /// Executables need the runtime library, and that is for Linux.
 #[test]
 fn executables_for_other_systems_are_refused() {

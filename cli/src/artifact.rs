@@ -30,6 +30,8 @@ pub struct Artifact<'a> {
     /// Bytes of the module's data segments.
     pub data_len: u64,
     pub options: Option<Options>,
+    /// CPU features that the code needs beyond the baseline, as the start of a program looks for them.
+    pub cpu_features: Vec<String>,
     /// Names of code and data, by address.
     pub symbols: BTreeMap<u64, String>,
 }
@@ -71,7 +73,7 @@ impl<'a> Artifact<'a> {
             damaged(&error.to_string()).with_help("or another version of aot made it: use that one")
         })?;
         let module = description.module().map_err(|error| damaged(&error.to_string()))?;
-        let (code, data_len) = match kind {
+        let Parts { code, data_len, cpu_features } = match kind {
             FileKind::Object => object_parts(&file),
             FileKind::Image => image_parts(&file),
             _ => executable_parts(&file, info.address()),
@@ -87,6 +89,7 @@ impl<'a> Artifact<'a> {
             code,
             data_len,
             options: options(&file),
+            cpu_features: names(cpu_features),
             symbols: symbols(&file),
             file,
         })
@@ -161,12 +164,25 @@ fn target_name(file: &File<'_>) -> String {
     format!("{architecture}-{system}")
 }
 
+/// What the kinds of artifacts have in different places.
+struct Parts<'a> {
+    code: Code<'a>,
+    data_len: u64,
+    /// Names, each ended by NUL.
+    cpu_features: &'a [u8],
+}
+
+fn names(bytes: &[u8]) -> Vec<String> {
+    let names = bytes.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
 /// In an object, the module has sections of its own.
-fn object_parts<'a>(file: &File<'a>) -> Option<(Code<'a>, u64)> {
-    let (text, data) = match file.format() {
-        BinaryFormat::MachO => ("__text", "__aot_data"),
-        BinaryFormat::Coff => (".text", ".rdata$aot.data"),
-        _ => (".text", ".rodata.aot"),
+fn object_parts<'a>(file: &File<'a>) -> Option<Parts<'a>> {
+    let (text, data, cpu) = match file.format() {
+        BinaryFormat::MachO => ("__text", "__aot_data", "__aot_cpu"),
+        BinaryFormat::Coff => (".text", ".rdata$aot.data", ".rdata$aot.cpu"),
+        _ => (".text", ".rodata.aot", ".rodata.aot.cpu"),
     };
     let text = file.section_by_name(text)?;
     let mut relocations = BTreeMap::new();
@@ -179,7 +195,12 @@ fn object_parts<'a>(file: &File<'a>) -> Option<(Code<'a>, u64)> {
         }
     }
     let code = Code { bytes: text.data().ok()?, address: 0, relocations };
-    Some((code, file.section_by_name(data).map_or(0, |section| section.size())))
+    let cpu_features = file.section_by_name(cpu).and_then(|section| section.data().ok());
+    Some(Parts {
+        code,
+        data_len: file.section_by_name(data).map_or(0, |section| section.size()),
+        cpu_features: cpu_features.unwrap_or_default(),
+    })
 }
 
 /// The name of a symbol as C has it: Mach-O puts an underscore before it.
@@ -191,17 +212,20 @@ fn c_name<'n>(file: &File<'_>, name: &'n str) -> &'n str {
 }
 
 /// In an image too, and its code is where it will be relative to the rest.
-fn image_parts<'a>(file: &File<'a>) -> Option<(Code<'a>, u64)> {
+fn image_parts<'a>(file: &File<'a>) -> Option<Parts<'a>> {
     let text = file.section_by_name(section::TEXT)?;
     let code = Code { bytes: text.data().ok()?, address: text.address(), relocations: BTreeMap::new() };
-    Some((code, file.section_by_name(section::DATA).map_or(0, |section| section.size())))
+    let data_len = file.section_by_name(section::DATA).map_or(0, |section| section.size());
+    // They stand in its note.
+    Some(Parts { code, data_len, cpu_features: &[] })
 }
 
 /// In an executable, the linker has put the module's sections together with others. The descriptor that the runtime
 /// reads tells where they are: address and length of code, description and data. Its symbol may be stripped, but
 /// only there does the address of the description stand.
-fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<(Code<'a>, u64)> {
+fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<Parts<'a>> {
     const WORD: usize = 8;
+    const CPU_FEATURES: usize = 9;
     let endian = file.endianness();
     for section in file.sections().filter(|section| section.kind() != SectionKind::Text) {
         // Sections without bytes in the file have none to look at.
@@ -216,18 +240,28 @@ fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<(Code<'a>,
             }
             if let (Some(address), Some(len), Some(data_len)) =
                 (word(at), word(at + WORD), word(at + 5 * WORD))
-                && let Some(bytes) = code_at(file, address, len)
+                && let Some(bytes) = bytes_at(file, address, len, |kind| kind == SectionKind::Text)
             {
-                return Some((Code { bytes, address, relocations: BTreeMap::new() }, data_len));
+                let code = Code { bytes, address, relocations: BTreeMap::new() };
+                let names = word(at + CPU_FEATURES * WORD).zip(word(at + (CPU_FEATURES + 1) * WORD));
+                let names = names.and_then(|(address, len)| {
+                    bytes_at(file, address, len, |kind| kind != SectionKind::Text)
+                });
+                return Some(Parts { code, data_len, cpu_features: names.unwrap_or_default() });
             }
         }
     }
     None
 }
 
-/// Bytes of code by address and length.
-fn code_at<'a>(file: &File<'a>, address: u64, len: u64) -> Option<&'a [u8]> {
-    let sections = file.sections().filter(|section| section.kind() == SectionKind::Text);
+/// Bytes of a section of some kind by address and length.
+fn bytes_at<'a>(
+    file: &File<'a>,
+    address: u64,
+    len: u64,
+    is_wanted: impl Fn(SectionKind) -> bool,
+) -> Option<&'a [u8]> {
+    let sections = file.sections().filter(|section| is_wanted(section.kind()));
     for section in sections {
         let Some(start) = address.checked_sub(section.address()) else { continue };
         let range = Range {

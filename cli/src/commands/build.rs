@@ -466,7 +466,7 @@ mod tests {
     #[test]
     fn misspelt_kinds_are_explained() {
         assert_eq!(Emit::parse("exec".into()).unwrap_err(), "did you mean `exe`?");
-        assert_eq!(Emit::parse("wasm".into()).unwrap_err(), "did you mean `asm`?");
+        assert_eq!(Emit::parse("wasm".into()).unwrap_err(), "did you mean `cwasm`?");
         assert!(Emit::parse("x".into()).unwrap_err().contains("one of exe, obj"));
         assert!(Emit::parse("obj=".into()).is_err());
     }
