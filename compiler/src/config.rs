@@ -63,6 +63,13 @@ pub struct Config {
     /// Check the stack limit of the VM context in every function. Needed where wasm runs on a stack that it shares
     /// with its host; executables have a guard page instead.
     pub stack_check: bool,
+    /// Make trampolines by which a host calls exports with C's convention, one per type.
+    pub typed_entries: bool,
+    /// Let the host stop the guest from outside: each loop looks whether it should (`aot_abi::call::INTERRUPT_LIMIT`).
+    /// Needs `stack_check`, which does the same for functions.
+    pub interruptible: bool,
+    /// Count the instructions that the guest executes, and trap when the fuel that the host gave is used up.
+    pub fuel: bool,
     /// Call libcalls by symbol (objects, executables), or through the table of the VM context (images).
     pub libcalls_by_symbol: bool,
     /// Run Cranelift's verifier on every function.
@@ -92,6 +99,7 @@ impl Config {
             imports: Imports::AtBuild { resolve, unknown_trap: false },
             model: Model::Static,
             stack_check: false,
+            typed_entries: false,
             libcalls_by_symbol: true,
             ..Config::image(target)
         }
@@ -108,6 +116,9 @@ impl Config {
             imports: Imports::AtInstantiation,
             model: Model::Instance,
             stack_check: true,
+            typed_entries: true,
+            interruptible: false,
+            fuel: false,
             libcalls_by_symbol: false,
             verify_clif: cfg!(debug_assertions),
             keep_clif: false,

@@ -160,11 +160,10 @@ pub(crate) fn used_features(flags: &[Value]) -> Vec<String> {
 }
 
 /// The names of the features that a machine must have to run code that was made with these settings, sorted.
-/// `uses_vectors` says whether any of it computes with vectors.
 pub(crate) fn required_features(target: &Target, isa: &dyn TargetIsa, uses_vectors: bool) -> Vec<String> {
     let mut features = used_features(&isa.isa_flags());
     if target.needs_vectors() && !uses_vectors {
-        // It was turned on without being asked for.
+        // It is on so that there is code for vectors, and nobody asked for it.
         features.retain(|name| name != "v");
     }
     features

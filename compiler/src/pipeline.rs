@@ -92,6 +92,9 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         imports_at_build: matches!(config.imports, Imports::AtBuild { .. }),
         libcalls_by_symbol: config.libcalls_by_symbol,
         stack_check: config.stack_check,
+        typed_entries: config.typed_entries,
+        interruptible: config.interruptible,
+        fuel: config.fuel,
     };
     let options = codegen::Options {
         schedule: config.schedule,
@@ -127,11 +130,23 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         data,
         import_symbols,
         features: config.features,
-        flags: if config.stack_check { flags::STACK_CHECKED } else { 0 },
+        flags: image_flags(config),
         isa,
         clif,
         asm,
     })
+}
+
+/// What a loader has to know of how the code was made.
+fn image_flags(config: &Config) -> u64 {
+    [
+        (config.stack_check, flags::STACK_CHECKED),
+        (config.interruptible, flags::INTERRUPTIBLE),
+        (config.fuel, flags::FUEL),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set)
+    .fold(0, |all, (_, flag)| all | flag)
 }
 
 /// Validates, translates and compiles all bodies in parallel; the results are in index order. Of several errors the
@@ -211,12 +226,18 @@ fn add_trampolines(
             text.function(func, compile(trampoline::import_shim(context, func, bound))?)?;
         }
     } else {
-        for ty in canonical_types(info, 0..info.imported_funcs) {
+        for ty in host_types(info) {
             text.host_trampoline(ty, compile(trampoline::host(context, ty))?)?;
         }
     }
-    for ty in canonical_types(info, info.escaped.iter().copied().chain(info.start)) {
-        text.entry(ty, compile(trampoline::entry(context, ty))?)?;
+    let entered = canonical_types(info, info.escaped.iter().copied().chain(info.start));
+    for ty in &entered {
+        text.entry(*ty, compile(trampoline::entry(context, *ty))?)?;
+    }
+    if context.typed_entries {
+        for ty in entered.into_iter().filter(|ty| info.types[*ty as usize].is_c()) {
+            text.typed_entry(ty, compile(trampoline::typed_entry(context, ty))?)?;
+        }
     }
     text.helpers(compile)
 }
@@ -225,6 +246,17 @@ fn add_trampolines(
 fn canonical_types(info: &ModuleInfo<'_>, funcs: impl Iterator<Item = u32>) -> Vec<u32> {
     let types = funcs.map(|func| info.canonical_types[info.funcs[func as usize] as usize]);
     types.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+/// The distinct types of the functions through which code of the module may reach its host: imported ones, and, if it
+/// shares a table with others, those of every type.
+fn host_types(info: &ModuleInfo<'_>) -> Vec<u32> {
+    let exported = |export: &aot_abi::types::Export| export.kind == aot_abi::types::EntityKind::Table;
+    if info.imported_tables > 0 || info.exports.iter().any(exported) {
+        let types: std::collections::BTreeSet<u32> = info.canonical_types.iter().copied().collect();
+        return types.into_iter().collect();
+    }
+    canonical_types(info, 0..info.imported_funcs)
 }
 
 /// Finds the symbol of every imported function, where imports are bound at build time.
@@ -319,13 +351,15 @@ impl CompiledModule {
     /// If there are no images for the target, or the code refers to symbols outside the module.
     pub fn cwasm(&self) -> Result<Vec<u8>> {
         let name = |(name, _): (&str, WasmFeatures)| name.to_ascii_lowercase().replace('_', "-");
+        // The parser's own, which are no proposals.
+        let features = self.features.difference(WasmFeatures::FLOATS | WasmFeatures::GC_TYPES);
         emit::cwasm::write(&emit::cwasm::Input {
             target: &self.target,
             isa: &*self.isa as &dyn TargetIsa,
             text: &self.text,
             module: &self.module,
             data: &self.data,
-            wasm_features: self.features.iter_names().map(name).collect(),
+            wasm_features: features.iter_names().map(name).collect(),
             flags: self.flags,
         })
     }

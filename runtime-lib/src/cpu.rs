@@ -1,12 +1,15 @@
-//! Whether the machine has the CPU features that the code of an executable uses.
+//! Whether the machine has the CPU features that compiled code uses.
 
+#[cfg(feature = "standalone")]
 use crate::message::Message;
+#[cfg(feature = "standalone")]
 use crate::start::fail;
 
 /// Ends the process with a message if the machine lacks a feature, instead of by SIGILL in the midst of things.
 ///
 /// # Safety
 /// `names` points to `len` bytes: names that are each ended by NUL. `auxv` is the process's auxiliary vector.
+#[cfg(feature = "standalone")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn aot_check_cpu(names: *const u8, len: usize, auxv: *const [usize; 2]) {
     // SAFETY: the caller vouches for both.
@@ -23,6 +26,25 @@ unsafe extern "C" fn aot_check_cpu(names: *const u8, len: usize, auxv: *const [u
     });
     message.text("; build it with `--cpu baseline` or another `--cpu`");
     fail(message.as_bytes());
+}
+
+/// Whether this machine has a CPU feature, by the names of `aot settings`.
+#[cfg(feature = "embed")]
+pub fn has_feature(name: &str) -> bool {
+    static MACHINE: std::sync::OnceLock<Machine> = std::sync::OnceLock::new();
+    let machine = MACHINE.get_or_init(|| {
+        // The vector ends with an entry of type 0; an empty one says that there is nothing but the baseline.
+        let bytes = std::fs::read("/proc/self/auxv").unwrap_or_default();
+        let word = |bytes: &[u8]| usize::from_ne_bytes(bytes.try_into().unwrap_or_default());
+        let (words, _) = bytes.as_chunks::<{ size_of::<usize>() }>();
+        let (entries, _) = words.as_chunks::<2>();
+        let mut auxv: alloc::vec::Vec<[usize; 2]> =
+            entries.iter().map(|[kind, value]| [word(kind), word(value)]).collect();
+        auxv.push([0, 0]);
+        // SAFETY: it is a vector of this form.
+        unsafe { Machine::new(auxv.as_ptr()) }
+    });
+    machine.has(name.as_bytes())
 }
 
 /// What is known of the machine's CPU.

@@ -17,7 +17,7 @@
 
 use crate::arch::{self, Registers};
 use crate::call::{Activation, Slot, enter};
-use crate::instance::{Callee, Extern, Instance, InstantiateError, ResourceLimits};
+use crate::instance::{Callee, Extern, Instance, InstantiateError, ResourceLimits, Resources};
 use crate::module::LoadedModule;
 use crate::signal;
 use crate::start::fail;
@@ -172,10 +172,18 @@ impl Driver {
             let exporter = self.instances.get(exporter).copied().flatten();
             imports.push(bind(module, &import.ty, exporter.ok_or(Refusal::Import("unknown import"))?, name)?);
         }
-        let limits = ResourceLimits::default();
+        let resources = Resources {
+            stack_limit: self.stack_limit.get(),
+            limits: &ResourceLimits::default(),
+            vmctx: None,
+            memory: None,
+            has_image: false,
+        };
         // SAFETY: modules and instances are never freed; types were checked.
-        let (instance, result) =
-            unsafe { Instance::new(module, &imports, self.stack_limit.get(), &limits, None) };
+        let (instance, result) = unsafe {
+            let imports = imports.into_iter().map(|import: Extern| import.import());
+            Instance::new(module, imports, resources)
+        };
         let instance: Option<&'static Instance> = instance.map(|instance| &*Box::leak(instance));
         result.map_err(|error| match error {
             InstantiateError::OutOfMemory(_) => Refusal::Other("not enough memory"),

@@ -1,7 +1,7 @@
 //! Instances: a module's state, made by the rules of instantiation (core specification 4.5.4).
 
 use crate::libcalls::LIBCALLS;
-use crate::memory::Memory;
+use crate::memory::{Memory, Reservation};
 use crate::module::LoadedModule;
 use crate::table::Table;
 use crate::vmctx::{FuncImport, FuncRef, GlobalCell, Vm, VmContext};
@@ -15,13 +15,41 @@ use aot_abi::trap::TrapCode;
 use aot_abi::types::{EntityKind, ValType};
 use core::ptr::{self, NonNull};
 
-/// What an import is bound to, or an export gives. The pointers belong to instances that must outlive their users.
+/// What an export gives. The pointers belong to instances that must outlive their users.
 #[derive(Clone, Copy, Debug)]
 pub enum Extern {
     Func(*mut FuncRef),
     Table(*mut Table),
     Memory(*mut Memory),
     Global(*mut GlobalCell),
+}
+
+/// What an import is bound to. As [`Extern`], but a function needs no reference to itself.
+#[derive(Clone, Copy, Debug)]
+pub enum Import {
+    Func(FuncImport),
+    Table(*mut Table),
+    Memory(*mut Memory),
+    Global(*mut GlobalCell),
+}
+
+impl Extern {
+    /// The import that this export is good for.
+    ///
+    /// # Safety
+    /// A function is valid for reads.
+    pub unsafe fn import(self) -> Import {
+        match self {
+            Extern::Func(func) => {
+                // SAFETY: the caller vouches for it.
+                let FuncRef { code, vmctx, .. } = unsafe { *func };
+                Import::Func(FuncImport { code, vmctx })
+            }
+            Extern::Table(table) => Import::Table(table),
+            Extern::Memory(memory) => Import::Memory(memory),
+            Extern::Global(global) => Import::Global(global),
+        }
+    }
 }
 
 /// What a call of a function from the host needs.
@@ -38,15 +66,21 @@ pub struct Callee {
 pub struct ResourceLimits {
     /// The most bytes that one memory may have.
     pub memory_bytes: Option<u64>,
+    /// The most elements that one table may have.
+    pub table_elements: Option<u64>,
 }
 
-/// Where the state of the one instance of a process has to be: the addresses are part of its code.
-#[derive(Clone, Copy, Debug)]
-pub struct FixedPlace {
-    /// Zeroed, readable and writable; as large as the module's context.
-    pub vmctx: NonNull<VmContext>,
-    /// The reservation of the first memory (`memory::reserve`).
-    pub memory: *mut u8,
+/// What an instance gets from its host.
+pub struct Resources<'a> {
+    /// The cells that compiled code looks at: the stack limit, and the fuel if the module counts it.
+    pub stack_limit: *const usize,
+    pub limits: &'a ResourceLimits,
+    /// Where the VM context has to be, if that is fixed: zeroed, readable and writable, and as large as it has to be.
+    pub vmctx: Option<NonNull<VmContext>>,
+    /// Where the first memory of the module has to be, if that is fixed.
+    pub memory: Option<Reservation>,
+    /// The reservation has the module's memory image mapped already.
+    pub has_image: bool,
 }
 
 /// Why a module could not be instantiated.
@@ -76,8 +110,6 @@ pub struct Instance {
     dropped_data: Vec<bool>,
     dropped_elements: Vec<bool>,
     wasi: Option<Box<WasiCtx>>,
-    /// The memory that WASI functions work on: the one exported as `memory`.
-    wasi_memory: *mut Memory,
 }
 
 /// The WASI context of an instance, and its memory (empty if it exports none).
@@ -89,10 +121,7 @@ pub unsafe fn wasi_caller<'a>(vmctx: *mut VmContext) -> Caller<'a> {
     // SAFETY: the caller vouches for `vmctx`; memories outlive the instances that use them.
     unsafe {
         let instance = Instance::of(vmctx);
-        let memory = match instance.wasi_memory.as_ref() {
-            Some(memory) => GuestMemory::from_raw_parts(memory.base(), memory.len()),
-            None => GuestMemory::from_raw_parts(ptr::dangling_mut(), 0),
-        };
+        let memory = instance.guest_memory();
         Caller { ctx: instance.wasi.as_deref_mut().expect("set before WASI functions are bound"), memory }
     }
 }
@@ -140,21 +169,18 @@ impl Instance {
     /// If there is not enough memory, or initialising trapped.
     ///
     /// # Safety
-    /// `module` and all that `imports` point to outlive the instance; the imports' types were checked. `place` is as
-    /// [`FixedPlace`] says, and of one instance only.
+    /// `module` and all that `imports` and `resources` point to outlive the instance; the imports' types were checked.
     pub unsafe fn new(
         module: *const LoadedModule,
-        imports: &[Extern],
-        stack_limit: *const usize,
-        limits: &ResourceLimits,
-        place: Option<FixedPlace>,
+        imports: impl Iterator<Item = Import>,
+        resources: Resources<'_>,
     ) -> (Option<Box<Instance>>, Result<(), InstantiateError>) {
         // SAFETY: the caller keeps the module.
         let loaded = unsafe { &*module };
         let size = loaded.offsets().size().max(16) as usize;
         let out_of_memory = |kind| (None, Err(InstantiateError::OutOfMemory(kind)));
-        let (vmctx, layout) = match place {
-            Some(place) => (place.vmctx, None),
+        let (vmctx, layout) = match resources.vmctx {
+            Some(vmctx) => (vmctx, None),
             None => {
                 let Ok(layout) = Layout::from_size_align(size, 16) else {
                     return out_of_memory(EntityKind::Global);
@@ -178,58 +204,56 @@ impl Instance {
             dropped_data: vec![false; declarations.data.len()],
             dropped_elements: vec![false; declarations.elements.len()],
             wasi: None,
-            wasi_memory: ptr::null_mut(),
         });
         let vm = instance.vm();
         // SAFETY: `vm` is the context just made.
         unsafe {
             vm.instance_data().write(ptr::from_mut(&mut *instance).cast());
-            vm.stack_limit().write(stack_limit);
+            vm.stack_limit().write(resources.stack_limit);
             vm.libcalls().write(LIBCALLS.as_ptr());
             vm.type_ids().write(loaded.type_ids().as_ptr());
         }
-        let result = instance.initialise(loaded, imports, limits, place.map(|place| place.memory));
+        let result = instance.initialise(loaded, imports, resources);
         (Some(instance), result)
     }
 
     fn initialise(
         &mut self,
         loaded: &LoadedModule,
-        imports: &[Extern],
-        limits: &ResourceLimits,
-        memory: Option<*mut u8>,
+        imports: impl Iterator<Item = Import>,
+        resources: Resources<'_>,
     ) -> Result<(), InstantiateError> {
+        let Resources { limits, has_image, .. } = resources;
         self.bind_imports(imports);
         self.make_funcrefs(loaded)?;
-        self.make_memories(loaded, limits, memory)?;
+        self.make_memories(loaded, limits, resources.memory)?;
         self.make_globals(loaded)?;
-        self.make_tables(loaded)?;
+        self.make_tables(loaded, limits)?;
         self.initialise_tables(loaded)?;
-        self.initialise_memories(loaded)
+        self.initialise_memories(loaded, has_image)
     }
 
-    fn bind_imports(&mut self, imports: &[Extern]) {
+    fn bind_imports(&mut self, imports: impl Iterator<Item = Import>) {
         let vm = self.vm();
         let (mut funcs, mut globals) = (0, 0);
         for import in imports {
             // SAFETY: the caller of `new` gave the module's own imports, so every index is one of its layout, and the
             // pointers are valid.
             unsafe {
-                match *import {
-                    Extern::Func(func) => {
-                        let FuncRef { code, vmctx, .. } = *func;
-                        vm.imported_func(funcs).write(FuncImport { code, vmctx });
+                match import {
+                    Import::Func(func) => {
+                        vm.imported_func(funcs).write(func);
                         funcs += 1;
                     }
-                    Extern::Table(table) => {
+                    Import::Table(table) => {
                         vm.imported_table(self.tables.len() as u32).write((*table).def());
                         self.tables.push(table);
                     }
-                    Extern::Memory(memory) => {
+                    Import::Memory(memory) => {
                         vm.imported_memory(self.memories.len() as u32).write((*memory).def());
                         self.memories.push(memory);
                     }
-                    Extern::Global(global) => {
+                    Import::Global(global) => {
                         vm.imported_global(globals).write(global);
                         globals += 1;
                     }
@@ -255,14 +279,13 @@ impl Instance {
         &mut self,
         loaded: &LoadedModule,
         limits: &ResourceLimits,
-        first: Option<*mut u8>,
+        mut first: Option<Reservation>,
     ) -> Result<(), InstantiateError> {
         let vm = self.vm();
         for (index, ty) in loaded.declarations().memories.iter().enumerate() {
-            let reserved = first.filter(|_| index == 0);
-            // SAFETY: the definition lies in this instance's context, which outlives its memories; the caller of
-            // `new` vouches for the reservation.
-            let memory = unsafe { Memory::new(ty, vm.memory(index as u32), limits.memory_bytes, reserved) };
+            let def = vm.memory(index as u32);
+            // SAFETY: the definition lies in this instance's context, which outlives its memories.
+            let memory = unsafe { Memory::new(ty, def, limits.memory_bytes, first.take()) };
             let memory = memory.map_err(|_| InstantiateError::OutOfMemory(EntityKind::Memory))?;
             let mut memory = Box::new(memory);
             self.memories.push(&mut *memory);
@@ -281,12 +304,16 @@ impl Instance {
         Ok(())
     }
 
-    fn make_tables(&mut self, loaded: &LoadedModule) -> Result<(), InstantiateError> {
+    fn make_tables(
+        &mut self,
+        loaded: &LoadedModule,
+        limits: &ResourceLimits,
+    ) -> Result<(), InstantiateError> {
         let vm = self.vm();
         for (index, table) in loaded.declarations().tables.iter().enumerate() {
             let init = self.evaluate(loaded, &table.init)?.as_ref();
             // SAFETY: the definition lies in this instance's context, which outlives its tables.
-            let table = unsafe { Table::new(&table.ty, vm.table(index as u32), init) };
+            let table = unsafe { Table::new(&table.ty, vm.table(index as u32), limits.table_elements, init) };
             let mut table = Box::new(table.map_err(|_| InstantiateError::OutOfMemory(EntityKind::Table))?);
             self.tables.push(&mut *table);
             self.own_tables.push(table);
@@ -313,9 +340,18 @@ impl Instance {
         Ok(())
     }
 
-    fn initialise_memories(&mut self, loaded: &LoadedModule) -> Result<(), InstantiateError> {
+    /// `has_image`: the active segments of the first memory are in it already.
+    fn initialise_memories(
+        &mut self,
+        loaded: &LoadedModule,
+        has_image: bool,
+    ) -> Result<(), InstantiateError> {
         for (index, segment) in loaded.declarations().data.iter().enumerate() {
             if let SegmentMode::Active { target, offset } = &segment.mode {
+                if has_image && *target == 0 {
+                    self.data_drop(index as u32);
+                    continue;
+                }
                 let offset = u64::from(self.evaluate(loaded, offset)?.as_i64() as u32);
                 let len = loaded.data(index as u32).len() as u64;
                 self.memory_init(*target, index as u32, offset, 0, len)
@@ -379,8 +415,24 @@ impl Instance {
     /// Gives the instance what its WASI functions act on.
     pub fn set_wasi(&mut self, ctx: Box<WasiCtx>) {
         self.wasi = Some(ctx);
-        if let Some(Extern::Memory(memory)) = self.export("memory") {
-            self.wasi_memory = memory;
+    }
+
+    /// The memory that host functions such as those of WASI work on: the one exported as `memory`.
+    pub fn main_memory(&self) -> Option<*mut Memory> {
+        self.memory(self.module().main_memory()?)
+    }
+
+    /// [`Instance::main_memory`] for WASI functions; empty if there is none.
+    ///
+    /// # Safety
+    /// Nothing else uses the memory while the result is used.
+    pub unsafe fn guest_memory<'a>(&self) -> GuestMemory<'a> {
+        // SAFETY: memories outlive the instances that use them; the caller vouches for the rest.
+        unsafe {
+            match self.main_memory() {
+                Some(memory) => GuestMemory::from_raw_parts((*memory).base(), (*memory).len()),
+                None => GuestMemory::from_raw_parts(ptr::dangling_mut(), 0),
+            }
         }
     }
 

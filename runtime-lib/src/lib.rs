@@ -28,7 +28,7 @@ pub mod wasi;
 
 #[cfg(feature = "standalone")]
 mod allocator;
-#[cfg(feature = "standalone")]
+#[cfg(any(feature = "standalone", feature = "embed"))]
 mod cpu;
 #[cfg(all(feature = "standalone", not(test)))]
 mod defaults;

@@ -1,6 +1,7 @@
 //! Linear memories: address space reserved once, pages made accessible as the memory grows.
 
 use crate::vmctx::MemoryDef;
+use alloc::sync::Arc;
 use aot_abi::memory::{GUARD_SIZE, MAX_PAGES, RESERVATION};
 use aot_abi::types::{Limits, MemoryType, PAGE_SIZE};
 use core::ptr;
@@ -27,11 +28,60 @@ pub fn reserve(address: *mut u8, size: usize) -> Result<*mut u8, rustix::io::Err
     Ok(base)
 }
 
-/// A linear memory. Its definition lives where compiled code looks for it.
-#[derive(Debug)]
-pub struct Memory {
-    /// First byte of the reservation.
+/// Address space for one memory. It is unmapped, or given back, when the value is dropped.
+pub struct Reservation {
     base: *mut u8,
+    accessible: usize,
+    recycler: Option<Arc<dyn Recycler>>,
+}
+
+/// Takes back the address space of memories that are no more.
+pub trait Recycler: Send + Sync {
+    /// Takes back [`MAPPING_SIZE`] bytes that nothing refers to any more, of which the first `accessible` are readable
+    /// and writable.
+    ///
+    /// # Safety
+    /// The recycler gave the address space.
+    unsafe fn recycle(&self, base: *mut u8, accessible: usize);
+}
+
+impl Reservation {
+    /// Reserves address space anywhere.
+    ///
+    /// # Errors
+    /// If there is not enough.
+    pub fn new() -> Result<Reservation, rustix::io::Errno> {
+        let base = reserve(ptr::null_mut(), MAPPING_SIZE)?;
+        Ok(Reservation { base, accessible: 0, recycler: None })
+    }
+
+    /// Takes over address space.
+    ///
+    /// # Safety
+    /// `base` points to [`MAPPING_SIZE`] bytes that nothing else uses, mapped so that the first `accessible` ones (whole
+    /// wasm pages) are readable and writable and no others are accessible. They come from the recycler, if there is one.
+    pub unsafe fn from_raw(base: *mut u8, accessible: usize, recycler: Option<Arc<dyn Recycler>>) -> Self {
+        Reservation { base, accessible, recycler }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        match &self.recycler {
+            // SAFETY: it came from this recycler, and nothing refers to it any more.
+            Some(recycler) => unsafe { recycler.recycle(self.base, self.accessible) },
+            None => {
+                // SAFETY: the value owns the mapping, and nothing refers to it any more.
+                let unmapped = unsafe { munmap(self.base.cast(), MAPPING_SIZE) };
+                debug_assert!(unmapped.is_ok());
+            }
+        }
+    }
+}
+
+/// A linear memory. Its definition lives where compiled code looks for it.
+pub struct Memory {
+    space: Reservation,
     def: *mut MemoryDef,
     limits: Limits,
     /// The most pages that this memory may get.
@@ -45,27 +95,27 @@ impl Memory {
     /// If there is not enough address space or memory, or `limit_bytes` is below the initial size.
     ///
     /// # Safety
-    /// `def` is valid for writes as long as the memory exists. `reserved` is the result of [`reserve`] for
-    /// [`MAPPING_SIZE`] bytes that nothing else uses.
+    /// `def` is valid for writes as long as the memory exists.
     pub unsafe fn new(
         ty: &MemoryType,
         def: *mut MemoryDef,
         limit_bytes: Option<u64>,
-        reserved: Option<*mut u8>,
+        space: Option<Reservation>,
     ) -> Result<Memory, rustix::io::Errno> {
         let limit_pages = limit_bytes.map_or(MAX_PAGES, |limit| limit / PAGE_SIZE).min(MAX_PAGES);
         if ty.limits.min > limit_pages {
             return Err(rustix::io::Errno::NOMEM);
         }
-        let base = match reserved {
-            Some(base) => base,
-            None => reserve(ptr::null_mut(), MAPPING_SIZE)?,
+        let space = match space {
+            Some(space) => space,
+            None => Reservation::new()?,
         };
         // SAFETY: the caller vouches for `def`.
-        unsafe { def.write(MemoryDef { base, len: 0 }) };
+        unsafe { def.write(MemoryDef { base: space.base, len: space.accessible }) };
+        let missing = ty.limits.min.saturating_sub(space.accessible as u64 / PAGE_SIZE);
         let max_pages = ty.limits.max.unwrap_or(MAX_PAGES).min(limit_pages);
-        let mut memory = Memory { base, def, limits: ty.limits, max_pages };
-        match memory.grow(ty.limits.min) {
+        let mut memory = Memory { space, def, limits: ty.limits, max_pages };
+        match memory.grow(missing) {
             Some(_) => Ok(memory),
             None => Err(rustix::io::Errno::NOMEM),
         }
@@ -78,12 +128,13 @@ impl Memory {
         if delta > 0 {
             // SAFETY: the range lies in the reservation, since `new` is at most `MAX_PAGES`; nothing is mapped there.
             unsafe {
-                let start = self.base.add((old * PAGE_SIZE) as usize);
+                let start = self.space.base.add((old * PAGE_SIZE) as usize);
                 let flags = MprotectFlags::READ | MprotectFlags::WRITE;
                 mprotect(start.cast(), (delta * PAGE_SIZE) as usize, flags).ok()?;
             }
             // SAFETY: `new`'s caller vouches for `def`.
             unsafe { (*self.def).len = (new * PAGE_SIZE) as usize };
+            self.space.accessible = (new * PAGE_SIZE) as usize;
         }
         Some(old)
     }
@@ -102,7 +153,7 @@ impl Memory {
 
     /// First byte.
     pub fn base(&self) -> *mut u8 {
-        self.base
+        self.space.base
     }
 
     /// The limits that the memory was declared with.
@@ -145,14 +196,6 @@ impl Memory {
     /// Whether `address` is in the memory or its guard.
     pub fn covers(&self, address: usize) -> bool {
         address.wrapping_sub(self.base() as usize) < MAPPING_SIZE
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `new` and nothing refers to it any more.
-        let unmapped = unsafe { munmap(self.base.cast(), MAPPING_SIZE) };
-        debug_assert!(unmapped.is_ok());
     }
 }
 

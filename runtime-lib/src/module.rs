@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use aot_abi::DecodeError;
 use aot_abi::module::{Description, Entry, Module};
+use aot_abi::types::EntityKind;
 use aot_abi::vmctx::VmOffsets;
 
 /// A compiled module: its code, its description, and the bytes of its data segments.
@@ -15,6 +16,7 @@ pub struct LoadedModule {
     offsets: VmOffsets,
     type_ids: Vec<u32>,
     imported_funcs: u32,
+    main_memory: Option<u32>,
 }
 
 impl LoadedModule {
@@ -31,16 +33,38 @@ impl LoadedModule {
         text_len: usize,
         description: &'static [u8],
         data: &'static [u8],
-        mut type_id: impl FnMut(&aot_abi::types::FuncType) -> u32,
+        type_id: impl FnMut(&aot_abi::types::FuncType) -> u32,
     ) -> Result<LoadedModule, DecodeError> {
         let description = Description::new(description)?;
         let declarations = description.module()?;
+        // SAFETY: the caller vouches for the parts.
+        unsafe { LoadedModule::from_parts(text, text_len, description, declarations, data, type_id) }
+    }
+
+    /// As [`LoadedModule::new`], of a description that was read already.
+    ///
+    /// # Errors
+    /// If the declarations need more state than an instance can have.
+    ///
+    /// # Safety
+    /// As [`LoadedModule::new`].
+    pub unsafe fn from_parts(
+        text: *const u8,
+        text_len: usize,
+        description: Description<'static>,
+        declarations: Module,
+        data: &'static [u8],
+        mut type_id: impl FnMut(&aot_abi::types::FuncType) -> u32,
+    ) -> Result<LoadedModule, DecodeError> {
         let damaged = DecodeError { offset: 0, expected: "declarations of a possible size" };
         let counts = declarations.counts();
         let offsets = VmOffsets::new(size_of::<usize>() as u32, counts).ok_or(damaged)?;
         let type_ids = declarations.types.iter().map(&mut type_id).collect();
         let imported_funcs = counts.imported_funcs;
+        let main_memory = declarations.export("memory").filter(|export| export.kind == EntityKind::Memory);
+        let main_memory = main_memory.map(|export| export.index);
         Ok(LoadedModule {
+            main_memory,
             text,
             text_len,
             description,
@@ -73,6 +97,11 @@ impl LoadedModule {
         self.imported_funcs
     }
 
+    /// Index of the memory that is exported as `memory`.
+    pub fn main_memory(&self) -> Option<u32> {
+        self.main_memory
+    }
+
     /// The address of an offset in the text section.
     pub fn code(&self, offset: u32) -> *const u8 {
         self.text.wrapping_add(offset as usize)
@@ -100,6 +129,15 @@ impl LoadedModule {
         let types = &self.declarations.types;
         let wanted = types.get(type_index as usize)?;
         self.declarations.entries.iter().find(|entry| types.get(entry.type_index as usize) == Some(wanted))
+    }
+
+    /// The typed entry trampoline of a type.
+    #[cfg(feature = "embed")]
+    pub fn typed_entry(&self, type_index: u32) -> Option<&Entry> {
+        let types = &self.declarations.types;
+        let wanted = types.get(type_index as usize)?;
+        let mut entries = self.declarations.typed_entries.iter();
+        entries.find(|entry| types.get(entry.type_index as usize) == Some(wanted))
     }
 
     /// Bytes of a data segment.

@@ -2,13 +2,13 @@
 
 use crate::arch::{self, Registers};
 use crate::call::{Activation, Slot, enter};
-use crate::instance::{Callee, Extern, FixedPlace, Instance, InstantiateError, ResourceLimits};
-use crate::memory::{MAPPING_SIZE, reserve};
+use crate::instance::{Callee, Extern, Instance, InstantiateError, ResourceLimits, Resources};
+use crate::memory::{MAPPING_SIZE, Reservation, reserve};
 use crate::message::Message;
 use crate::module::LoadedModule;
 use crate::options::{self, OptionError, RunOptions};
 use crate::trap::{self, TrapSite};
-use crate::vmctx::FuncRef;
+use crate::vmctx::{FuncRef, VmContext};
 use crate::{signal, sys, wasi};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -231,11 +231,13 @@ fn instantiate(
     context: wasi::WasiCtx,
     options: &RunOptions,
 ) -> &'static mut Instance {
-    let limits = ResourceLimits { memory_bytes: options.max_memory_size };
+    let limits = ResourceLimits { memory_bytes: options.max_memory_size, table_elements: None };
     static NO_LIMIT: usize = 0;
-    let place = fixed_place();
+    let (vmctx, memory) = fixed_place().unzip();
+    let stack_limit = &raw const NO_LIMIT;
+    let resources = Resources { stack_limit, limits: &limits, vmctx, memory, has_image: false };
     // SAFETY: the module lives as long as the process; an executable has no imports left; the place was just made.
-    let (instance, result) = unsafe { Instance::new(module, &[], &raw const NO_LIMIT, &limits, place) };
+    let (instance, result) = unsafe { Instance::new(module, core::iter::empty(), resources) };
     match (instance, result) {
         (Some(instance), Ok(())) => {
             let instance = Box::leak(instance);
@@ -257,7 +259,7 @@ fn instantiate(
 
 /// Reserves the addresses that the code of the static model has in it; nothing in the instance model.
 #[inline(never)]
-fn fixed_place() -> Option<FixedPlace> {
+fn fixed_place() -> Option<(NonNull<VmContext>, Reservation)> {
     // SAFETY: the descriptor is the compiler's.
     let Descriptor { vmctx, memory, .. } = unsafe { (&raw const aot_module).read() };
     let context = NonNull::new(vmctx)?;
@@ -275,7 +277,8 @@ fn fixed_place() -> Option<FixedPlace> {
         message.text(": address space is limited (`ulimit -v`), or something else is there, which a program built with `-C model=instance` does not mind");
         fail(message.as_bytes());
     }
-    Some(FixedPlace { vmctx: context.cast(), memory })
+    // SAFETY: reserved just now.
+    Some((context.cast(), unsafe { Reservation::from_raw(memory, 0, None) }))
 }
 
 /// A command's entry takes and returns nothing.

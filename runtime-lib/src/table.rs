@@ -1,6 +1,7 @@
 //! Tables of references.
 
 use crate::vmctx::TableDef;
+use alloc::alloc::{Layout, alloc_zeroed, dealloc};
 use aot_abi::types::{Limits, TableType};
 use core::mem::size_of;
 use core::ptr;
@@ -16,22 +17,38 @@ const MAX_ELEMENTS: u64 = 10_000_000;
 pub struct Table {
     def: *mut TableDef,
     ty: TableType,
-    /// Bytes mapped at `def.base`.
-    mapped: usize,
+    /// The most elements that this table may get.
+    max: u64,
+    /// Bytes at `def.base`.
+    capacity: usize,
+}
+
+/// Tables up to this size, in bytes, are on the heap, larger ones have a mapping of their own.
+const MAX_HEAP: usize = 16 * 1024;
+
+/// The layout of a table on the heap.
+fn heap_layout(size: usize) -> Option<Layout> {
+    Layout::from_size_align(size, align_of::<*mut ()>()).ok()
 }
 
 impl Table {
     /// Makes a table whose elements are `init`. Writes `def`.
     ///
     /// # Errors
-    /// If there is not enough memory, or the table is larger than this implementation allows.
+    /// If there is not enough memory, or the table is larger than `limit` elements, or than this implementation allows.
     ///
     /// # Safety
     /// `def` is valid for writes as long as the table exists.
-    pub unsafe fn new(ty: &TableType, def: *mut TableDef, init: *mut ()) -> Result<Table, rustix::io::Errno> {
+    pub unsafe fn new(
+        ty: &TableType,
+        def: *mut TableDef,
+        limit: Option<u64>,
+        init: *mut (),
+    ) -> Result<Table, rustix::io::Errno> {
         // SAFETY: the caller vouches for `def`. A dangling base is never read: the length is zero.
         unsafe { def.write(TableDef { base: ptr::dangling_mut(), len: 0 }) };
-        let mut table = Table { def, ty: *ty, mapped: 0 };
+        let max = ty.limits.max.unwrap_or(MAX_ELEMENTS).min(MAX_ELEMENTS).min(limit.unwrap_or(MAX_ELEMENTS));
+        let mut table = Table { def, ty: *ty, max, capacity: 0 };
         match table.grow(ty.limits.min, init) {
             Some(_) => Ok(table),
             None => Err(rustix::io::Errno::NOMEM),
@@ -41,8 +58,7 @@ impl Table {
     /// Adds `delta` elements and returns the previous size; `None` if that is not possible.
     pub fn grow(&mut self, delta: u64, init: *mut ()) -> Option<u64> {
         let old = self.len();
-        let max = self.ty.limits.max.unwrap_or(MAX_ELEMENTS).min(MAX_ELEMENTS);
-        let new = old.checked_add(delta).filter(|new| *new <= max || delta == 0)?;
+        let new = old.checked_add(delta).filter(|new| *new <= self.max || delta == 0)?;
         self.reserve(new as usize * ELEMENT_SIZE)?;
         // SAFETY: `new`'s caller vouches for `def`; `reserve` made room for the new elements.
         unsafe {
@@ -58,21 +74,47 @@ impl Table {
 
     /// Makes at least `size` bytes of storage available; new storage is zero.
     fn reserve(&mut self, size: usize) -> Option<()> {
-        if size <= self.mapped {
+        let old = self.capacity;
+        if size <= old {
             return Some(());
         }
-        let size = size.max(self.mapped * 2).next_multiple_of(4096);
-        // SAFETY: either a new mapping, or this table's own grown, possibly elsewhere; `def` is updated at once.
-        unsafe {
-            let base = if self.mapped == 0 {
-                let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-                mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags).ok()?
-            } else {
-                mremap((*self.def).base.cast(), self.mapped, size, MremapFlags::MAYMOVE).ok()?
-            };
-            (*self.def).base = base.cast();
+        let size = size.max(old * 2);
+        // SAFETY: `new`'s caller vouches for `def`.
+        let base = unsafe { (*self.def).base };
+        let (new, capacity) = if size <= MAX_HEAP {
+            // SAFETY: the size is not zero; what is on the heap has the layout of its capacity.
+            unsafe {
+                let new: *mut u8 = alloc_zeroed(heap_layout(size)?);
+                if new.is_null() {
+                    return None;
+                }
+                ptr::copy_nonoverlapping(base.cast(), new, old);
+                (new.cast(), size)
+            }
+        } else {
+            let size = size.next_multiple_of(4096);
+            // SAFETY: either a new mapping, or this table's own grown, possibly elsewhere; `def` is updated below.
+            unsafe {
+                let new: *mut *mut () = if old <= MAX_HEAP {
+                    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+                    let new =
+                        mmap_anonymous(ptr::null_mut(), size, ProtFlags::READ | ProtFlags::WRITE, flags);
+                    let new: *mut *mut () = new.ok()?.cast();
+                    ptr::copy_nonoverlapping(base.cast::<u8>(), new.cast(), old);
+                    new
+                } else {
+                    mremap(base.cast(), old, size, MremapFlags::MAYMOVE).ok()?.cast()
+                };
+                (new, size)
+            }
+        };
+        if old <= MAX_HEAP {
+            // SAFETY: on the heap; its elements were copied.
+            unsafe { free_heap(base, old) };
         }
-        self.mapped = size;
+        // SAFETY: `new`'s caller vouches for `def`.
+        unsafe { (*self.def).base = new };
+        self.capacity = capacity;
         Some(())
     }
 
@@ -145,11 +187,25 @@ impl Table {
 
 impl Drop for Table {
     fn drop(&mut self) {
-        if self.mapped > 0 {
-            // SAFETY: the mapping was made by `reserve` and nothing refers to it any more.
-            let unmapped = unsafe { munmap((*self.def).base.cast(), self.mapped) };
-            debug_assert!(unmapped.is_ok());
+        // SAFETY: `reserve` made the storage, and nothing refers to it any more.
+        unsafe {
+            let base = (*self.def).base;
+            if self.capacity > MAX_HEAP {
+                let unmapped = munmap(base.cast(), self.capacity);
+                debug_assert!(unmapped.is_ok());
+            } else {
+                free_heap(base, self.capacity);
+            }
         }
+    }
+}
+
+/// # Safety
+/// `base` are `capacity` bytes on the heap, which nothing refers to any more.
+unsafe fn free_heap(base: *mut *mut (), capacity: usize) {
+    if let Some(layout) = heap_layout(capacity).filter(|_| capacity > 0) {
+        // SAFETY: allocated with this layout.
+        unsafe { dealloc(base.cast(), layout) };
     }
 }
 
@@ -161,25 +217,31 @@ mod tests {
     #[test]
     fn tables_grow_and_check_bounds() {
         let mut def = TableDef { base: ptr::null_mut(), len: 0 };
-        let ty = TableType { element: ValType::ExternRef, limits: Limits { min: 2, max: Some(2000) } };
+        let ty = TableType { element: ValType::ExternRef, limits: Limits { min: 2, max: Some(4000) } };
         let value = ptr::without_provenance_mut::<()>(42);
         // SAFETY: `def` outlives the table.
-        let mut table = unsafe { Table::new(&ty, &mut def, value) }.unwrap();
+        let mut table = unsafe { Table::new(&ty, &mut def, None, value) }.unwrap();
         assert_eq!(table.get(1), Some(value));
         assert_eq!(table.get(2), None);
-        assert_eq!(table.grow(1500, ptr::null_mut()), Some(2));
+        assert_eq!(table.grow(5, ptr::null_mut()), Some(2));
+        assert_eq!(table.grow(1495, ptr::null_mut()), Some(7));
         assert_eq!(table.get(1), Some(value));
         assert_eq!(table.get(1501), Some(ptr::null_mut()));
-        assert_eq!(table.grow(500, value), None);
+        assert_eq!(table.grow(2500, value), None);
         assert_eq!(table.fill(1500, 2, value), Some(()));
         assert_eq!(table.fill(1501, 2, value), None);
         assert_eq!(table.fill(1502, 0, value), Some(()));
         assert_eq!(table.fill(u64::MAX, 2, value), None);
+        // From the heap to a mapping, and to a larger one.
+        assert_eq!(table.grow(1000, value), Some(1502));
+        assert_eq!(table.grow(1498, value), Some(2502));
+        assert_eq!(table.get(0), Some(value));
+        assert_eq!(table.get(3999), Some(value));
         let table: *mut Table = &mut table;
         // SAFETY: the table exists.
         unsafe {
             assert_eq!(Table::copy(table, table, 0, 1500, 2), Some(()));
-            assert_eq!(Table::copy(table, table, 1501, 0, 2), None);
+            assert_eq!(Table::copy(table, table, 3999, 0, 2), None);
         }
     }
 
@@ -189,6 +251,6 @@ mod tests {
         let ty =
             TableType { element: ValType::FuncRef, limits: Limits { min: u64::from(u32::MAX), max: None } };
         // SAFETY: `def` outlives the table.
-        assert!(unsafe { Table::new(&ty, &mut def, ptr::null_mut()) }.is_err());
+        assert!(unsafe { Table::new(&ty, &mut def, None, ptr::null_mut()) }.is_err());
     }
 }

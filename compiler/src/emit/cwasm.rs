@@ -277,3 +277,14 @@ fn segments(sections: &[Section]) -> Vec<ProgramHeader> {
     segments.push(header(elf::PT_GNU_STACK, elf::PF_R | elf::PF_W, 0, 0, 16));
     segments
 }
+
+#[cfg(test)]
+mod tests {
+    /// Code of different modules calls each other: the ABI names the convention, so that another one is another ABI.
+    #[test]
+    fn the_abi_names_the_calling_convention() {
+        let mut version = cranelift_codegen::VERSION.split('.');
+        let version = [version.next().unwrap(), version.next().unwrap()].join(".");
+        assert_eq!(aot_abi::call::CONVENTION, format!("cranelift {version} tail"));
+    }
+}

@@ -33,6 +33,7 @@ pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Module, Ve
         data: segments,
         escaped: info.escaped.clone(),
         entries: text.entries.clone(),
+        typed_entries: text.typed_entries.clone(),
         host_trampolines: text.host_trampolines.clone(),
         import_shims: text.import_shims.clone(),
         memory_image: None,

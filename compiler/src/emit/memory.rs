@@ -85,8 +85,11 @@ mod tests {
     use crate::{Config, Target, compile};
     use aot_abi::module::Description;
 
-    /// Offset and length of the image of a module, in pages, and what it contains: the bytes that are not zero, by address.
-    fn image(wat: &str) -> Option<(u64, u64, Vec<(u64, u8)>)> {
+    /// Offset and length in pages, and the bytes that are not zero, by address.
+    type Contents = (u64, u64, Vec<(u64, u8)>);
+
+    /// The image of a module.
+    fn image(wat: &str) -> Option<Contents> {
         let mut config = Config::image(Target::host().unwrap());
         config.features = crate::supported_features();
         let wasm = wat::parse_str(format!("(module {wat})")).unwrap();

@@ -39,14 +39,15 @@ pub(crate) struct Text {
     /// Ascending by offset; defined functions in index order, then the rest.
     pub ranges: Vec<TextRange>,
     pub relocs: Vec<TextReloc>,
-    /// Whether code computes with vectors.
-    pub uses_vectors: bool,
     /// Where each symbol of the module's own is.
     pub symbols: HashMap<Symbol, u32>,
     pub entries: Vec<Entry>,
+    pub typed_entries: Vec<Entry>,
     pub host_trampolines: Vec<HostTrampoline>,
     /// Offsets of the shims of imported functions, if they are bound at build time.
     pub import_shims: Vec<u32>,
+    /// Whether any of the code works on vectors.
+    pub uses_vectors: bool,
 }
 
 /// Collects functions into a text section.
@@ -68,11 +69,12 @@ impl<'m> Builder<'m> {
                 alignment: 16,
                 ranges: Vec::new(),
                 relocs: Vec::new(),
-                uses_vectors: false,
                 symbols: HashMap::new(),
                 entries: Vec::new(),
+                typed_entries: Vec::new(),
                 host_trampolines: Vec::new(),
                 import_shims: Vec::new(),
+                uses_vectors: false,
             },
             helpers: BTreeMap::new(),
             clif: String::new(),
@@ -113,17 +115,28 @@ impl<'m> Builder<'m> {
     }
 
     pub fn entry(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
+        let entry = self.append_entry("wasm-entry", type_index, compiled)?;
+        self.text.entries.push(entry);
+        Ok(())
+    }
+
+    pub fn typed_entry(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
+        let entry = self.append_entry("wasm-typed-entry", type_index, compiled)?;
+        self.text.typed_entries.push(entry);
+        Ok(())
+    }
+
+    fn append_entry(&mut self, name: &str, type_index: u32, compiled: CompiledFunction) -> Result<Entry> {
         let pad = compiled
             .landing_pad
             .ok_or_else(|| Error::internal("an entry trampoline has no landing pad for traps"))?;
-        let offset = self.append(format!("wasm-entry[{type_index}]"), false, compiled)?;
-        self.text.entries.push(Entry {
+        let offset = self.append(format!("{name}[{type_index}]"), false, compiled)?;
+        Ok(Entry {
             type_index,
             code_offset: offset,
             pad_offset: offset + pad.code_offset,
             frame_size: pad.frame_size,
-        });
-        Ok(())
+        })
     }
 
     pub fn host_trampoline(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
@@ -153,14 +166,14 @@ impl<'m> Builder<'m> {
             relocs,
             traps,
             unwind,
-            uses_vectors,
             landing_pad: _,
+            uses_vectors,
             clif,
             asm,
         } = compiled;
         let text = &mut self.text;
-        text.uses_vectors |= uses_vectors;
         text.alignment = text.alignment.max(alignment);
+        text.uses_vectors |= uses_vectors;
         let start = text.bytes.len().next_multiple_of(alignment as usize);
         if start + code.len() > i32::MAX as usize {
             return Err(too_large());

@@ -134,6 +134,7 @@ impl FunctionTranslator<'_, '_> {
                     params.len(),
                     results.len(),
                 );
+                self.enter_loop();
             }
             Operator::If { blockty } => {
                 let (params, results) = self.block_type(*blockty)?;

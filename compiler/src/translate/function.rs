@@ -28,6 +28,9 @@ pub(crate) struct ModuleContext<'m> {
     pub imports_at_build: bool,
     pub libcalls_by_symbol: bool,
     pub stack_check: bool,
+    pub typed_entries: bool,
+    pub interruptible: bool,
+    pub fuel: bool,
 }
 
 impl ModuleContext<'_> {
@@ -75,6 +78,8 @@ pub(crate) struct FunctionTranslator<'f, 'm> {
     /// Constructs that were opened in unreachable code.
     pub(super) dead_frames: u32,
     pub(super) pointer: Type,
+    /// Operators that were translated, and not yet taken from the fuel.
+    pub(super) fuel: u32,
 }
 
 /// Validates and translates a function body.
@@ -137,7 +142,9 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             reachable: true,
             dead_frames: 0,
             pointer,
+            fuel: 0,
         };
+        this.enter_function();
         let results: Vec<Type> = ty.results.iter().map(|ty| clif_type(*ty, pointer)).collect();
         let exit = this.block_with_params(&results);
         this.frames.push(Frame::function(exit, results.len()));
@@ -188,6 +195,9 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         if !self.reachable {
             self.unreachable_operator(op);
             return Ok(());
+        }
+        if self.module.fuel {
+            self.count_fuel(op);
         }
         let done = self.variable_operator(op)?
             || self.numeric_operator(op)

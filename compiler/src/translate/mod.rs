@@ -8,6 +8,7 @@ mod control;
 mod function;
 mod helper;
 mod memory;
+mod metering;
 mod numeric;
 mod reference;
 mod simd;

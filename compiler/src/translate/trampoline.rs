@@ -14,9 +14,6 @@ use cranelift_codegen::ir::{
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 /// The entry trampoline of a type (`aot_abi::module::Entry`): the host calls it to enter wasm code.
-///
-/// The call of the wasm function is a `try_call`: what a trap resumes at is its landing pad, and all that the host's
-/// calling convention wants preserved is restored from the trampoline's own frame.
 pub(crate) fn entry(module: &ModuleContext<'_>, type_index: u32) -> Function {
     let pointer = module.isa.pointer_type();
     let ty = &module.info.types[type_index as usize];
@@ -29,37 +26,89 @@ pub(crate) fn entry(module: &ModuleContext<'_>, type_index: u32) -> Function {
         else {
             unreachable!("four parameters")
         };
-        let frame = builder.ins().get_frame_pointer(pointer);
-        builder.ins().store(MemFlagsData::trusted(), frame, activation, ACTIVATION_FRAME_POINTER as i32);
-        let mut args: Vec<Value> = module.model.has_vmctx().then_some(vmctx).into_iter().collect();
-        for (index, ty) in ty.params.iter().enumerate() {
-            args.push(load_value(builder, *ty, pointer, values, index));
-        }
-        let returned = builder.create_block();
-        for ty in &ty.results {
-            builder.append_block_param(returned, clif_type(*ty, pointer));
-        }
-        let trapped = builder.create_block();
-        let rets: Vec<BlockArg> = (0..ty.results.len() as u32).map(BlockArg::TryCallRet).collect();
-        let normal = builder.func.dfg.block_call(returned, &rets);
-        let pad = builder.func.dfg.block_call(trapped, &[]);
-        let sig = builder.import_signature(module.signature(type_index));
-        let table = ExceptionTableData::new(sig, normal, [ExceptionTableItem::Default(pad)]);
-        let table = builder.func.dfg.exception_tables.push(table);
-        builder.ins().try_call_indirect(code, &args, table);
-
-        builder.switch_to_block(returned);
-        let results = builder.block_params(returned).to_vec();
+        let args: Vec<Value> = ty
+            .params
+            .iter()
+            .enumerate()
+            .map(|(index, ty)| load_value(builder, *ty, pointer, values, index))
+            .collect();
+        let results = call_wasm(module, builder, type_index, [activation, code, vmctx], &args, |builder| {
+            let status = builder.ins().iconst(types::I32, 1);
+            builder.ins().return_(&[status]);
+        });
         for (index, (ty, value)) in ty.results.iter().zip(results).enumerate() {
             store_value(builder, *ty, values, index, value);
         }
         let status = builder.ins().iconst(types::I32, 0);
         builder.ins().return_(&[status]);
-
-        builder.switch_to_block(trapped);
-        let status = builder.ins().iconst(types::I32, 1);
-        builder.ins().return_(&[status]);
     })(module)
+}
+
+/// The typed entry trampoline of a type that C has.
+pub(crate) fn typed_entry(module: &ModuleContext<'_>, type_index: u32) -> Function {
+    let pointer = module.isa.pointer_type();
+    let ty = &module.info.types[type_index as usize];
+    let c_type = |ty: &ValType| c_param(clif_type(*ty, pointer), CInt::Signed, module.isa);
+    let mut sig = Signature::new(module.isa.default_call_conv());
+    sig.params.extend([AbiParam::new(pointer); 3]);
+    sig.params.extend(ty.params.iter().map(c_type));
+    sig.returns.extend(ty.results.iter().map(c_type));
+    build(sig, |builder| {
+        let params = builder.block_params(builder.current_block().expect("entry")).to_vec();
+        let ([activation, code, vmctx], args) = params.split_at(3) else { unreachable!("three and more") };
+        let context = [*activation, *code, *vmctx];
+        let results = call_wasm(module, builder, type_index, context, args, |builder| {
+            let zero: Vec<Value> = ty
+                .results
+                .iter()
+                .map(|ty| match clif_type(*ty, pointer) {
+                    types::F32 => builder.ins().f32const(0.0),
+                    types::F64 => builder.ins().f64const(0.0),
+                    ty => builder.ins().iconst(ty, 0),
+                })
+                .collect();
+            builder.ins().return_(&zero);
+        });
+        builder.ins().return_(&results);
+    })(module)
+}
+
+/// Calls a wasm function for the host, and leaves the builder where it has returned. `trapped` fills the block where a
+/// trap lands.
+///
+/// The call is a `try_call`: what a trap resumes at is its landing pad, and all that the host's calling convention wants
+/// preserved is restored from the trampoline's own frame.
+fn call_wasm(
+    module: &ModuleContext<'_>,
+    builder: &mut FunctionBuilder<'_>,
+    type_index: u32,
+    [activation, code, vmctx]: [Value; 3],
+    args: &[Value],
+    trapped: impl FnOnce(&mut FunctionBuilder<'_>),
+) -> Vec<Value> {
+    let pointer = module.isa.pointer_type();
+    let ty = &module.info.types[type_index as usize];
+    let frame = builder.ins().get_frame_pointer(pointer);
+    builder.ins().store(MemFlagsData::trusted(), frame, activation, ACTIVATION_FRAME_POINTER as i32);
+    let vmctx = module.model.has_vmctx().then_some(vmctx);
+    let args: Vec<Value> = vmctx.into_iter().chain(args.iter().copied()).collect();
+    let returned = builder.create_block();
+    for ty in &ty.results {
+        builder.append_block_param(returned, clif_type(*ty, pointer));
+    }
+    let landing = builder.create_block();
+    let rets: Vec<BlockArg> = (0..ty.results.len() as u32).map(BlockArg::TryCallRet).collect();
+    let normal = builder.func.dfg.block_call(returned, &rets);
+    let pad = builder.func.dfg.block_call(landing, &[]);
+    let sig = builder.import_signature(module.signature(type_index));
+    let table = ExceptionTableData::new(sig, normal, [ExceptionTableItem::Default(pad)]);
+    let table = builder.func.dfg.exception_tables.push(table);
+    builder.ins().try_call_indirect(code, &args, table);
+
+    builder.switch_to_block(landing);
+    trapped(builder);
+    builder.switch_to_block(returned);
+    builder.block_params(returned).to_vec()
 }
 
 /// The host trampoline of a type (`aot_abi::module::HostTrampoline`): wasm code calls it to leave.

@@ -205,11 +205,13 @@ impl<'a> Reader<'a> {
 
     pub fn list<T>(&mut self, mut read: impl FnMut(&mut Reader<'a>) -> T) -> Vec<T> {
         let count = self.u32() as usize;
-        // Every item takes at least one byte, so a hostile count cannot reserve more than the input's size.
-        if count > self.bytes.len() - self.offset {
+        // Every item takes at least one byte. Items may be larger in memory: a hostile count cannot reserve more than the
+        // input's size.
+        let left = self.bytes.len() - self.offset;
+        if count > left {
             return self.fail("list", Vec::new());
         }
-        let mut items = Vec::with_capacity(count);
+        let mut items = Vec::with_capacity(count.min(left / size_of::<T>().max(1)));
         for _ in 0..count {
             items.push(read(self));
             if self.error.is_some() {

@@ -32,11 +32,15 @@ pub enum TrapCode {
     UnknownImport = 12,
     /// A host function failed.
     HostFunction = 13,
+    /// The host stopped the guest from outside.
+    Interrupt = 14,
+    /// The guest has used up the fuel that the host gave it.
+    OutOfFuel = 15,
 }
 
 impl TrapCode {
     /// Every trap code, in the order of the discriminants.
-    pub const ALL: [TrapCode; 13] = [
+    pub const ALL: [TrapCode; 15] = [
         TrapCode::Unreachable,
         TrapCode::MemoryOutOfBounds,
         TrapCode::TableOutOfBounds,
@@ -50,6 +54,8 @@ impl TrapCode {
         TrapCode::NullReference,
         TrapCode::UnknownImport,
         TrapCode::HostFunction,
+        TrapCode::Interrupt,
+        TrapCode::OutOfFuel,
     ];
 
     /// The code with this discriminant, if there is one.
@@ -73,6 +79,8 @@ impl TrapCode {
             TrapCode::NullReference => "null reference",
             TrapCode::UnknownImport => "call of an unknown import",
             TrapCode::HostFunction => "host function failed",
+            TrapCode::Interrupt => "interrupted",
+            TrapCode::OutOfFuel => "all fuel consumed",
         }
     }
 }

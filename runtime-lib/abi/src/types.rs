@@ -62,6 +62,11 @@ pub struct FuncType {
 }
 
 impl FuncType {
+    /// Whether a C function can have this type: at most one result, and no vectors.
+    pub fn is_c(&self) -> bool {
+        self.results.len() <= 1 && self.params.iter().chain(&self.results).all(|ty| *ty != ValType::V128)
+    }
+
     pub(crate) fn encode(&self, w: &mut Writer) {
         w.list(&self.params, |w, t| t.encode(w));
         w.list(&self.results, |w, t| t.encode(w));
@@ -132,6 +137,17 @@ pub enum EntityType {
     Table(TableType),
     Memory(MemoryType),
     Global(GlobalType),
+}
+
+impl EntityType {
+    pub fn kind(&self) -> EntityKind {
+        match self {
+            EntityType::Func(_) => EntityKind::Func,
+            EntityType::Table(_) => EntityKind::Table,
+            EntityType::Memory(_) => EntityKind::Memory,
+            EntityType::Global(_) => EntityKind::Global,
+        }
+    }
 }
 
 /// What an export names.

@@ -354,3 +354,6 @@ fn each<'i, T>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, Signal, kernel_sigaction
 
 pub use machine::{RECORD_SIZE, caller, frame_of, registers, set_registers, set_restorer, sync_code};
 
+#[cfg(all(feature = "embed", target_arch = "x86_64"))]
+pub use machine::resume;
 #[cfg(target_arch = "riscv64")]
 pub use riscv64::{has_vectors, set_action};
 

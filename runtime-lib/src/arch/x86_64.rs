@@ -69,6 +69,16 @@ pub unsafe fn set_registers(context: *mut c_void, registers: &Registers) {
 
 pub use super::record::{RECORD_SIZE, caller, frame_of};
 
+/// Makes this thread go on elsewhere, with another stack pointer and frame pointer.
+///
+/// # Safety
+/// The code at `pc` expects these values; nothing in the frames that are left behind needs to be dropped.
+#[cfg(feature = "embed")]
+#[unsafe(naked)]
+pub unsafe extern "C" fn resume(pc: usize, sp: usize, fp: usize) -> ! {
+    naked_asm!("mov rsp, rsi", "mov rbp, rdx", "jmp rdi",)
+}
+
 /// Makes instructions that were written as data visible to this thread: on this machine they are.
 ///
 /// # Safety

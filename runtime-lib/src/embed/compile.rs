@@ -1,31 +1,8 @@
 //! Compiling and loading in one step, for hosts that carry the compiler.
 
-use super::code::{LoadError, Module};
-use alloc::string::String;
+use super::code::Module;
+use super::error::Error;
 use aot_compiler::{Config, Target};
-
-/// Why a module could not be compiled and loaded.
-#[derive(Debug)]
-pub enum CompileError {
-    Compile(aot_compiler::Error),
-    Load(LoadError),
-    /// The configuration is for another machine, or for another form than an image.
-    NotForThisProcess(String),
-}
-
-impl core::fmt::Display for CompileError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            CompileError::Compile(error) => error.fmt(f),
-            CompileError::Load(error) => error.fmt(f),
-            CompileError::NotForThisProcess(target) => {
-                write!(f, "code for {target} cannot run in this process")
-            }
-        }
-    }
-}
-
-impl core::error::Error for CompileError {}
 
 impl Module {
     /// Compiles a module in the binary format for this process, and loads it.
@@ -33,17 +10,26 @@ impl Module {
     /// # Errors
     /// If the module is invalid or unsupported, there is no memory for it, or `config` is not for images of this
     /// machine.
-    pub fn compile(wasm: &[u8], config: &Config) -> Result<Module, CompileError> {
-        let host = Target::host().map_err(CompileError::Compile)?;
-        // Without checks of the stack a guest could overrun the host's; libcalls by symbol would need a linker.
-        let fits =
-            host.triple() == config.target.triple() && config.stack_check && !config.libcalls_by_symbol;
-        if !fits {
-            return Err(CompileError::NotForThisProcess(config.target.name()));
+    pub fn compile(wasm: &[u8], config: &Config) -> Result<Module, Error> {
+        let host = Target::host().map_err(Error::Compile)?;
+        if host.triple() != config.target.triple() {
+            let message = alloc::format!("code for {} cannot run in this process", config.target.name());
+            return Err(Error::usage(message));
         }
-        let compiled = aot_compiler::compile(wasm, config).map_err(CompileError::Compile)?;
-        let image = compiled.image().map_err(CompileError::Compile)?;
-        // SAFETY: the compiler made the parts together just now, for this machine.
-        unsafe { Module::new(&image.text, image.description, image.data) }.map_err(CompileError::Load)
+        let compiled = aot_compiler::compile(wasm, config).map_err(Error::Compile)?;
+        let image = compiled.cwasm().map_err(Error::Compile)?;
+        // SAFETY: the compiler made it just now.
+        Ok(unsafe { Module::deserialize(&image)? })
+    }
+
+    /// As [`Module::compile`], for this machine's CPU, from the binary or the text format.
+    ///
+    /// # Errors
+    /// As [`Module::compile`].
+    pub fn new(wasm: &[u8]) -> Result<Module, Error> {
+        let host = Target::host().map_err(Error::Compile)?;
+        let config = Config::image(host.with_cpu(aot_compiler::Cpu::Native));
+        let wasm = aot_compiler::parse_text(wasm, "module").map_err(Error::Compile)?;
+        Module::compile(&wasm, &config)
     }
 }

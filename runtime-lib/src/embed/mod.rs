@@ -1,50 +1,45 @@
 //! Running compiled modules inside a host program.
 //!
-//! A [`Module`] is code in memory. A [`Store`] owns instances and all that they share with the host; nothing in it is
-//! freed before the store itself, so handles into it stay valid as long as it lives.
+//! A [`Module`] is code, mapped from an image (`aot build --emit cwasm`) or, with the feature `compiler`, compiled on the
+//! spot. A [`Store`] owns instances and data of the host; a [`Linker`] binds the imports of modules to host functions,
+//! other instances and [`wasi`].
+//!
+//! The shapes are those of wasmtime's API where that fits; `docs/embedding.md` has a table of what corresponds to what.
+#![doc = include_str!("example.md")]
 
+mod activation;
 mod code;
 #[cfg(feature = "compiler")]
 mod compile;
-mod signals;
+mod convert;
+mod engine;
+mod error;
+mod func;
+mod host;
+mod instance;
+mod items;
+mod linker;
+mod pool;
+mod registry;
 mod store;
+mod types;
 mod value;
+pub mod wasi;
 
-pub use code::{LoadError, Module};
-#[cfg(feature = "compiler")]
-pub use compile::CompileError;
+pub use aot_abi::trap::TrapCode;
+pub use aot_abi::types::{FuncType, GlobalType, Limits, MemoryType, TableType, ValType};
+pub use code::{ExportType, ImportType, LoadError, Module};
+pub use convert::{WasmParams, WasmResults, WasmTy};
+pub use engine::{Engine, EngineConfig};
+pub use error::{Error, Frame, HostError, ImportError, Trap};
+pub use func::{Func, TypedFunc};
+pub use host::{Caller, HostResults, IntoFunc};
+pub use instance::{Extern, Instance};
+pub use items::{Global, Memory, Table};
+pub use linker::{InstancePre, Linker};
+pub use registry::Registry;
 pub use store::{
-    Extern, Func, Global, HostResult, ImportError, InstanceId, InstantiateError, Memory, Store, Table,
+    AsContext, AsContextMut, InterruptHandle, Store, StoreContext, StoreContextMut, StoreLimits,
 };
+pub use types::ExternType;
 pub use value::Val;
-
-use crate::trap::TrapSite;
-
-/// Why a call of a wasm function did not return.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CallError {
-    /// The arguments do not fit the function's type, or a handle is of another store.
-    Arguments,
-    /// The function trapped.
-    Trap(TrapSite),
-    /// A host function failed.
-    Host(alloc::string::String),
-}
-
-impl core::fmt::Display for CallError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            CallError::Arguments => f.write_str("the arguments do not fit the function's type"),
-            CallError::Trap(site) => {
-                write!(f, "wasm trap: {}", site.code.message())?;
-                match site.wasm_offset {
-                    Some(offset) => write!(f, " (wasm offset {offset:#x})"),
-                    None => Ok(()),
-                }
-            }
-            CallError::Host(message) => write!(f, "host function failed: {message}"),
-        }
-    }
-}
-
-impl core::error::Error for CallError {}

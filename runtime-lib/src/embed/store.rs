@@ -1,478 +1,418 @@
 //! Stores: instances, and what they share with the host.
 
-use super::code::{Module, type_id};
-use super::value::Val;
-use super::{CallError, signals};
-use crate::call::Slot;
-use crate::instance::{self, Callee, Instance, ResourceLimits};
-use crate::vmctx::{FuncRef, GlobalCell, MemoryDef, TableDef, VmContext};
+use super::activation::Pending;
+use super::code::Module;
+use super::engine::Engine;
+use super::error::MAX_FRAMES;
+use super::host::{HostContext, HostFunc};
+use crate::instance::{Instance, ResourceLimits};
+use crate::vmctx::{FuncRef, GlobalCell, MemoryDef, TableDef};
 use crate::{memory, table};
 use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::String;
-use alloc::vec;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use aot_abi::trap::TrapCode;
-use aot_abi::types::{EntityKind, EntityType, FuncType, GlobalType, MemoryType, TableType};
 use core::cell::UnsafeCell;
-use core::ptr;
+use core::marker::PhantomData;
+use core::num::NonZeroU64;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize};
 
-/// Stack that wasm code may use, in bytes.
-const MAX_WASM_STACK: usize = 512 * 1024;
-
-/// A function of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Func {
-    raw: *mut FuncRef,
-}
-
-impl Func {
-    pub(super) fn raw(self) -> *mut FuncRef {
-        self.raw
-    }
-
-    /// # Safety
-    /// `raw` is a function of a store.
-    pub(super) unsafe fn from_raw(raw: *mut FuncRef) -> Func {
-        Func { raw }
-    }
-}
-
-/// A memory of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory(*mut memory::Memory);
-
-/// A table of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Table(*mut table::Table);
-
-/// A global of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Global {
-    cell: *mut GlobalCell,
-    ty: GlobalType,
-}
-
-impl Global {
-    pub fn ty(&self) -> GlobalType {
-        self.ty
-    }
-}
-
-/// Something that is imported or exported.
-#[derive(Clone, Copy, Debug)]
-pub enum Extern {
-    Func(Func),
-    Table(Table),
-    Memory(Memory),
-    Global(Global),
-}
-
-impl Extern {
-    fn kind(&self) -> EntityKind {
-        match self {
-            Extern::Func(_) => EntityKind::Func,
-            Extern::Table(_) => EntityKind::Table,
-            Extern::Memory(_) => EntityKind::Memory,
-            Extern::Global(_) => EntityKind::Global,
-        }
-    }
-}
-
-/// An instance of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InstanceId(usize);
-
-/// An import that cannot be bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImportError {
-    /// Nothing of this name.
-    Unknown { module: String, name: String },
-    /// Something of another type.
-    Incompatible { module: String, name: String, reason: String },
-}
-
-impl core::fmt::Display for ImportError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            ImportError::Unknown { module, name } => write!(f, "unknown import: `{module}` `{name}`"),
-            ImportError::Incompatible { module, name, reason } => {
-                write!(f, "incompatible import type: `{module}` `{name}`: {reason}")
-            }
-        }
-    }
-}
-
-/// Why a module could not be instantiated.
-#[derive(Clone, Debug)]
-pub enum InstantiateError {
-    Import(ImportError),
-    /// Not enough memory, or a limit of the host.
-    OutOfMemory(EntityKind),
-    /// Initialisation or the start function failed.
-    Call(CallError),
-    /// The module's description contradicts itself.
-    Damaged,
-}
-
-impl core::fmt::Display for InstantiateError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            InstantiateError::Import(error) => error.fmt(f),
-            InstantiateError::OutOfMemory(kind) => {
-                write!(f, "not enough memory for a {} of the module", kind.name())
-            }
-            InstantiateError::Call(error) => error.fmt(f),
-            InstantiateError::Damaged => f.write_str("the module's description contradicts itself"),
-        }
-    }
-}
-
-impl core::error::Error for InstantiateError {}
-
-/// What a host function gives back: its results, or why it failed.
-pub type HostResult = Result<Vec<Val>, String>;
-
-type Closure = Box<dyn FnMut(&[Val]) -> HostResult>;
-
-/// A host function. Host trampolines find the C function at the start.
+/// What compiled code looks at, and other threads may change. Compiled code knows the first two (`aot_abi::call`).
 #[repr(C)]
-struct HostFunc {
-    function: unsafe extern "C" fn(*mut HostFunc, *mut Slot) -> u32,
-    funcref: FuncRef,
-    ty: FuncType,
-    closure: Closure,
-    error: *mut Option<String>,
+pub(super) struct Cells {
+    pub stack_limit: AtomicUsize,
+    pub fuel: AtomicI64,
+    /// The stack limit when nobody interrupts.
+    pub real_limit: AtomicUsize,
+    pub interrupted: AtomicBool,
+    pub has_deadline: AtomicBool,
+    /// The tick of the engine's clock at which to interrupt.
+    pub deadline: AtomicU64,
+}
+
+const _: () = assert!(
+    core::mem::offset_of!(Cells, fuel) == aot_abi::call::FUEL_POINTERS as usize * size_of::<usize>(),
+    "compiled code finds the fuel here"
+);
+
+/// A number for each store of the process.
+pub(super) type StoreId = NonZeroU64;
+
+/// Limits of a store. What is `None` is limited by the machine, and by the modules themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StoreLimits {
+    /// The most bytes that one memory may have. `memory.grow` beyond fails as the specification says: with -1.
+    pub memory_bytes: Option<u64>,
+    /// The most elements that one table may have.
+    pub table_elements: Option<u64>,
+    /// The most instances.
+    pub instances: Option<usize>,
+    /// The most memories, of instances and of the host.
+    pub memories: Option<usize>,
+    /// The most tables, of instances and of the host.
+    pub tables: Option<usize>,
+}
+
+/// An instance with all that it refers to.
+pub(super) struct InstanceEntry {
+    pub instance: Box<Instance>,
+    pub module: Module,
+    /// One for each imported host function.
+    pub _contexts: Box<[HostContext]>,
+    pub _funcs: Arc<[Arc<HostFunc>]>,
+}
+
+/// A function that the host made.
+pub(super) struct OwnFunc {
+    pub funcref: FuncRef,
+    pub context: HostContext,
+    pub _func: Arc<HostFunc>,
 }
 
 /// Memories, tables and globals of the host have a definition of their own, at an address that does not change.
-struct HostMemory {
-    memory: memory::Memory,
-    _def: Box<UnsafeCell<MemoryDef>>,
+pub(super) struct OwnMemory {
+    pub memory: memory::Memory,
+    pub _def: Box<UnsafeCell<MemoryDef>>,
 }
 
-struct HostTable {
-    table: table::Table,
-    _def: Box<UnsafeCell<TableDef>>,
+pub(super) struct OwnTable {
+    pub table: table::Table,
+    pub _def: Box<UnsafeCell<TableDef>>,
 }
 
 #[repr(align(16))]
-struct HostGlobal(UnsafeCell<GlobalCell>);
+pub(super) struct OwnGlobal(pub UnsafeCell<GlobalCell>);
 
-/// Owns instances and what they share with the host.
-#[derive(Default)]
+/// The part of a store that does not depend on the host's data.
 #[expect(clippy::vec_box, reason = "compiled code points to them, so they must not move")]
-pub struct Store {
-    instances: Vec<(Box<Instance>, Module)>,
-    funcs: Vec<Box<UnsafeCell<HostFunc>>>,
-    memories: Vec<Box<UnsafeCell<HostMemory>>>,
-    tables: Vec<Box<UnsafeCell<HostTable>>>,
-    globals: Vec<Box<HostGlobal>>,
+pub(super) struct StoreBase {
+    pub id: StoreId,
+    cells: Arc<Cells>,
+    wasm_stack: usize,
+    pub pending: Option<Pending>,
+    pub backtrace: [usize; MAX_FRAMES],
+    pub backtrace_len: usize,
+    pub engine: Engine,
+    pub limits: StoreLimits,
+    pub counts: Counts,
+    pub instances: Vec<InstanceEntry>,
     /// Modules whose trampolines host functions use.
-    modules: Vec<Module>,
-    stack_limit: Box<UnsafeCell<usize>>,
-    host_error: Box<UnsafeCell<Option<String>>>,
+    pub modules: Vec<Module>,
+    pub funcs: Vec<Box<UnsafeCell<OwnFunc>>>,
+    pub memories: Vec<Box<UnsafeCell<OwnMemory>>>,
+    pub tables: Vec<Box<UnsafeCell<OwnTable>>>,
+    pub globals: Vec<Box<OwnGlobal>>,
 }
 
-impl Store {
-    pub fn new() -> Store {
-        Store::default()
+/// How many of what is limited there are.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub instances: usize,
+    pub memories: usize,
+    pub tables: usize,
+}
+
+impl StoreBase {
+    #[inline]
+    pub fn cells(&self) -> *const Cells {
+        Arc::as_ptr(&self.cells)
     }
 
-    /// Makes a host function.
-    pub fn host_func(&mut self, ty: FuncType, closure: impl FnMut(&[Val]) -> HostResult + 'static) -> Func {
-        let host = Box::new(UnsafeCell::new(HostFunc {
-            function: call_host,
-            funcref: FuncRef {
-                code: ptr::null(),
-                vmctx: ptr::null_mut(),
-                entry: ptr::null(),
-                type_id: type_id(&ty),
-            },
-            ty,
-            closure: Box::new(closure),
-            error: self.host_error.get(),
-        }));
-        // SAFETY: the box is new, and its content does not move.
-        let raw = unsafe {
-            let host = host.get();
-            (*host).funcref.vmctx = host.cast();
-            &raw mut (*host).funcref
-        };
-        self.funcs.push(host);
-        Func { raw }
+    /// Bytes of stack that wasm code may use.
+    #[inline]
+    pub fn wasm_stack(&self) -> usize {
+        self.wasm_stack
     }
 
-    /// Makes a memory. `None` if there is no address space for it.
-    pub fn memory(&mut self, ty: &MemoryType) -> Option<Memory> {
-        let def = Box::new(UnsafeCell::new(MemoryDef { base: ptr::null_mut(), len: 0 }));
-        // SAFETY: the definition lives in the same box as the memory.
-        let memory = unsafe { memory::Memory::new(ty, def.get(), None, None) }.ok()?;
-        let host = Box::new(UnsafeCell::new(HostMemory { memory, _def: def }));
-        // SAFETY: the box is new, and its content does not move.
-        let raw = unsafe { &raw mut (*host.get()).memory };
-        self.memories.push(host);
-        Some(Memory(raw))
-    }
-
-    /// Makes a table. `None` if there is not enough memory for it.
-    pub fn table(&mut self, ty: &TableType, init: Val) -> Option<Table> {
-        let def = Box::new(UnsafeCell::new(TableDef { base: ptr::null_mut(), len: 0 }));
-        // SAFETY: the definition lives in the same box as the table.
-        let table = unsafe { table::Table::new(ty, def.get(), init.to_ref()) }.ok()?;
-        let host = Box::new(UnsafeCell::new(HostTable { table, _def: def }));
-        // SAFETY: the box is new, and its content does not move.
-        let raw = unsafe { &raw mut (*host.get()).table };
-        self.tables.push(host);
-        Some(Table(raw))
-    }
-
-    /// Makes a global.
-    pub fn global(&mut self, value: Val, mutable: bool) -> Global {
-        let ty = GlobalType { content: value.ty(), mutable };
-        let host = Box::new(HostGlobal(UnsafeCell::new(value.to_slot())));
-        let cell = host.0.get();
-        self.globals.push(host);
-        Global { cell, ty }
-    }
-
-    /// The value of a global.
-    pub fn global_get(&self, global: &Global) -> Val {
-        // SAFETY: cells live as long as the store.
-        unsafe { Val::from_slot(&*global.cell, global.ty.content) }
-    }
-
-    /// The size of a memory in bytes.
-    pub fn memory_len(&self, memory: &Memory) -> usize {
-        // SAFETY: memories live as long as the store.
-        unsafe { (*memory.0).len() }
-    }
-
-    /// Copies bytes of a memory, from `offset` on. `None` if it has not that many.
-    pub fn memory_read(&self, memory: &Memory, offset: u64, bytes: &mut [u8]) -> Option<()> {
-        // SAFETY: memories live as long as the store, and no wasm code of it runs while it is borrowed.
-        unsafe { (*memory.0).read(offset, bytes) }
-    }
-
-    /// Instantiates a module and runs its start function. `resolve` gives what an import is bound to.
-    ///
-    /// # Errors
-    /// If an import is missing or of another type, there is not enough memory, or initialisation traps.
-    pub fn instantiate(
-        &mut self,
-        module: &Module,
-        mut resolve: impl FnMut(&str, &str) -> Option<Extern>,
-    ) -> Result<InstanceId, InstantiateError> {
-        let mut imports = Vec::new();
-        for import in &module.declarations().imports {
-            let unknown =
-                || ImportError::Unknown { module: import.module.clone(), name: import.name.clone() };
-            let found =
-                resolve(&import.module, &import.name).ok_or_else(|| InstantiateError::Import(unknown()))?;
-            let bound = self.bind(module, &import.ty, &found).map_err(|reason| {
-                let (module, name) = (import.module.clone(), import.name.clone());
-                InstantiateError::Import(ImportError::Incompatible { module, name, reason })
-            })?;
-            imports.push(bound);
-        }
-        // SAFETY: the store keeps the module and all that the imports point to; types were checked by `bind`.
-        let (instance, result) = unsafe {
-            Instance::new(module.loaded(), &imports, self.stack_limit.get(), &ResourceLimits::default(), None)
-        };
-        let id = InstanceId(self.instances.len());
-        let start = instance
-            .as_ref()
-            .and_then(|instance| module.declarations().start.and_then(|start| instance.callee(start)));
-        // Also an instance that failed: tables of others may refer to it.
-        self.instances.extend(instance.map(|instance| (instance, module.clone())));
-        match result {
-            Ok(()) => {}
-            Err(instance::InstantiateError::OutOfMemory(kind)) => {
-                return Err(InstantiateError::OutOfMemory(kind));
-            }
-            Err(instance::InstantiateError::Damaged) => return Err(InstantiateError::Damaged),
-            Err(instance::InstantiateError::Trap(code)) => {
-                let site = crate::trap::TrapSite { code, wasm_offset: None };
-                return Err(InstantiateError::Call(CallError::Trap(site)));
-            }
-        }
-        if let Some(start) = start {
-            self.enter(start, &mut [[0; 16]]).map_err(InstantiateError::Call)?;
-        }
-        Ok(id)
-    }
-
-    /// Checks that `found` is what an import wants (core specification 4.5.2).
-    fn bind(
-        &mut self,
-        module: &Module,
-        wanted: &EntityType,
-        found: &Extern,
-    ) -> Result<instance::Extern, String> {
-        // SAFETY: handles of this store are valid.
-        unsafe {
-            match (wanted, found) {
-                (EntityType::Func(ty), Extern::Func(func)) => {
-                    let wanted_id = module.loaded().type_ids().get(*ty as usize).copied();
-                    if wanted_id != Some((*func.raw).type_id) {
-                        return Err(String::from("the function has another type"));
-                    }
-                    if (*func.raw).code.is_null() {
-                        let trampolines = &module.declarations().host_trampolines;
-                        let types = &module.declarations().types;
-                        let same = |other: u32| types.get(other as usize) == types.get(*ty as usize);
-                        let trampoline = trampolines.iter().find(|trampoline| same(trampoline.type_index));
-                        let trampoline = trampoline.ok_or("the module has no trampoline for the function")?;
-                        let copy =
-                            FuncRef { code: module.loaded().code(trampoline.code_offset), ..*func.raw };
-                        self.modules.push(module.clone());
-                        return Ok(instance::Extern::Func(self.give_code(copy)));
-                    }
-                    Ok(instance::Extern::Func(func.raw))
-                }
-                (EntityType::Table(wanted), Extern::Table(Table(table))) => {
-                    let ty = (**table).ty();
-                    if ty.element != wanted.element {
-                        return Err(format!(
-                            "a table of {}, not of {}",
-                            ty.element.name(),
-                            wanted.element.name()
-                        ));
-                    }
-                    if !ty.limits.satisfies((**table).len(), &wanted.limits) {
-                        return Err(String::from("the limits of the table do not fit"));
-                    }
-                    Ok(instance::Extern::Table(*table))
-                }
-                (EntityType::Memory(wanted), Extern::Memory(Memory(memory))) => {
-                    if !(**memory).limits().satisfies((**memory).pages(), &wanted.limits) {
-                        return Err(String::from("the limits of the memory do not fit"));
-                    }
-                    Ok(instance::Extern::Memory(*memory))
-                }
-                (EntityType::Global(wanted), Extern::Global(global)) => {
-                    if global.ty != *wanted {
-                        return Err(String::from("the global has another type"));
-                    }
-                    Ok(instance::Extern::Global(global.cell))
-                }
-                (_, found) => Err(format!("a {}", found.kind().name())),
-            }
-        }
-    }
-
-    /// Gives a host function the code by which wasm code calls it.
-    fn give_code(&mut self, funcref: FuncRef) -> *mut FuncRef {
-        // SAFETY: only host functions are copied, and their context is the host function itself.
-        let host = unsafe { &mut *funcref.vmctx.cast::<HostFunc>() };
-        host.funcref.code = funcref.code;
-        &raw mut host.funcref
-    }
-
-    /// What an instance exports under a name.
-    pub fn export(&self, instance: InstanceId, name: &str) -> Option<Extern> {
-        let (instance, module) = self.instances.get(instance.0)?;
-        Some(match instance.export(name)? {
-            instance::Extern::Func(raw) => Extern::Func(Func { raw }),
-            instance::Extern::Table(table) => Extern::Table(Table(table)),
-            instance::Extern::Memory(memory) => Extern::Memory(Memory(memory)),
-            instance::Extern::Global(cell) => {
-                let declarations = module.declarations();
-                let index = declarations.export(name)?.index;
-                Extern::Global(Global { cell, ty: declarations.global_type(index)? })
-            }
-        })
-    }
-
-    /// The type of a function. Types are found by number among those that the store's modules declare.
-    pub fn func_type(&self, func: Func) -> Option<FuncType> {
-        // SAFETY: functions of a store are valid as long as it lives.
-        let wanted = unsafe { (*func.raw).type_id };
-        self.instances
-            .iter()
-            .flat_map(|(_, module)| module.declarations().types.iter())
-            .chain(self.funcs.iter().map(|host| {
-                // SAFETY: types of host functions never change.
-                unsafe { &(*host.get()).ty }
-            }))
-            .find(|ty| type_id(ty) == wanted)
-            .cloned()
-    }
-
-    /// Calls a function.
-    ///
-    /// # Errors
-    /// If the arguments do not fit its type, or it traps.
-    pub fn call(&mut self, func: Func, args: &[Val]) -> Result<Vec<Val>, CallError> {
-        let ty = self.func_type(func).ok_or(CallError::Arguments)?;
-        if !args.iter().map(Val::ty).eq(ty.params.iter().copied()) {
-            return Err(CallError::Arguments);
-        }
-        let mut slots = vec![[0; 16]; ty.params.len().max(ty.results.len()).max(1)];
-        for (slot, arg) in slots.iter_mut().zip(args) {
-            *slot = arg.to_slot();
-        }
-        // SAFETY: functions of a store are valid as long as it lives.
-        let FuncRef { code, vmctx, entry, .. } = unsafe { *func.raw };
-        if entry.is_null() {
-            // A host function: its context is the function.
-            // SAFETY: the slots are those of its type.
-            let failed = unsafe { call_host(vmctx.cast(), slots.as_mut_ptr()) } != 0;
-            if failed {
-                return Err(self.take_host_error());
-            }
-        } else {
-            self.enter(Callee { entry, code, vmctx }, &mut slots)?;
-        }
-        // SAFETY: the function wrote results of these types.
-        Ok(slots.iter().zip(&ty.results).map(|(slot, ty)| unsafe { Val::from_slot(slot, *ty) }).collect())
-    }
-
-    fn take_host_error(&mut self) -> CallError {
-        CallError::Host(self.host_error.get_mut().take().unwrap_or_default())
-    }
-
-    fn enter(&mut self, callee: Callee, slots: &mut [Slot]) -> Result<(), CallError> {
-        let here = ptr::from_ref(&callee) as usize;
-        // SAFETY: no other reference to the cell exists; compiled code reads it by its address.
-        unsafe { self.stack_limit.get().write(here.saturating_sub(MAX_WASM_STACK)) };
-        // SAFETY: the callee is one of this store's, with slots for its type.
-        let result = unsafe { signals::call(callee.entry, callee.code, callee.vmctx, slots) };
-        result.map_err(|site| match site.code {
-            TrapCode::HostFunction => self.take_host_error(),
-            _ => CallError::Trap(site),
-        })
+    pub fn resource_limits(&self) -> ResourceLimits {
+        ResourceLimits { memory_bytes: self.limits.memory_bytes, table_elements: self.limits.table_elements }
     }
 }
 
-/// Calls a host function's closure.
+#[repr(C)]
+pub(super) struct StoreInner<T> {
+    pub base: StoreBase,
+    pub data: T,
+}
+
+/// Owns instances, what they share with the host, and data of the host that host functions see.
 ///
-/// # Safety
-/// `host` is a host function of a store that lives; `slots` are those of its type.
-unsafe extern "C" fn call_host(host: *mut HostFunc, slots: *mut Slot) -> u32 {
-    // SAFETY: the caller vouches for both.
-    let (host, slots) = unsafe {
-        let host = &mut *host;
-        let len = host.ty.params.len().max(host.ty.results.len());
-        (host, core::slice::from_raw_parts_mut(slots, len))
-    };
-    // SAFETY: compiled code wrote values of these types.
-    let args: Vec<Val> =
-        slots.iter().zip(&host.ty.params).map(|(slot, ty)| unsafe { Val::from_slot(slot, *ty) }).collect();
-    let error = match (host.closure)(&args) {
-        Ok(results) if results.iter().map(Val::ty).eq(host.ty.results.iter().copied()) => {
-            for (slot, value) in slots.iter_mut().zip(results) {
-                *slot = value.to_slot();
-            }
-            return 0;
-        }
-        Ok(_) => String::from("the results do not fit the function's type"),
-        Err(error) => error,
-    };
-    // SAFETY: the store's cell outlives its functions.
-    unsafe { *host.error = Some(error) };
-    1
+/// Nothing in a store is freed before the store itself, so handles into it stay valid as long as it lives; a handle of
+/// another store is refused. A store is used by one thread at a time, and can move between threads.
+pub struct Store<T: 'static> {
+    inner: NonNull<StoreInner<T>>,
+    owns: PhantomData<StoreInner<T>>,
 }
 
-/// Contexts of host functions travel where compiled code has VM contexts.
-const _: fn(*mut HostFunc) -> *mut VmContext = |host| host.cast();
+// SAFETY: the pointers in a store are to what the store owns, or shares as `Sync` data (modules, host functions).
+unsafe impl<T: Send> Send for Store<T> {}
+
+impl<T: 'static> Store<T> {
+    /// An empty store with data for host functions.
+    pub fn new(engine: &Engine, data: T) -> Store<T> {
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        let id = NonZeroU64::new(IDS.fetch_add(1, Relaxed)).expect("2^64 stores are never made");
+        let cells = Arc::new(Cells {
+            stack_limit: AtomicUsize::new(0),
+            fuel: AtomicI64::new(0),
+            real_limit: AtomicUsize::new(0),
+            interrupted: AtomicBool::new(false),
+            has_deadline: AtomicBool::new(false),
+            deadline: AtomicU64::new(u64::MAX),
+        });
+        let base = StoreBase {
+            id,
+            cells,
+            wasm_stack: engine.inner.config.max_wasm_stack,
+            pending: None,
+            backtrace: [0; MAX_FRAMES],
+            backtrace_len: 0,
+            engine: engine.clone(),
+            limits: StoreLimits::default(),
+            counts: Counts::default(),
+            instances: Vec::new(),
+            modules: Vec::new(),
+            funcs: Vec::new(),
+            memories: Vec::new(),
+            tables: Vec::new(),
+            globals: Vec::new(),
+        };
+        Store { inner: NonNull::from(Box::leak(Box::new(StoreInner { base, data }))), owns: PhantomData }
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        // SAFETY: the store owns it, and is borrowed.
+        unsafe { &self.inner.as_ref().data }
+    }
+
+    /// The host's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        // SAFETY: the store owns it, and is borrowed.
+        unsafe { &mut self.inner.as_mut().data }
+    }
+
+    /// Drops the store and returns the host's data.
+    pub fn into_data(self) -> T {
+        let inner = self.inner;
+        core::mem::forget(self);
+        // SAFETY: made from a box, and no longer owned by the store.
+        let inner = unsafe { Box::from_raw(inner.as_ptr()) };
+        inner.data
+    }
+
+    /// The engine that the store was made with.
+    pub fn engine(&self) -> &Engine {
+        // SAFETY: the store owns it, and is borrowed.
+        unsafe { &self.inner.as_ref().base.engine }
+    }
+
+    /// Sets limits, for instances and other things that are made from now on.
+    pub fn set_limits(&mut self, limits: StoreLimits) {
+        self.base_mut().limits = limits;
+    }
+
+    /// Sets the fuel that is left for modules that were built to count it (`Config::fuel`): one unit for an instruction
+    /// other than `nop`, `drop`, `block` and `end`. Without fuel such modules trap at once.
+    pub fn set_fuel(&mut self, fuel: u64) {
+        self.base_mut().cells.fuel.store(i64::try_from(fuel).unwrap_or(i64::MAX), Relaxed);
+    }
+
+    /// The fuel that is left.
+    pub fn fuel(&self) -> u64 {
+        u64::try_from(self.base().cells.fuel.load(Relaxed)).unwrap_or(0)
+    }
+
+    /// What stops this store's guest from another thread.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        InterruptHandle { cells: Arc::clone(&self.base().cells) }
+    }
+
+    /// Interrupts the guest when the engine's clock has ticked that often ([`Engine::increment_epoch`]). The deadline is
+    /// gone once it has passed.
+    ///
+    /// Code looks for it at the start of each function; in loops if it was built for that (`Config::interruptible`).
+    pub fn set_epoch_deadline(&mut self, ticks: u64) {
+        let base = self.base();
+        base.engine.set_deadline(&base.cells, ticks);
+    }
+
+    /// Takes the deadline away.
+    pub fn clear_epoch_deadline(&mut self) {
+        self.base().cells.deadline.store(u64::MAX, SeqCst);
+    }
+
+    fn base(&self) -> &StoreBase {
+        // SAFETY: the store owns it, and is borrowed.
+        unsafe { &self.inner.as_ref().base }
+    }
+
+    fn base_mut(&mut self) -> &mut StoreBase {
+        // SAFETY: the store owns it, and is borrowed.
+        unsafe { &mut self.inner.as_mut().base }
+    }
+}
+
+impl<T: Default + 'static> Default for Store<T> {
+    fn default() -> Store<T> {
+        Store::new(&Engine::default(), T::default())
+    }
+}
+
+impl<T: 'static> Drop for Store<T> {
+    fn drop(&mut self) {
+        // SAFETY: made from a box, and owned by the store.
+        drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
+    }
+}
+
+/// Stops the guest of a store, from any thread.
+#[derive(Clone)]
+pub struct InterruptHandle {
+    cells: Arc<Cells>,
+}
+
+impl InterruptHandle {
+    /// Makes the guest trap with [`TrapCode::Interrupt`](aot_abi::trap::TrapCode): now if it runs, else when it is
+    /// called next. Code looks for it at the start of each function; in loops if it was built for that
+    /// (`Config::interruptible`). A host function is not interrupted.
+    pub fn interrupt(&self) {
+        self.cells.interrupt();
+    }
+}
+
+/// A store, borrowed.
+pub struct StoreContext<'a, T: 'static> {
+    pub(super) inner: NonNull<StoreInner<T>>,
+    pub(super) borrow: PhantomData<&'a StoreInner<T>>,
+}
+
+/// A store, borrowed to change it.
+pub struct StoreContextMut<'a, T: 'static> {
+    pub(super) inner: NonNull<StoreInner<T>>,
+    pub(super) borrow: PhantomData<&'a mut StoreInner<T>>,
+}
+
+impl<'a, T: 'static> StoreContext<'a, T> {
+    pub(super) fn base(&self) -> &'a StoreBase {
+        // SAFETY: the store is borrowed for that long.
+        unsafe { &(*self.inner.as_ptr()).base }
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &'a T {
+        // SAFETY: as above.
+        unsafe { &(*self.inner.as_ptr()).data }
+    }
+}
+
+impl<T: 'static> StoreContextMut<'_, T> {
+    pub(super) fn base(&self) -> &StoreBase {
+        // SAFETY: the store is borrowed.
+        unsafe { &self.inner.as_ref().base }
+    }
+
+    pub(super) fn base_mut(&mut self) -> &mut StoreBase {
+        // SAFETY: the store is borrowed.
+        unsafe { &mut self.inner.as_mut().base }
+    }
+
+    /// The part that wasm code is entered with.
+    #[inline]
+    pub(super) fn base_ptr(&self) -> NonNull<StoreBase> {
+        // It comes first in its record.
+        self.inner.cast()
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        // SAFETY: the store is borrowed.
+        unsafe { &self.inner.as_ref().data }
+    }
+
+    /// The host's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        // SAFETY: the store is borrowed.
+        unsafe { &mut self.inner.as_mut().data }
+    }
+}
+
+/// What gives access to a store: the store itself, or the [`Caller`](super::Caller) of a host function.
+pub trait AsContext {
+    /// The host's data.
+    type Data: 'static;
+
+    fn as_context(&self) -> StoreContext<'_, Self::Data>;
+}
+
+/// As [`AsContext`], to change it.
+pub trait AsContextMut: AsContext {
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
+}
+
+impl<T: 'static> AsContext for Store<T> {
+    type Data = T;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext { inner: self.inner, borrow: PhantomData }
+    }
+}
+
+impl<T: 'static> AsContextMut for Store<T> {
+    #[inline]
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut { inner: self.inner, borrow: PhantomData }
+    }
+}
+
+impl<T: 'static> AsContext for StoreContextMut<'_, T> {
+    type Data = T;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext { inner: self.inner, borrow: PhantomData }
+    }
+}
+
+impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
+    #[inline]
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut { inner: self.inner, borrow: PhantomData }
+    }
+}
+
+impl<T: 'static> AsContext for StoreContext<'_, T> {
+    type Data = T;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext { inner: self.inner, borrow: PhantomData }
+    }
+}
+
+impl<C: AsContext> AsContext for &C {
+    type Data = C::Data;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContext> AsContext for &mut C {
+    type Data = C::Data;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContextMut> AsContextMut for &mut C {
+    #[inline]
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
+        C::as_context_mut(self)
+    }
+}

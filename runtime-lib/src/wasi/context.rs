@@ -1,6 +1,7 @@
 //! What a guest can see of the world: the context that every WASI function works on.
 
 use super::args::StringTable;
+use super::clock::Clock;
 use super::errno::Errno;
 use super::fdtable::{FdEntry, FdTable, HostFd};
 use super::memory::GuestMemory;
@@ -9,6 +10,7 @@ use super::resolve::Resolver;
 use super::rights;
 use super::types::{FDFLAG_APPEND, Filetype};
 use crate::sys;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, CWD, Mode, OFlags};
@@ -23,6 +25,24 @@ pub struct WasiCtx {
     pub(super) resolver: Resolver,
     /// Where `fd_readdir` ended last, by descriptor.
     pub(super) marks: Vec<Mark>,
+    pub(super) host: Replaced,
+}
+
+/// What a host program gives its guest in place of the machine's own.
+#[derive(Default)]
+pub(super) struct Replaced {
+    pub clock: Option<Box<dyn Clock>>,
+    pub random: Option<Box<RandomSource>>,
+}
+
+/// Fills a buffer with random bytes.
+pub type RandomSource = dyn FnMut(&mut [u8]) + Send;
+
+impl core::fmt::Debug for Replaced {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let (clock, random) = (self.clock.is_some(), self.random.is_some());
+        f.debug_struct("Replaced").field("clock", &clock).field("random", &random).finish()
+    }
 }
 
 /// What a WASI function works on, found from the instance that called it.
@@ -39,8 +59,10 @@ pub enum Stdio {
     Inherit,
     /// Nothing to read, and what is written is lost.
     Null,
-    /// An open file of the host.
+    /// An open file, or one end of a pipe, of the host.
     File(OwnedFd),
+    /// A file in memory that is only written at its end (`OutputBuffer`).
+    Buffer(OwnedFd),
 }
 
 /// Builds a [`WasiCtx`].
@@ -67,6 +89,7 @@ impl WasiCtxBuilder {
             fds,
             resolver: Resolver::default(),
             marks: Vec::new(),
+            host: Replaced::default(),
         };
         Ok(WasiCtxBuilder { ctx })
     }
@@ -131,6 +154,20 @@ impl WasiCtxBuilder {
         Ok(self)
     }
 
+    /// Gives the guest another real-time and monotonic clock than the machine's. Waiting takes the machine's time.
+    #[cfg(feature = "embed")]
+    pub fn clock(&mut self, clock: impl Clock + 'static) -> &mut Self {
+        self.ctx.host.clock = Some(Box::new(clock));
+        self
+    }
+
+    /// Gives the guest another source of random numbers than the system's.
+    #[cfg(feature = "embed")]
+    pub fn random(&mut self, source: impl FnMut(&mut [u8]) + Send + 'static) -> &mut Self {
+        self.ctx.host.random = Some(Box::new(source));
+        self
+    }
+
     /// Resolves paths without `openat2`, as on a kernel that lacks it.
     #[cfg(test)]
     pub fn walk_paths(&mut self) -> &mut Self {
@@ -145,6 +182,7 @@ impl WasiCtxBuilder {
 }
 
 fn stream_entry(number: u8, stream: Stdio) -> io::Result<FdEntry> {
+    let is_buffer = matches!(stream, Stdio::Buffer(_));
     let host = match stream {
         Stdio::Inherit => {
             let stream = sys::standard_stream(number);
@@ -157,9 +195,13 @@ fn stream_entry(number: u8, stream: Stdio) -> io::Result<FdEntry> {
             let flags = OFlags::RDWR | OFlags::CLOEXEC;
             HostFd::Owned(fs::openat(CWD, c"/dev/null", flags, Mode::empty())?)
         }
-        Stdio::File(file) => HostFd::Owned(file),
+        Stdio::File(file) | Stdio::Buffer(file) => HostFd::Owned(file),
     };
     let mut entry = FdEntry::new(host)?;
+    if is_buffer {
+        // What was written ends at the offset.
+        entry.rights_base &= rights::FD_WRITE | rights::FD_FILESTAT_GET | rights::POLL_FD_READWRITE;
+    }
     // A terminal is open for both on all three; the guest sees one direction, as it does with a pipe.
     entry.rights_base &= if number == 0 { !rights::FD_WRITE } else { !rights::FD_READ };
     if fs::fcntl_getfl(&entry.host)?.contains(OFlags::APPEND) {

@@ -86,6 +86,7 @@ fn read_subscription(
     addr: u32,
     layout: &SubscriptionLayout,
     start: u64,
+    replaced_now: impl Fn(u32) -> Option<u64>,
 ) -> Result<Subscription, Errno> {
     match memory.read_u8(field(addr, 8)?)? {
         EVENT_CLOCK => {
@@ -94,6 +95,10 @@ fn read_subscription(
             let flags = u32::from(memory.read_u16(field(addr, layout.clock_flags)?)?);
             let absolute = check_flags(flags, CLOCK_ABSTIME)? != 0;
             match id {
+                CLOCK_REALTIME | CLOCK_MONOTONIC if absolute && let Some(now) = replaced_now(id) => {
+                    // Waiting takes the machine's time, also for a guest with another clock.
+                    Ok(Subscription::Monotonic(start.saturating_add(timeout.saturating_sub(now))))
+                }
                 CLOCK_REALTIME if absolute => Ok(Subscription::Realtime(timeout)),
                 CLOCK_MONOTONIC if absolute => Ok(Subscription::Monotonic(timeout)),
                 CLOCK_REALTIME | CLOCK_MONOTONIC => {
@@ -138,11 +143,13 @@ pub fn poll_with_layout(
     memory.check(nevents, 4)?;
 
     let start = now(CLOCK_MONOTONIC)?;
+    let replaced_now = [CLOCK_REALTIME, CLOCK_MONOTONIC].map(|id| ctx.replaced_now(id));
+    let replaced = |id| replaced_now[usize::from(id == CLOCK_MONOTONIC)];
     let mut deadlines = Deadlines::default();
     let mut files: Vec<PollFd<'_>> = Vec::new();
     for index in 0..nsubscriptions {
         let addr = field(subscriptions, index * layout.size)?;
-        let (fd, right, wanted) = match read_subscription(memory, addr, layout, start)? {
+        let (fd, right, wanted) = match read_subscription(memory, addr, layout, start, replaced)? {
             Subscription::Monotonic(time) => {
                 Deadlines::add(&mut deadlines.monotonic, time);
                 continue;
@@ -170,7 +177,7 @@ pub fn poll_with_layout(
         let addr = field(subscriptions, index * layout.size)?;
         let userdata = memory.read_u64(addr)?;
         let mut event = Event { userdata, kind: EVENT_CLOCK, nbytes: 0, flags: 0 };
-        let (fd, kind) = match read_subscription(memory, addr, layout, start)? {
+        let (fd, kind) = match read_subscription(memory, addr, layout, start, replaced)? {
             Subscription::Monotonic(time) if time > monotonic_now => continue,
             Subscription::Realtime(time) if time > realtime_now => continue,
             Subscription::Monotonic(_) | Subscription::Realtime(_) => {

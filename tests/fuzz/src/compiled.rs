@@ -7,7 +7,7 @@ use crate::value::{Type, Value};
 use aot_abi::types::{EntityKind, FuncType, Limits, MemoryType, TableType, ValType};
 use aot_compiler::{Config, Cpu, OptLevel, Target};
 use aot_runtime::embed::{
-    CallError, CompileError, Extern, Global, InstanceId, InstantiateError, Memory, Module, Store, Val,
+    Error, Extern, Func, Global, HostError, Instance, Memory, Module, Store, Table, Val,
 };
 
 /// The configurations whose code is compared, with a name for each.
@@ -25,62 +25,69 @@ pub(crate) fn configurations() -> Vec<(String, Config)> {
     configurations
 }
 
-pub(crate) fn compile(wasm: &[u8], config: &Config) -> Result<Module, CompileError> {
+pub(crate) fn compile(wasm: &[u8], config: &Config) -> Result<Module, Error> {
     Module::compile(wasm, config)
 }
 
 /// An instance with its host.
 pub(crate) struct Running {
-    store: Store,
+    store: Store<()>,
     globals: Vec<(String, Global)>,
     memories: Vec<(String, Memory)>,
-    instance: Option<InstanceId>,
+    instance: Option<Instance>,
 }
 
 impl Running {
     pub fn new(module: &Module) -> (Running, Result<(), Trap>) {
-        let mut store = Store::new();
+        let mut store: Store<()> = Store::default();
         let mut globals = Vec::new();
         let mut items: Vec<(&str, Extern)> = Vec::new();
         for function in &host::FUNCTIONS {
             let list = |types: &[Type]| types.iter().map(|ty| val_type(*ty)).collect::<Vec<_>>();
             let ty = FuncType { params: list(function.params), results: list(function.results) };
             let body = function.body;
-            let func = store.host_func(ty, move |args| {
+            let func = Func::new(&mut store, ty, move |_, args: &[Val], results: &mut [Val]| {
                 let values: Vec<Value> = args.iter().map(value).collect();
                 let outputs = body(&values).ok_or("the host function fails")?;
-                let result = |output| match output {
-                    Output::Value(value) => val(value),
-                    Output::Argument(index) => args[index],
-                };
-                Ok(outputs.into_iter().map(result).collect())
+                for (result, output) in results.iter_mut().zip(outputs) {
+                    *result = match output {
+                        Output::Value(value) => val(value),
+                        Output::Argument(index) => args[index],
+                    };
+                }
+                Ok::<(), HostError>(())
             });
             items.push((function.name, Extern::Func(func)));
         }
         for (name, value, mutable) in host::GLOBALS {
-            let global = store.global(val(value), mutable);
+            let global = Global::new(&mut store, val(value), mutable).expect("no reference of another store");
             globals.push((format!("{}.{name}", host::MODULE), global));
             items.push((name, Extern::Global(global)));
         }
         let limits = |(min, max): (u32, u32)| Limits { min: min.into(), max: Some(max.into()) };
-        let memory = store.memory(&MemoryType { limits: limits(host::MEMORY) }).expect("the memory is small");
+        let memory = Memory::new(&mut store, &MemoryType { limits: limits(host::MEMORY) })
+            .expect("the memory is small");
         items.push(("memory", Extern::Memory(memory)));
         let ty = TableType { element: ValType::FuncRef, limits: limits(host::TABLE) };
-        let table = store.table(&ty, Val::FuncRef(None)).expect("the table is small");
+        let table = Table::new(&mut store, &ty, Val::FuncRef(None)).expect("the table is small");
         items.push(("table", Extern::Table(table)));
         let mut memories = vec![(format!("{}.memory", host::MODULE), memory)];
 
-        let resolve = |module: &str, name: &str| {
-            let found = items.iter().find(|(item, _)| module == host::MODULE && *item == name);
-            found.map(|(_, item)| *item)
-        };
-        let (instance, result) = match store.instantiate(module, resolve) {
+        let imports: Option<Vec<Extern>> = module
+            .imports()
+            .map(|import| {
+                let found =
+                    items.iter().find(|(item, _)| import.module == host::MODULE && *item == import.name);
+                found.map(|(_, item)| *item)
+            })
+            .collect();
+        let imports = imports.expect("modules import only what there is");
+        let (instance, result) = match Instance::new(&mut store, module, &imports) {
             Ok(instance) => (Some(instance), Ok(())),
-            Err(InstantiateError::Call(error)) => (None, Err(trap(&error))),
-            Err(error) => (None, Err(Trap::Other(error.to_string()))),
+            Err(error) => (None, Err(trap(&error))),
         };
         for export in &module.declarations().exports {
-            match instance.and_then(|instance| store.export(instance, &export.name)) {
+            match instance.and_then(|instance| instance.get_export(&store, &export.name)) {
                 Some(Extern::Global(global)) => globals.push((export.name.clone(), global)),
                 Some(Extern::Memory(memory)) => memories.push((export.name.clone(), memory)),
                 _ => debug_assert_ne!((instance.is_some(), export.kind), (true, EntityKind::Memory)),
@@ -93,33 +100,29 @@ impl Running {
 
     pub fn state(&self) -> State {
         let globals = self.globals.iter().map(|(name, global)| {
-            let value = value(&self.store.global_get(global));
+            let value = value(&global.get(&self.store).expect("the global is of this store"));
             (name.clone(), value)
         });
-        let memories = self.memories.iter().map(|(name, memory)| {
-            let mut bytes = vec![0; self.store.memory_len(memory)];
-            self.store.memory_read(memory, 0, &mut bytes).expect("the memory has this size");
-            (name.clone(), bytes)
-        });
+        let memories =
+            self.memories.iter().map(|(name, memory)| (name.clone(), memory.data(&self.store).to_vec()));
         State { globals: globals.collect(), memories: memories.collect() }
     }
 
     pub fn call(&mut self, function: &str, args: &[Value]) -> Result<Vec<Value>, Trap> {
-        let export = self.instance.and_then(|instance| self.store.export(instance, function));
-        let Some(Extern::Func(func)) = export else {
+        let Some(func) = self.instance.and_then(|instance| instance.get_func(&self.store, function)) else {
             return Err(Trap::Other(String::from("no such function")));
         };
         let args: Vec<Val> = args.iter().map(|arg| val(*arg)).collect();
-        let results = self.store.call(func, &args).map_err(|error| trap(&error))?;
+        let results = func.call_vec(&mut self.store, &args).map_err(|error| trap(&error))?;
         Ok(results.iter().map(value).collect())
     }
 }
 
-fn trap(error: &CallError) -> Trap {
+fn trap(error: &Error) -> Trap {
     match error {
-        CallError::Trap(site) => site.code.into(),
-        CallError::Host(_) => Trap::Host,
-        CallError::Arguments => Trap::Other(error.to_string()),
+        Error::Trap(trap) => trap.code().into(),
+        Error::Host(_) => Trap::Host,
+        _ => Trap::Other(error.to_string()),
     }
 }
 

@@ -4,7 +4,7 @@ use super::remote::Remote;
 use super::spectest;
 use super::values::Value;
 use aot_compiler::Config;
-use aot_runtime::embed::{self, CallError, CompileError, Extern, InstanceId, Store};
+use aot_runtime::embed::{self, Extern, Store};
 
 /// How a module or call failed.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) enum Module {
 /// An instance.
 #[derive(Clone, Copy)]
 pub(super) enum Instance {
-    Local(InstanceId),
+    Local(embed::Instance),
     Remote(u32),
     /// The host module of the test suite, in this process.
     Spectest,
@@ -46,16 +46,16 @@ pub(super) enum Instance {
 
 /// Runs modules.
 pub(super) enum Engine {
-    Local { store: Box<Store>, spectest: spectest::Exports },
+    Local { store: Box<Store<()>>, spectest: spectest::Exports },
     Remote(Remote),
 }
 
 impl Engine {
     /// An engine in this process.
-    pub fn local() -> Engine {
-        let mut store = Box::new(Store::new());
-        let spectest = spectest::exports(&mut store);
-        Engine::Local { store, spectest }
+    pub fn local() -> Result<Engine, String> {
+        let mut store = Box::<Store<()>>::default();
+        let spectest = spectest::exports(&mut store).map_err(|error| error.to_string())?;
+        Ok(Engine::Local { store, spectest })
     }
 
     pub fn compile(&mut self, wasm: &[u8], config: &Config) -> Result<Module, Error> {
@@ -66,7 +66,7 @@ impl Engine {
         match self {
             Engine::Local { .. } => {
                 embed::Module::compile(wasm, config).map(Module::Local).map_err(|error| match &error {
-                    CompileError::Compile(error) => failed(error),
+                    embed::Error::Compile(error) => failed(error),
                     _ => Error::Other(error.to_string()),
                 })
             }
@@ -101,20 +101,13 @@ impl Engine {
                 for (from, name) in &imports {
                     let value = match find(from) {
                         Some(Instance::Spectest) => spectest.get(name.as_str()).copied(),
-                        Some(Instance::Local(instance)) => store.export(instance, name),
+                        Some(Instance::Local(instance)) => instance.get_export(&**store, name),
                         _ => None,
                     };
-                    found.push(((from, name), value));
+                    let unknown = || Error::Import(format!("unknown import: `{from}` `{name}`"));
+                    found.push(value.ok_or_else(unknown)?);
                 }
-                let resolve = |from: &str, name: &str| {
-                    let same = |((a, b), _): &&((&String, &String), _)| *a == from && *b == name;
-                    found.iter().find(same).and_then(|(_, value)| *value)
-                };
-                store.instantiate(module, resolve).map(Instance::Local).map_err(|error| match error {
-                    embed::InstantiateError::Import(error) => Error::Import(error.to_string()),
-                    embed::InstantiateError::Call(error) => call_error(error),
-                    other => Error::Other(other.to_string()),
-                })
+                embed::Instance::new(&mut **store, module, &found).map(Instance::Local).map_err(engine_error)
             }
             (Engine::Remote(remote), Module::Remote { number, .. }) => {
                 let found = imports.iter().map(|(from, name)| match find(from) {
@@ -130,11 +123,11 @@ impl Engine {
     pub fn call(&mut self, instance: Instance, name: &str, args: &[Value]) -> Result<Vec<Value>, Error> {
         match (self, instance) {
             (Engine::Local { store, .. }, Instance::Local(instance)) => {
-                let Some(Extern::Func(func)) = store.export(instance, name) else {
+                let Some(func) = instance.get_func(&**store, name) else {
                     return Err(Error::Other(format!("no exported function `{name}`")));
                 };
                 let args: Vec<_> = args.iter().map(|value| value.to_val()).collect();
-                let results = store.call(func, &args).map_err(call_error)?;
+                let results = func.call_vec(&mut **store, &args).map_err(engine_error)?;
                 Ok(results.into_iter().map(Value::from_val).collect())
             }
             (Engine::Remote(remote), Instance::Remote(instance)) => remote.call(instance, name, args),
@@ -145,10 +138,14 @@ impl Engine {
     /// The value of an exported global.
     pub fn global(&mut self, instance: Instance, name: &str) -> Result<Value, Error> {
         match (self, instance) {
-            (Engine::Local { store, .. }, Instance::Local(instance)) => match store.export(instance, name) {
-                Some(Extern::Global(global)) => Ok(Value::from_val(store.global_get(&global))),
-                _ => Err(Error::Other(format!("no exported global `{name}`"))),
-            },
+            (Engine::Local { store, .. }, Instance::Local(instance)) => {
+                match instance.get_export(&**store, name) {
+                    Some(Extern::Global(global)) => {
+                        global.get(&**store).map(Value::from_val).map_err(engine_error)
+                    }
+                    _ => Err(Error::Other(format!("no exported global `{name}`"))),
+                }
+            }
             (Engine::Remote(remote), Instance::Remote(instance)) => remote.global(instance, name),
             _ => Err(Error::Other(String::from("the instance is of another engine"))),
         }
@@ -167,9 +164,10 @@ impl Engine {
     }
 }
 
-fn call_error(error: CallError) -> Error {
+fn engine_error(error: embed::Error) -> Error {
     match error {
-        CallError::Trap(site) => Error::Trap(site.code.message().to_owned()),
+        embed::Error::Trap(trap) => Error::Trap(trap.code().message().to_owned()),
+        embed::Error::Import(error) => Error::Import(error.to_string()),
         other => Error::Other(other.to_string()),
     }
 }

@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Result<()> {
         let text = fs::read_to_string(file).map_err(|error| Failure::io("read", file, &error))?;
         let engine = match &launcher {
             Some(launcher) => Engine::Remote(launcher.start()?),
-            None => Engine::local(),
+            None => Engine::local().map_err(Failure::new)?,
         };
         let mut runner = Runner::new(&config, file, &text, engine);
         let tally = runner.run();

@@ -1,13 +1,13 @@
 //! The host module that scripts of the suite import from.
 
 use aot_abi::types::{FuncType, Limits, MemoryType, TableType, ValType};
-use aot_runtime::embed::{Extern, Store, Val};
+use aot_runtime::embed::{Error, Extern, Func, Global, HostError, Memory, Store, Table, Val};
 use std::collections::HashMap;
 
 pub(super) type Exports = HashMap<&'static str, Extern>;
 
 /// As objects of the host.
-pub(super) fn exports(store: &mut Store) -> Exports {
+pub(super) fn exports(store: &mut Store<()>) -> Result<Exports, Error> {
     use ValType::{F32, F64, I32, I64};
     let mut exports = HashMap::new();
     for (name, params) in [
@@ -20,7 +20,8 @@ pub(super) fn exports(store: &mut Store) -> Exports {
         ("print_f64_f64", &[F64, F64]),
     ] {
         let ty = FuncType { params: params.to_vec(), results: Vec::new() };
-        exports.insert(name, Extern::Func(store.host_func(ty, |_| Ok(Vec::new()))));
+        let print = Func::new(&mut *store, ty, |_, _, _| Ok::<(), HostError>(()));
+        exports.insert(name, Extern::Func(print));
     }
     for (name, value) in [
         ("global_i32", Val::I32(666)),
@@ -28,14 +29,14 @@ pub(super) fn exports(store: &mut Store) -> Exports {
         ("global_f32", Val::F32(666.6f32.to_bits())),
         ("global_f64", Val::F64(666.6f64.to_bits())),
     ] {
-        exports.insert(name, Extern::Global(store.global(value, false)));
+        exports.insert(name, Extern::Global(Global::new(&mut *store, value, false)?));
     }
     let limits = Limits { min: 10, max: Some(20) };
     let table = TableType { element: ValType::FuncRef, limits };
-    exports.extend(store.table(&table, Val::FuncRef(None)).map(|table| ("table", Extern::Table(table))));
+    exports.insert("table", Extern::Table(Table::new(&mut *store, &table, Val::FuncRef(None))?));
     let memory = MemoryType { limits: Limits { min: 1, max: Some(2) } };
-    exports.extend(store.memory(&memory).map(|memory| ("memory", Extern::Memory(memory))));
-    exports
+    exports.insert("memory", Extern::Memory(Memory::new(&mut *store, &memory)?));
+    Ok(exports)
 }
 
 /// As a module, for machines where there is no host.

@@ -165,6 +165,10 @@ impl State for StaticState<'_> {
         self.rest.table_flags(builder)
     }
 
+    fn limits(&mut self, builder: &mut FunctionBuilder<'_>) -> Value {
+        self.rest.limits(builder)
+    }
+
     fn callee(&mut self, builder: &mut FunctionBuilder<'_>, func: u32) -> Callee {
         self.rest.callee(builder, func)
     }

@@ -230,6 +230,10 @@ impl State for InstanceState<'_> {
             .with_alias_region(self.region(builder, region::TABLE))
     }
 
+    fn limits(&mut self, builder: &mut FunctionBuilder<'_>) -> Value {
+        self.context_field(builder, self.module.plan.offsets.stack_limit())
+    }
+
     fn callee(&mut self, builder: &mut FunctionBuilder<'_>, func: u32) -> Callee {
         let module = self.module;
         if func < module.info.imported_funcs && !module.imports_at_build {

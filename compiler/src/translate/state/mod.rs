@@ -107,6 +107,9 @@ pub(crate) trait State {
     /// Flags for loads and stores of elements of a table.
     fn table_flags(&mut self, builder: &mut FunctionBuilder<'_>) -> MemFlagsData;
 
+    /// The address of the cells that the host sets limits in: the stack limit, and the fuel (`aot_abi::call`).
+    fn limits(&mut self, builder: &mut FunctionBuilder<'_>) -> Value;
+
     /// A function called by its index.
     fn callee(&mut self, builder: &mut FunctionBuilder<'_>, func: u32) -> Callee;
 

@@ -135,6 +135,11 @@ impl<'a> ImageFile<'a> {
         self.bytes.get(range).unwrap_or(&[])
     }
 
+    /// Where the hash is in the file, in bytes.
+    pub fn hash_offset(&self) -> u64 {
+        self.hash_offset
+    }
+
     /// Compares the hash: `blake3` gets the pieces of the content, in order, and returns their BLAKE3.
     ///
     /// # Errors

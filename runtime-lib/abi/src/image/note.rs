@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 /// Name in the note's header, without the NUL at its end.
 pub const NOTE_OWNER: &str = "aot";
 
-/// Type in the note's header.
-pub const NOTE_TYPE: u32 = 1;
+/// Type in the note's header: small ones have a meaning for every owner to those who print notes.
+pub const NOTE_TYPE: u32 = 0x414f_5400;
 
 /// Bytes of the hash.
 pub const HASH_LEN: usize = 32;
