@@ -527,6 +527,8 @@ fn targets_that_cannot_be_are_explained() {
     }
     let foreign = if cfg!(target_arch = "aarch64") { "x86_64-linux" } else { "aarch64-linux" };
     sandbox.run(&["build", "hello.wat", "--target", foreign, "--cpu", "native"]).fails(1, &["this machine"]);
+    let system = ["build", "hello.wat", "--emit", "obj", "--target", "x86_64-windows", "--cpu", "native"];
+    sandbox.run(&system).fails(1, &["this machine"]);
     assert_eq!(sandbox.files(), ["hello.wat"]);
     for (target, name) in
         [("s390x-unknown-linux-gnu", "s390x-linux"), ("riscv64gc-unknown-linux-gnu", "riscv64-linux")]
