@@ -282,6 +282,10 @@ fn missing_cpu_features_are_named() {
     let words =
         ["build", "hello.wat", "--cpu", "x86-64-v2", "--cpu-features", "+avx512f,-popcnt", "--strip", "all"];
     sandbox.run(&words).succeeds();
+    // A program that was stripped tells it too.
+    let told = sandbox.run(&["inspect", "hello"]).succeeds();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("CPU features: avx512f") && !told.contains("popcnt"), "{told}");
     let on =
         |cpu| Command::new("qemu-x86_64").args(["-cpu", cpu]).arg(sandbox.path("hello")).output().unwrap();
     let refused = on("core2duo");
@@ -515,12 +519,16 @@ fn targets_that_cannot_be_are_explained() {
         ("amd64", &["not a target", "did you mean `x86_64-linux`?"]),
         ("wasm32", &["`wasm32` is not supported", "what goes in"]),
         ("armv7-unknown-linux-gnueabihf", &["is not supported", "32-bit addresses"]),
-        ("aarch64-apple-darwin", &["is not supported", "Linux only"]),
+        ("aarch64-unknown-freebsd", &["is not supported", "objects for macOS and Windows"]),
+        ("arm64-macos", &["not a target", "did you mean `aarch64-macos`?"]),
+        ("aarch64-apple-darwin", &["executables for aarch64-macos cannot be made", "`--emit obj`"]),
     ] {
         sandbox.run(&["build", "hello.wat", "--target", target]).fails(1, parts);
     }
     let foreign = if cfg!(target_arch = "aarch64") { "x86_64-linux" } else { "aarch64-linux" };
     sandbox.run(&["build", "hello.wat", "--target", foreign, "--cpu", "native"]).fails(1, &["this machine"]);
+    let system = ["build", "hello.wat", "--emit", "obj", "--target", "x86_64-windows", "--cpu", "native"];
+    sandbox.run(&system).fails(1, &["this machine"]);
     assert_eq!(sandbox.files(), ["hello.wat"]);
     for (target, name) in
         [("s390x-unknown-linux-gnu", "s390x-linux"), ("riscv64gc-unknown-linux-gnu", "riscv64-linux")]

@@ -65,6 +65,7 @@ fn run(options: &Options) -> Result<()> {
         let section = match suite {
             Suite::Run => suites::run_time::measure(&setting, &engines, &programs, &mut failures),
             Suite::Compile => suites::compile_time::measure(&setting, &engines, &programs, &mut failures),
+            Suite::Cross => suites::cross::measure(&setting, &programs, &mut failures),
             Suite::StartUp => suites::start_up::measure(&setting, &engines, &mut failures),
         };
         report.add(section);
@@ -77,7 +78,10 @@ fn run(options: &Options) -> Result<()> {
         bail!("{} benchmarks failed", failures.len());
     }
     if options.write {
-        report.write(&setting.dirs)?;
+        match options.all_suites() {
+            true => report.write(&setting.dirs)?,
+            false => report.write_sections(&setting.dirs)?,
+        }
     }
     Ok(())
 }

@@ -8,25 +8,26 @@ pub const HELP: &str = "\
 cargo xtask bench [OPTION]… [NAME]…      (NAME: only these programs)
 
   --filter TEXT        only programs whose name contains TEXT
-  --suite run|compile|startup
+  --suite run|compile|startup|cross
                        only this suite; can be given several times
   --rounds N           rounds of measurement, 5 by default
   --cpu baseline|native
                        CPU features that every engine's code may use; baseline by default
-  --write              write the tables and the plot to docs/ as well
+  --write              write the tables and the plot to docs/ as well; with `--suite`, only the tables of the suites
   --list               name the programs
 ";
 
-/// One of the three questions that are asked.
+/// One of the questions that are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
     Run,
     Compile,
     StartUp,
+    Cross,
 }
 
 const SUITES: &[(&str, Suite)] =
-    &[("run", Suite::Run), ("compile", Suite::Compile), ("startup", Suite::StartUp)];
+    &[("run", Suite::Run), ("compile", Suite::Compile), ("startup", Suite::StartUp), ("cross", Suite::Cross)];
 
 /// CPU features, by the names that `aot build --cpu` has for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,16 +101,18 @@ impl Options {
         if options.rounds == 0 {
             bail!("at least one round is needed");
         }
-        let is_partial = !options.names.is_empty() || options.filter.is_some() || !options.suites.is_empty();
-        if options.write && is_partial {
-            bail!(
-                "`--write` replaces all tables, so it can't be combined with a choice of programs or suites"
-            );
+        if options.write && (!options.names.is_empty() || options.filter.is_some()) {
+            bail!("`--write` replaces whole tables, so it can't be combined with a choice of programs");
         }
         if options.suites.is_empty() {
             options.suites = SUITES.iter().map(|(_, suite)| *suite).collect();
         }
         Ok(Some(options))
+    }
+
+    /// Whether every question is asked.
+    pub fn all_suites(&self) -> bool {
+        SUITES.iter().all(|(_, suite)| self.suites.contains(suite))
     }
 
     pub fn selects(&self, name: &str) -> bool {

@@ -59,6 +59,14 @@ impl Section {
     pub fn new(title: &'static str) -> Section {
         Section { title, text: String::new(), tables: Vec::new(), bars: Vec::new() }
     }
+
+    fn markdown(&self) -> String {
+        let mut text = format!("\n## {}\n\n{}", self.title, self.text);
+        for table in &self.tables {
+            text += &format!("\n{}", table.markdown());
+        }
+        text
+    }
 }
 
 /// A ratio and how far it went, for a cell.
@@ -81,10 +89,7 @@ impl Report {
     pub fn markdown(&self) -> String {
         let mut text = self.head.clone();
         for section in &self.sections {
-            text += &format!("\n## {}\n\n{}", section.title, section.text);
-            for table in &section.tables {
-                text += &format!("\n{}", table.markdown());
-            }
+            text += &section.markdown();
         }
         text
     }
@@ -104,6 +109,38 @@ impl Report {
         eprintln!("wrote {PAGE} and {PLOT}");
         Ok(())
     }
+
+    /// Puts the tables of these sections in place of those that the page has of them, and leaves the others alone. The
+    /// machine that the page names has to be this one.
+    ///
+    /// # Errors
+    /// As [`Report::write`].
+    pub fn write_sections(&self, dirs: &Dirs) -> Result<()> {
+        let path = dirs.root.join(PAGE);
+        let mut page = fs::read_to_string(&path).with_context(|| format!("can't read {PAGE}"))?;
+        for section in &self.sections {
+            page = replace_section(&page, section)
+                .with_context(|| format!("{PAGE} lacks `{BEGIN}` or `{END}`"))?;
+        }
+        fs::write(&path, page).with_context(|| format!("can't write {PAGE}"))?;
+        eprintln!("wrote {PAGE}");
+        Ok(())
+    }
+}
+
+/// The page with a section in place of the one with its title, or after the others.
+fn replace_section(page: &str, section: &Section) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (written, after) = rest.split_once(END)?;
+    let head = format!("\n## {}\n", section.title);
+    let (kept, following) = match written.split_once(&head) {
+        Some((kept, old)) => (kept, old.find("\n## ").map_or("", |end| &old[end..])),
+        None => (written.trim_end_matches('\n'), ""),
+    };
+    let kept = kept.trim_end_matches('\n');
+    let text = section.markdown();
+    let separator = if following.is_empty() { "\n" } else { "" };
+    Some(format!("{before}{BEGIN}{kept}\n{text}{separator}{following}{END}{after}"))
 }
 
 fn replace(page: &str, text: &str) -> Option<String> {
@@ -129,5 +166,18 @@ mod tests {
         let expected = format!("head\n{BEGIN}\n\nnew\n{END}\ntail\n");
         assert_eq!(replace(&page, "new").unwrap(), expected);
         assert!(replace("head", "new").is_none());
+    }
+
+    #[test]
+    fn sections_are_replaced_one_by_one() {
+        let page = |middle: &str| format!("head\n{BEGIN}\n\nmachine\n{middle}\n{END}\ntail\n");
+        let mut section = Section::new("B");
+        section.text = "new\n".to_owned();
+        let check = |old: &str, new: &str| {
+            assert_eq!(replace_section(&page(old), &section).unwrap(), page(new));
+        };
+        check("\n## A\n\na\n\n## B\n\nold\n", "\n## A\n\na\n\n## B\n\nnew\n");
+        check("\n## B\n\nold\n\n## C\n\nc\n", "\n## B\n\nnew\n\n## C\n\nc\n");
+        check("\n## A\n\na\n", "\n## A\n\na\n\n## B\n\nnew\n");
     }
 }

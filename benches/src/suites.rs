@@ -1,6 +1,7 @@
 //! The questions that are asked, one file each. Each measures and gives a section of the report.
 
 pub mod compile_time;
+pub mod cross;
 mod equal;
 pub mod run_time;
 pub mod start_up;

@@ -1,20 +1,20 @@
-//! Reading what `aot build` made: an ELF executable, object or image with a module description.
+//! Reading what `aot build` made: an executable, object or image with a module description.
 //!
 //! The file may be damaged or hostile: everything is checked, nothing is executed.
 
-use crate::file_kind::{DESCRIPTION_SECTION, FileKind};
+use crate::file_kind::{FileKind, description_section};
 use crate::report::{Failure, Result};
 use aot_abi::image::section;
 use aot_abi::module::{Description, Module};
 use object::{
-    Architecture, Endian as _, File, Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind,
+    Architecture, BinaryFormat, Endian as _, File, Object as _, ObjectSection as _, ObjectSymbol as _,
+    SectionKind,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
 const OPTIONS_SECTION: &str = ".aot.options";
-const DATA_SECTION: &str = ".rodata.aot";
 
 /// An executable, object or image that `aot build` made.
 pub struct Artifact<'a> {
@@ -30,6 +30,8 @@ pub struct Artifact<'a> {
     /// Bytes of the module's data segments.
     pub data_len: u64,
     pub options: Option<Options>,
+    /// CPU features that the code needs beyond the baseline, as the start of a program looks for them.
+    pub cpu_features: Vec<String>,
     /// Names of code and data, by address.
     pub symbols: BTreeMap<u64, String>,
 }
@@ -63,13 +65,15 @@ impl<'a> Artifact<'a> {
             .with_help("`aot inspect` says more about it"));
         }
         let file = File::parse(bytes).map_err(|error| damaged(&error.to_string()))?;
-        let info = file.section_by_name(DESCRIPTION_SECTION).ok_or_else(|| damaged("no description"))?;
+        let info = file
+            .section_by_name(description_section(file.format()))
+            .ok_or_else(|| damaged("no description"))?;
         let info_data = info.data().map_err(|_| damaged("its description lies outside the file"))?;
         let description = Description::new(info_data).map_err(|error| {
             damaged(&error.to_string()).with_help("or another version of aot made it: use that one")
         })?;
         let module = description.module().map_err(|error| damaged(&error.to_string()))?;
-        let (code, data_len) = match kind {
+        let Parts { code, data_len, cpu_features } = match kind {
             FileKind::Object => object_parts(&file),
             FileKind::Image => image_parts(&file),
             _ => executable_parts(&file, info.address()),
@@ -77,7 +81,7 @@ impl<'a> Artifact<'a> {
         .ok_or_else(|| damaged("its machine code is not where it should be"))?;
         Ok(Artifact {
             kind,
-            target: target_name(file.architecture()),
+            target: target_name(&file),
             architecture: file.architecture(),
             description,
             description_len: info.size(),
@@ -85,6 +89,7 @@ impl<'a> Artifact<'a> {
             code,
             data_len,
             options: options(&file),
+            cpu_features: names(cpu_features),
             symbols: symbols(&file),
             file,
         })
@@ -142,45 +147,85 @@ impl<'a> Artifact<'a> {
     }
 }
 
-/// The short name of the target of an ELF file of ours.
-fn target_name(architecture: Architecture) -> String {
-    match architecture {
-        Architecture::X86_64 => String::from("x86_64-linux"),
-        Architecture::Aarch64 => String::from("aarch64-linux"),
-        Architecture::Riscv64 => String::from("riscv64-linux"),
-        Architecture::S390x => String::from("s390x-linux"),
-        other => format!("{other:?}"),
-    }
+/// The short name of the target of a file of ours.
+fn target_name(file: &File<'_>) -> String {
+    let system = match file.format() {
+        BinaryFormat::MachO => "macos",
+        BinaryFormat::Coff => "windows",
+        _ => "linux",
+    };
+    let architecture = match file.architecture() {
+        Architecture::X86_64 => "x86_64",
+        Architecture::Aarch64 => "aarch64",
+        Architecture::Riscv64 => "riscv64",
+        Architecture::S390x => "s390x",
+        other => return format!("{other:?}"),
+    };
+    format!("{architecture}-{system}")
+}
+
+/// What the kinds of artifacts have in different places.
+struct Parts<'a> {
+    code: Code<'a>,
+    data_len: u64,
+    /// Names, each ended by NUL.
+    cpu_features: &'a [u8],
+}
+
+fn names(bytes: &[u8]) -> Vec<String> {
+    let names = bytes.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
 }
 
 /// In an object, the module has sections of its own.
-fn object_parts<'a>(file: &File<'a>) -> Option<(Code<'a>, u64)> {
-    let text = file.section_by_name(".text")?;
+fn object_parts<'a>(file: &File<'a>) -> Option<Parts<'a>> {
+    let (text, data, cpu) = match file.format() {
+        BinaryFormat::MachO => ("__text", "__aot_data", "__aot_cpu"),
+        BinaryFormat::Coff => (".text", ".rdata$aot.data", ".rdata$aot.cpu"),
+        _ => (".text", ".rodata.aot", ".rodata.aot.cpu"),
+    };
+    let text = file.section_by_name(text)?;
     let mut relocations = BTreeMap::new();
     for (offset, relocation) in text.relocations() {
         if let object::RelocationTarget::Symbol(index) = relocation.target()
             && let Ok(symbol) = file.symbol_by_index(index)
             && let Ok(name) = symbol.name()
         {
-            relocations.insert(offset, name.to_owned());
+            relocations.insert(offset, c_name(file, name).to_owned());
         }
     }
     let code = Code { bytes: text.data().ok()?, address: 0, relocations };
-    Some((code, file.section_by_name(DATA_SECTION).map_or(0, |section| section.size())))
+    let cpu_features = file.section_by_name(cpu).and_then(|section| section.data().ok());
+    Some(Parts {
+        code,
+        data_len: file.section_by_name(data).map_or(0, |section| section.size()),
+        cpu_features: cpu_features.unwrap_or_default(),
+    })
+}
+
+/// The name of a symbol as C has it: Mach-O puts an underscore before it.
+fn c_name<'n>(file: &File<'_>, name: &'n str) -> &'n str {
+    match file.format() {
+        BinaryFormat::MachO => name.strip_prefix('_').unwrap_or(name),
+        _ => name,
+    }
 }
 
 /// In an image too, and its code is where it will be relative to the rest.
-fn image_parts<'a>(file: &File<'a>) -> Option<(Code<'a>, u64)> {
+fn image_parts<'a>(file: &File<'a>) -> Option<Parts<'a>> {
     let text = file.section_by_name(section::TEXT)?;
     let code = Code { bytes: text.data().ok()?, address: text.address(), relocations: BTreeMap::new() };
-    Some((code, file.section_by_name(section::DATA).map_or(0, |section| section.size())))
+    let data_len = file.section_by_name(section::DATA).map_or(0, |section| section.size());
+    // They stand in its note.
+    Some(Parts { code, data_len, cpu_features: &[] })
 }
 
 /// In an executable, the linker has put the module's sections together with others. The descriptor that the runtime
 /// reads tells where they are: address and length of code, description and data. Its symbol may be stripped, but
 /// only there does the address of the description stand.
-fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<(Code<'a>, u64)> {
+fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<Parts<'a>> {
     const WORD: usize = 8;
+    const CPU_FEATURES: usize = 9;
     let endian = file.endianness();
     for section in file.sections().filter(|section| section.kind() != SectionKind::Text) {
         // Sections without bytes in the file have none to look at.
@@ -195,18 +240,28 @@ fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<(Code<'a>,
             }
             if let (Some(address), Some(len), Some(data_len)) =
                 (word(at), word(at + WORD), word(at + 5 * WORD))
-                && let Some(bytes) = code_at(file, address, len)
+                && let Some(bytes) = bytes_at(file, address, len, |kind| kind == SectionKind::Text)
             {
-                return Some((Code { bytes, address, relocations: BTreeMap::new() }, data_len));
+                let code = Code { bytes, address, relocations: BTreeMap::new() };
+                let names = word(at + CPU_FEATURES * WORD).zip(word(at + (CPU_FEATURES + 1) * WORD));
+                let names = names.and_then(|(address, len)| {
+                    bytes_at(file, address, len, |kind| kind != SectionKind::Text)
+                });
+                return Some(Parts { code, data_len, cpu_features: names.unwrap_or_default() });
             }
         }
     }
     None
 }
 
-/// Bytes of code by address and length.
-fn code_at<'a>(file: &File<'a>, address: u64, len: u64) -> Option<&'a [u8]> {
-    let sections = file.sections().filter(|section| section.kind() == SectionKind::Text);
+/// Bytes of a section of some kind by address and length.
+fn bytes_at<'a>(
+    file: &File<'a>,
+    address: u64,
+    len: u64,
+    is_wanted: impl Fn(SectionKind) -> bool,
+) -> Option<&'a [u8]> {
+    let sections = file.sections().filter(|section| is_wanted(section.kind()));
     for section in sections {
         let Some(start) = address.checked_sub(section.address()) else { continue };
         let range = Range {
@@ -238,7 +293,7 @@ fn symbols(file: &File<'_>) -> BTreeMap<u64, String> {
         if let Ok(name) = symbol.name()
             && !name.is_empty()
         {
-            symbols.entry(symbol.address()).or_insert_with(|| name.to_owned());
+            symbols.entry(symbol.address()).or_insert_with(|| c_name(file, name).to_owned());
         }
     }
     symbols

@@ -1,11 +1,17 @@
 //! What a file is, by its first bytes.
 
 use aot_abi::image::section;
-use object::{Object as _, ObjectKind, ObjectSection as _};
+use object::{BinaryFormat, Object as _, ObjectKind, ObjectSection as _};
 use std::fmt;
 
 /// Section of the module description in our artifacts.
-pub const DESCRIPTION_SECTION: &str = ".aot.info";
+pub fn description_section(format: BinaryFormat) -> &'static str {
+    match format {
+        BinaryFormat::MachO => "__aot_info",
+        BinaryFormat::Coff => ".rdata$aot.info",
+        _ => ".aot.info",
+    }
+}
 
 /// The kinds of files that a user may hand to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +32,8 @@ pub enum FileKind {
     WasmtimeImage,
     /// Another ELF file.
     Elf,
+    /// Another Mach-O or COFF file.
+    OtherObject,
     Empty,
     Unknown,
 }
@@ -37,6 +45,8 @@ impl FileKind {
             FileKind::Empty
         } else if bytes.starts_with(b"\x7fELF") {
             FileKind::of_elf(bytes)
+        } else if is_foreign(bytes) {
+            FileKind::of_foreign(bytes)
         } else if wasmparser::Parser::is_component(bytes) {
             FileKind::Component
         } else if bytes.starts_with(b"\0asm") {
@@ -60,11 +70,20 @@ impl FileKind {
             _ if bytes.get(EI_OSABI) == Some(&ELFOSABI_WASMTIME) || has(".wasmtime.") => {
                 FileKind::WasmtimeImage
             }
-            _ if !has(DESCRIPTION_SECTION) => FileKind::Elf,
+            _ if !has(description_section(BinaryFormat::Elf)) => FileKind::Elf,
             ObjectKind::Dynamic if has(section::NOTE) => FileKind::Image,
             ObjectKind::Relocatable => FileKind::Object,
             ObjectKind::Executable => FileKind::Executable,
             _ => FileKind::Elf,
+        }
+    }
+
+    fn of_foreign(bytes: &[u8]) -> FileKind {
+        match object::File::parse(bytes) {
+            Ok(file) if file.section_by_name(description_section(file.format())).is_some() => {
+                FileKind::Object
+            }
+            _ => FileKind::OtherObject,
         }
     }
 
@@ -93,6 +112,7 @@ impl FileKind {
             FileKind::Image => "image",
             FileKind::WasmtimeImage => "wasmtime-image",
             FileKind::Elf => "elf",
+            FileKind::OtherObject => "other-object",
             FileKind::Empty => "empty",
             FileKind::Unknown => "unknown",
         }
@@ -110,10 +130,21 @@ impl fmt::Display for FileKind {
             FileKind::Image => "image made by aot",
             FileKind::WasmtimeImage => "precompiled module of Wasmtime",
             FileKind::Elf => "ELF file",
+            FileKind::OtherObject => "Mach-O or COFF file",
             FileKind::Empty => "empty file",
             FileKind::Unknown => "unknown kind of file",
         })
     }
+}
+
+/// Whether a file starts as 64-bit Mach-O files do, or COFF objects for the machines that we know.
+fn is_foreign(bytes: &[u8]) -> bool {
+    let is_coff = |machine: [u8; 2]| {
+        bytes.starts_with(&machine) && bytes.len() >= size_of::<object::pe::ImageFileHeader>()
+    };
+    bytes.starts_with(&object::macho::MH_MAGIC_64.to_le_bytes())
+        || is_coff(object::pe::IMAGE_FILE_MACHINE_AMD64.0.to_le_bytes())
+        || is_coff(object::pe::IMAGE_FILE_MACHINE_ARM64.0.to_le_bytes())
 }
 
 /// Whether the first character after blanks and comments opens a parenthesis.

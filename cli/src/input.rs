@@ -58,6 +58,7 @@ pub fn module(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
             refuse("it is a precompiled module of Wasmtime: build from the `.wasm` file")
         }
         FileKind::Elf => refuse("it is an ELF file, which is machine code already"),
+        FileKind::OtherObject => refuse("it is a Mach-O or COFF file, which is machine code already"),
         FileKind::Unknown => {
             refuse("a module starts with the bytes `\\0asm`, its text format with `(module`")
         }

@@ -99,7 +99,8 @@ pub(crate) fn builder(target: &Target) -> Result<Builder> {
     let mut builder = match target.cpu() {
         Cpu::Baseline => lookup(target.triple())?,
         Cpu::Native => match cranelift_native::builder() {
-            Ok(builder) if builder.triple().architecture == target.triple().architecture => builder,
+            // The same CPU under another system would get this system's calling convention.
+            Ok(builder) if Target::host().is_ok_and(|host| host.triple() == target.triple()) => builder,
             _ => {
                 let message = format!("`--cpu native` needs the target to be this machine, not {target}");
                 return Err(Error::new(ErrorKind::Config, message));

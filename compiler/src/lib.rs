@@ -33,4 +33,4 @@ pub use link::entry::{Entry, entry_object};
 pub use link::exe::{LinkOptions, Strip, link_executable};
 pub use link::options::options_object;
 pub use pipeline::{CompiledModule, compile, parse_text};
-pub use target::Target;
+pub use target::{System, Target};

@@ -7,8 +7,8 @@ use cranelift_codegen::settings::{self, Configurable as _};
 use std::fmt;
 use std::str::FromStr;
 use target_lexicon::{
-    Aarch64Architecture, Architecture, BinaryFormat, Environment, OperatingSystem, PointerWidth,
-    Riscv64Architecture, Triple,
+    Aarch64Architecture, Architecture, Environment, OperatingSystem, PointerWidth, Riscv64Architecture,
+    Triple,
 };
 
 /// Operating system, architecture and CPU features.
@@ -19,12 +19,24 @@ pub struct Target {
     cpu_features: Vec<CpuFeature>,
 }
 
+/// The operating system that code is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum System {
+    Linux,
+    MacOs,
+    Windows,
+}
+
 /// Short names of the targets, and the triples that they stand for.
 const SHORT_NAMES: &[(&str, &str)] = &[
     ("x86_64-linux", "x86_64-unknown-linux-gnu"),
     ("aarch64-linux", "aarch64-unknown-linux-gnu"),
     ("riscv64-linux", "riscv64gc-unknown-linux-gnu"),
     ("s390x-linux", "s390x-unknown-linux-gnu"),
+    ("aarch64-macos", "aarch64-apple-darwin"),
+    ("x86_64-macos", "x86_64-apple-darwin"),
+    ("x86_64-windows", "x86_64-pc-windows-msvc"),
+    ("aarch64-windows", "aarch64-pc-windows-msvc"),
 ];
 
 /// Other names of architectures, and the architecture of the short names that is meant.
@@ -38,6 +50,64 @@ const OTHER_ARCHITECTURES: &[(&str, &str)] = &[
     ("rv64gc", "riscv64"),
     ("systemz", "s390x"),
 ];
+
+/// Words in other names of targets, and the system of the short names that is meant.
+const OTHER_SYSTEMS: &[(&str, &str)] = &[
+    ("macos", "macos"),
+    ("darwin", "macos"),
+    ("apple", "macos"),
+    ("osx", "macos"),
+    ("win32", "windows"),
+    ("win64", "windows"),
+    ("windows", "windows"),
+    ("mingw", "windows"),
+    ("msvc", "windows"),
+];
+
+impl System {
+    /// The system of a triple, if code can be made for it.
+    fn of(triple: &Triple) -> Option<System> {
+        match triple.operating_system {
+            OperatingSystem::Linux => Some(System::Linux),
+            OperatingSystem::Darwin(_) | OperatingSystem::MacOSX(_) => Some(System::MacOs),
+            OperatingSystem::Windows => Some(System::Windows),
+            _ => None,
+        }
+    }
+
+    /// The name in short names of targets.
+    fn name(self) -> &'static str {
+        match self {
+            System::Linux => "linux",
+            System::MacOs => "macos",
+            System::Windows => "windows",
+        }
+    }
+
+    /// Whether C code of an environment calls functions as C code of the system does.
+    fn has_environment(self, environment: Environment) -> bool {
+        match self {
+            System::Linux => {
+                matches!(environment, Environment::Unknown | Environment::Gnu | Environment::Musl)
+            }
+            System::MacOs => environment == Environment::Unknown,
+            System::Windows => matches!(
+                environment,
+                Environment::Unknown | Environment::Msvc | Environment::Gnu | Environment::GnuLlvm
+            ),
+        }
+    }
+}
+
+impl fmt::Display for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            System::Linux => "Linux",
+            System::MacOs => "macOS",
+            System::Windows => "Windows",
+        })
+    }
+}
 
 impl Target {
     /// The machine that compiles, with baseline CPU features.
@@ -54,22 +124,26 @@ impl Target {
             let message = format!("target `{name}` is not supported: {}", why_not(triple.architecture));
             return Err(Error::new(ErrorKind::Config, message).with_help(LIST));
         };
-        let short = format!("{architecture}-linux");
-        let is_linux =
-            triple.operating_system == OperatingSystem::Linux && triple.binary_format == BinaryFormat::Elf;
-        let has_usual_abi =
-            matches!(triple.environment, Environment::Unknown | Environment::Gnu | Environment::Musl);
-        let long = SHORT_NAMES.iter().find(|(known, _)| *known == short).map(|(_, long)| long);
-        match long.map(|long| Triple::from_str(long)) {
-            Some(Ok(triple)) if is_linux && has_usual_abi => Ok(Target::baseline(triple)),
-            _ => {
-                let message = match is_linux {
-                    true => {
-                        format!("target `{name}` is not supported: its calling convention is another one")
+        let system = System::of(triple);
+        let long = |short: &str| SHORT_NAMES.iter().find(|(known, _)| *known == short).map(|(_, long)| *long);
+        let here = system.and_then(|system| long(&format!("{architecture}-{}", system.name())));
+        match (system, here.map(Triple::from_str)) {
+            (Some(system), Some(Ok(known))) if system.has_environment(triple.environment) => {
+                Ok(Target::baseline(known))
+            }
+            (system, known) => {
+                let why = match (system, &known) {
+                    (Some(_), Some(_)) => String::from("its calling convention is another one"),
+                    (Some(system), None) => {
+                        format!("code for {architecture} can be made for Linux, not for {system}")
                     }
-                    false => format!("target `{name}` is not supported: code can be made for Linux only"),
+                    (None, _) => {
+                        String::from("code can be made for Linux, and objects for macOS and Windows")
+                    }
                 };
-                let help = format!("did you mean `{short}`? {LIST}");
+                let near = system.filter(|_| known.is_some()).unwrap_or(System::Linux).name();
+                let message = format!("target `{name}` is not supported: {why}");
+                let help = format!("did you mean `{architecture}-{near}`? {LIST}");
                 Err(Error::new(ErrorKind::Config, message).with_help(help))
             }
         }
@@ -100,6 +174,15 @@ impl Target {
 
     pub fn cpu(&self) -> &Cpu {
         &self.cpu
+    }
+
+    pub fn system(&self) -> System {
+        System::of(&self.triple).expect("targets are made for known systems only")
+    }
+
+    /// Whether there can be a runtime library for the target, and so executables. Objects can be made for all targets.
+    pub fn has_executables(&self) -> bool {
+        self.system() == System::Linux
     }
 
     /// The targets that this compiler knows, by their short names.
@@ -228,25 +311,21 @@ fn why_not(architecture: Architecture) -> String {
 /// The short name that a misspelt or incomplete one stands for.
 fn near(name: &str) -> Option<&'static str> {
     let lower = name.to_ascii_lowercase().replace(['_', ' '], "-");
-    let meant = SHORT_NAMES.iter().map(|(short, _)| {
-        let architecture = short.trim_end_matches("-linux");
-        let others = OTHER_ARCHITECTURES.iter().filter(move |(_, meant)| *meant == architecture);
-        (*short, std::iter::once(architecture).chain(others.map(|(other, _)| *other)))
-    });
-    for (short, mut architectures) in meant {
-        let found = architectures.any(|architecture| {
-            let architecture = architecture.replace('_', "-");
-            lower
-                .strip_prefix(&architecture)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '/']))
-        });
-        // The name that container images have: `linux/arm64`.
-        let as_image = lower.strip_prefix("linux/").is_some_and(|rest| near(rest) == Some(short));
-        if found || as_image {
-            return Some(short);
-        }
+    // The names that container images have: `linux/arm64`.
+    if let Some((system, rest)) = lower.split_once('/')
+        && ["linux", "windows", "darwin"].contains(&system)
+    {
+        return near(&format!("{rest}-{system}"));
     }
-    None
+    let system =
+        OTHER_SYSTEMS.iter().find(|(word, _)| lower.contains(word)).map_or("linux", |(_, system)| system);
+    let own = ["x86_64", "aarch64", "riscv64", "s390x"].map(|architecture| (architecture, architecture));
+    let architecture = OTHER_ARCHITECTURES.iter().copied().chain(own).find_map(|(other, architecture)| {
+        let rest = lower.strip_prefix(&other.replace('_', "-"))?;
+        (rest.is_empty() || rest.starts_with(['-', '/'])).then_some(architecture)
+    })?;
+    let short = format!("{architecture}-{system}");
+    SHORT_NAMES.iter().map(|(known, _)| *known).find(|known| *known == short)
 }
 
 #[cfg(test)]
@@ -269,10 +348,15 @@ mod tests {
             check(&target.name(), &target.name());
             check(&target.triple().to_string(), &target.name());
         }
-        assert_eq!(Target::all().count(), 4);
+        assert_eq!(Target::all().count(), 8);
+        assert_eq!(Target::all().filter(Target::has_executables).count(), 4);
         check("aarch64-unknown-linux-musl", "aarch64-linux");
         check("riscv64gc-unknown-linux-gnu", "riscv64-linux");
         check("x86_64-pc-linux-gnu", "x86_64-linux");
+        check("arm64-apple-macosx11.0", "aarch64-macos");
+        check("x86_64-apple-darwin", "x86_64-macos");
+        check("x86_64-pc-windows-gnu", "x86_64-windows");
+        check("aarch64-pc-windows-gnullvm", "aarch64-windows");
     }
 
     #[test]
@@ -283,7 +367,13 @@ mod tests {
         refused("linux/arm64", "not a target", "`aarch64-linux`");
         refused("s390x", "not a target", "`s390x-linux`");
         refused("riscv64", "not a target", "`riscv64-linux`");
-        refused("aarch64-apple-darwin", "Linux only", "`aarch64-linux`");
+        refused("arm64-macos", "not a target", "`aarch64-macos`");
+        refused("x64-win64", "not a target", "`x86_64-windows`");
+        refused("darwin/arm64", "not a target", "`aarch64-macos`");
+        refused("aarch64-unknown-freebsd", "objects for macOS and Windows", "`aarch64-linux`");
+        refused("aarch64-apple-ios", "objects for macOS and Windows", "`aarch64-linux`");
+        refused("aarch64-apple-darwin-macabi", "calling convention", "`aarch64-macos`");
+        refused("s390x-apple-darwin", "not for macOS", "`s390x-linux`");
         refused("toaster", "not a target", "aot targets");
         refused("", "not a target", "aot targets");
     }

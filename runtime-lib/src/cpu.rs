@@ -153,6 +153,9 @@ impl Machine {
             (true, _, b"fp16") => 10,
             (true, _, b"dotprod") => 20,
             (true, _, b"pauth") => 30,
+            // The kernel's bit for it is younger than it, and emulators lack the bit.
+            #[cfg(target_arch = "riscv64")]
+            (_, _, b"v") => return crate::arch::has_vectors(),
             // A bit for each letter.
             (_, true, [letter @ b'a'..=b'z']) => u32::from(letter - b'a'),
             _ => return true,

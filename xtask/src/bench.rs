@@ -11,7 +11,13 @@ use crate::{command, programs, repo};
 /// # Errors
 /// A build or a measurement fails.
 pub fn run(args: &[&str]) -> Result<()> {
-    command::run(cargo()?.args(["build", "--release", "--locked"]))?;
+    let mut build = cargo()?;
+    build.args(["build", "--release", "--locked"]);
+    // The peer takes ten minutes to build.
+    if suites(args).is_some_and(|suites| suites.iter().all(|suite| *suite == "cross")) {
+        build.arg("--no-default-features");
+    }
+    command::run(&mut build)?;
     let target_dir = repo::target_dir()?;
     let aot = target_dir.join("release/aot");
     let harness = || {
@@ -42,6 +48,12 @@ pub fn cargo() -> Result<Command> {
     cargo.current_dir(repo::root().join("benches"));
     cargo.env("CARGO_TARGET_DIR", repo::target_dir()?.join("benches"));
     Ok(cargo)
+}
+
+/// The suites that are chosen, if any are.
+fn suites<'a>(args: &[&'a str]) -> Option<Vec<&'a str>> {
+    let suites: Vec<&str> = args.windows(2).filter(|pair| pair[0] == "--suite").map(|pair| pair[1]).collect();
+    (!suites.is_empty()).then_some(suites)
 }
 
 /// The name in a line of the harness's list, if it is a program of the corpus.

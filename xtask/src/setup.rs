@@ -103,6 +103,14 @@ const NEEDS: &[Need] = {
         need(Tests, Command("gdb"), "gdb", "debugs executables"),
         need(Tests, Command("gdb-multiarch"), "gdb-multiarch", "debugs executables for other machines"),
         need(Tests, Command("qemu-aarch64"), "qemu-user", "runs executables for other machines"),
+        need(Tests, Command("llvm-readobj-19"), "llvm-19", "reads objects for macOS and Windows"),
+        need(Tests, Command("ld64.lld-19"), "lld-19", "links objects for macOS and Windows"),
+        need(
+            Tests,
+            Command("x86_64-w64-mingw32-ld"),
+            "binutils-mingw-w64-x86-64",
+            "links objects for Windows",
+        ),
     ]
 };
 

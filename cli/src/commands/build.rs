@@ -291,8 +291,12 @@ pub fn run(args: &Args) -> Result<()> {
     let mut progress = Progress { verbose: args.verbose, since: Instant::now() };
     let wasm = input::read_module(&args.input)?;
     progress.done(&format!("read {} bytes", wasm.len()));
-    let config =
+    let mut config =
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
+    if !config.target.has_executables() {
+        // Its addresses are those of executables.
+        config.model = Model::Instance;
+    }
     let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &args.input);
     let cache = Cache::open(args.cache);
     let cached: Vec<_> = outputs
@@ -398,6 +402,14 @@ impl ExecutableParts {
 /// The runtime library of a target.
 pub fn runtime(target: &Target) -> Result<Vec<u8>> {
     let name = target.name();
+    if !target.has_executables() {
+        let message = format!(
+            "executables for {name} cannot be made: the runtime library, which they consist of beside the \
+             module, is for Linux"
+        );
+        let help = format!("`--emit obj` makes an object, for {}'s own linker", target.system());
+        return Err(Failure::new(message).with_help(help));
+    }
     aot_runtime_archive::runtime(&name).ok_or_else(|| {
         let message =
             format!("this aot has no runtime library for {name}, so it cannot make executables for it");
@@ -450,7 +462,7 @@ mod tests {
     #[test]
     fn misspelt_kinds_are_explained() {
         assert_eq!(Emit::parse("exec".into()).unwrap_err(), "did you mean `exe`?");
-        assert_eq!(Emit::parse("wasm".into()).unwrap_err(), "did you mean `asm`?");
+        assert_eq!(Emit::parse("wasm".into()).unwrap_err(), "did you mean `cwasm`?");
         assert!(Emit::parse("x".into()).unwrap_err().contains("one of exe, obj"));
         assert!(Emit::parse("obj=".into()).is_err());
     }

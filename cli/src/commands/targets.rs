@@ -16,8 +16,7 @@ pub fn run(_args: &Args) -> Result<()> {
     let mut rows = vec![["TARGET", "TRIPLE", "exe", "obj", "cwasm", "NOTES"].map(String::from)];
     for target in Target::all() {
         let has_runtime = runtimes.contains(&target.name().as_str());
-        let is_host =
-            host.as_ref().is_some_and(|host| host.triple().architecture == target.triple().architecture);
+        let is_host = host.as_ref().is_some_and(|host| host.triple() == target.triple());
         let mut notes = Vec::new();
         if is_host {
             notes.push("this machine");
@@ -26,7 +25,9 @@ pub fn run(_args: &Args) -> Result<()> {
         if let Some((_, remedy)) = missing {
             notes.push(remedy);
         }
-        if !has_runtime && missing.is_none() {
+        if !target.has_executables() {
+            notes.push("objects for the system's own linker; the runtime library is for Linux");
+        } else if !has_runtime && missing.is_none() {
             notes.push("no executables: this aot was built without the runtime library");
         }
         rows.push([

@@ -7,9 +7,9 @@ use crate::translate::abi_trap_code;
 use aot_abi::module::TrapSite;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{ExternalName, Function};
+use cranelift_codegen::ir::{ExternalName, Function, Value};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::isa::unwind::UnwindInfo;
+use cranelift_codegen::isa::unwind::{CfaUnwindInfo, UnwindInfo, UnwindInfoKind, UnwindInst};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_codegen::{
     CodegenResult, CompiledCode, Context, FinalizedMachExceptionHandler, FinalizedRelocTarget,
@@ -42,6 +42,15 @@ pub(crate) struct LandingPad {
     pub frame_size: u32,
 }
 
+/// How the frame of a function is walked.
+#[derive(Debug)]
+pub(crate) struct Unwind {
+    /// What the prologue does to the frame, and the offset in the code after the instruction that does it.
+    pub prologue: Vec<(u32, UnwindInst)>,
+    /// The same for DWARF.
+    pub dwarf: Option<CfaUnwindInfo>,
+}
+
 /// Machine code of one function, before it has an address.
 #[derive(Debug)]
 pub(crate) struct CompiledFunction {
@@ -50,10 +59,10 @@ pub(crate) struct CompiledFunction {
     pub relocs: Vec<CodeReloc>,
     /// Ascending by code offset.
     pub traps: Vec<TrapSite>,
-    pub unwind: Option<UnwindInfo>,
-    pub landing_pad: Option<LandingPad>,
-    /// Whether it has values that are vectors.
+    pub unwind: Unwind,
+    /// Whether it computes with vectors.
     pub uses_vectors: bool,
+    pub landing_pad: Option<LandingPad>,
     pub clif: Option<String>,
     pub asm: Option<String>,
 }
@@ -95,15 +104,15 @@ pub(crate) fn compile(
     options: Options,
 ) -> Result<CompiledFunction> {
     let clif = options.keep_clif.then(|| function.display().to_string());
-    let uses_vectors = function.dfg.values().any(|value| function.dfg.value_type(value).is_vector());
     scratch.context.clear();
     scratch.context.func = function;
     let compiled = optimise_and_lower(isa, scratch, options);
     let context = &scratch.context;
-    let compiled = match compiled {
+    let mut compiled = match compiled {
         Ok(compiled) => compiled,
         Err(error) => return Err(codegen_error(&error, &context.func)),
     };
+    correct_prologue(&mut compiled.buffer.unwind_info);
     let buffer = &compiled.buffer;
     let has_loop = context.loop_analysis.is_valid() && context.loop_analysis.loops().len() > 0;
 
@@ -142,20 +151,54 @@ pub(crate) fn compile(
         })?;
         Some(LandingPad { code_offset: pad, frame_size: site.frame_offset? })
     });
-    let unwind = compiled
-        .create_unwind_info(isa)
+    let dwarf = compiled
+        .create_unwind_info_of_kind(isa, UnwindInfoKind::SystemV)
         .map_err(|error| Error::internal(format!("no unwind information: {error}")))?;
+    let dwarf = match dwarf {
+        Some(UnwindInfo::SystemV(dwarf)) => Some(dwarf),
+        _ => None,
+    };
+    let unwind = Unwind { prologue: buffer.unwind_info.to_vec(), dwarf };
     Ok(CompiledFunction {
         code: compiled.code_buffer().to_vec(),
         alignment: buffer.alignment.max(if has_loop { LOOP_ALIGNMENT } else { 1 }),
         relocs,
         traps,
         unwind,
+        uses_vectors: uses_vectors(&context.func),
         landing_pad,
-        uses_vectors,
         clif,
         asm: compiled.vcode.clone(),
     })
+}
+
+/// Whether what is left of a function after optimisation has a vector.
+fn uses_vectors(function: &Function) -> bool {
+    let is_vector = |value: &Value| function.dfg.value_type(*value).is_vector();
+    function.layout.blocks().any(|block| {
+        function.dfg.block_params(block).iter().any(is_vector)
+            || function
+                .layout
+                .block_insts(block)
+                .any(|inst| function.dfg.inst_results(inst).iter().any(is_vector))
+    })
+}
+
+/// Where a tail call needs more room for arguments than the function got, the prologue moves the frame down, and
+/// Cranelift then measures from the caller's stack pointer what DWARF is told to measure from the frame pointer.
+fn correct_prologue(events: &mut [(u32, UnwindInst)]) {
+    let mut frame = None;
+    for (_, event) in events {
+        match event {
+            UnwindInst::PushFrameRegs { offset_upward_to_caller_sp } => {
+                frame = Some(*offset_upward_to_caller_sp)
+            }
+            UnwindInst::DefineNewFrame { offset_upward_to_caller_sp, .. } => {
+                *offset_upward_to_caller_sp = frame.unwrap_or(*offset_upward_to_caller_sp);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Cranelift's optimiser, our passes after it, Cranelift's back end.

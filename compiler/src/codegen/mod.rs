@@ -3,4 +3,4 @@
 pub(crate) mod function;
 pub(crate) mod symbol;
 
-pub(crate) use function::{CompiledFunction, Options, Scratch, compile};
+pub(crate) use function::{CompiledFunction, Options, Scratch, Unwind, compile};

@@ -1,93 +1,90 @@
-//! `.eh_frame`: unwind information for every function, for debuggers, profilers and backtraces.
-//!
-//! Addresses are written relative to themselves (`DW_EH_PE_pcrel | sdata4`), so that the section needs no relocation
-//! at run time.
+//! DWARF's unwind information, as it stands in `.eh_frame` and `__eh_frame`: for debuggers, profilers and backtraces.
 
-use super::text::Text;
+use super::text::{Text, TextRange};
 use crate::error::{Error, ErrorKind, Result};
 use cranelift_codegen::gimli::write::{
     Address, EhFrame, EndianVec, FrameTable, Result as GimliResult, Writer,
 };
 use cranelift_codegen::gimli::{self, RunTimeEndian};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_codegen::isa::unwind::UnwindInfo;
-use object::write::{Object, Relocation, SectionId};
-use object::{RelocationEncoding, RelocationFlags, RelocationKind, SectionKind};
 
-/// Unwind information whose pointers into the text section are still zero.
-struct Frames {
-    bytes: EndianVec<RunTimeEndian>,
-    /// Offset of the pointer, and the offset in the text section that it points to.
-    pointers: Vec<(usize, i64)>,
+/// The contents of a section, before its pointers are relocated.
+pub(super) struct Table {
+    pub bytes: Vec<u8>,
+    /// Offset of the pointer, and the offset in the text section that it points to, relative to itself.
+    pub pointers: Vec<(usize, u32)>,
 }
 
-fn internal(error: &dyn std::fmt::Display) -> Error {
-    Error::internal(format!("cannot write unwind information: {error}"))
-}
-
-/// Unwind information of the functions of the text section, if the target has any.
-fn frames(layout: &Text, isa: &dyn TargetIsa) -> Result<Option<Frames>> {
+/// Describes the frames of the functions that `select` chooses, with pointers in an encoding; nothing if the machine has
+/// no DWARF.
+///
+/// # Errors
+/// If the frame of a function cannot be described.
+pub(super) fn encode(
+    layout: &Text,
+    isa: &dyn TargetIsa,
+    pointers: gimli::DwEhPe,
+    select: impl Fn(&TextRange) -> bool,
+) -> Result<Option<Table>> {
     let Some(mut cie) = isa.create_systemv_cie() else { return Ok(None) };
-    cie.fde_address_encoding = gimli::DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_sdata4.0);
+    cie.fde_address_encoding = pointers;
     let mut table = FrameTable::default();
     let cie = table.add_cie(cie);
-    for range in &layout.ranges {
-        if let Some(UnwindInfo::SystemV(info)) = &range.unwind {
+    let mut is_empty = true;
+    for range in layout.ranges.iter().filter(|range| select(range)) {
+        if let Some(dwarf) = range.unwind.as_ref().and_then(|unwind| unwind.dwarf.as_ref()) {
             let address = Address::Symbol { symbol: 0, addend: i64::from(range.offset) };
-            table.add_fde(cie, info.to_fde(address));
+            table.add_fde(cie, dwarf.to_fde(address));
+            is_empty = false;
         }
+    }
+    if is_empty {
+        return Ok(None);
     }
     let endian = match isa.endianness() {
         cranelift_codegen::ir::Endianness::Little => RunTimeEndian::Little,
         cranelift_codegen::ir::Endianness::Big => RunTimeEndian::Big,
     };
-    let mut frames = EhFrame::from(Frames { bytes: EndianVec::new(endian), pointers: Vec::new() });
-    table.write_eh_frame(&mut frames).map_err(|error| internal(&error))?;
-    Ok(Some(frames.0))
+    let mut frames = EhFrame::from(Recorder { bytes: EndianVec::new(endian), pointers: Vec::new() });
+    table
+        .write_eh_frame(&mut frames)
+        .map_err(|error| Error::internal(format!("cannot write unwind information: {error}")))?;
+    let Recorder { bytes, pointers } = frames.0;
+    Ok(Some(Table { bytes: bytes.into_vec(), pointers }))
 }
 
-/// Adds `.eh_frame` for the functions of the text section.
-pub(super) fn write(
-    object: &mut Object<'_>,
-    text: SectionId,
-    layout: &Text,
-    isa: &dyn TargetIsa,
-) -> Result<()> {
-    let Some(frames) = frames(layout, isa)? else { return Ok(()) };
-    let section = object.add_section(Vec::new(), b".eh_frame".to_vec(), SectionKind::ReadOnlyData);
-    object.append_section_data(section, frames.bytes.slice(), 8);
-    let symbol = object.section_symbol(text);
-    for (offset, addend) in frames.pointers {
-        let flags = RelocationFlags::Generic {
-            kind: RelocationKind::Relative,
-            encoding: RelocationEncoding::Generic,
-            size: 32,
-        };
-        object
-            .add_relocation(section, Relocation { offset: offset as u64, symbol, addend, flags })
-            .map_err(|error| internal(&error))?;
-    }
-    Ok(())
-}
+/// Pointers that are relative to themselves, so that they need no relocation at run time.
+pub(super) const RELATIVE: gimli::DwEhPe = gimli::DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_sdata4.0);
 
 /// The bytes of `.eh_frame`, ended by a terminator, for a file in which they are `distance` bytes before the text section.
 pub(super) fn bytes(layout: &Text, isa: &dyn TargetIsa, distance: impl Fn(u64) -> u64) -> Result<Vec<u8>> {
-    let Some(mut frames) = frames(layout, isa)? else { return Ok(Vec::new()) };
-    frames.write_u32(0).map_err(|error| internal(&error))?;
-    let distance = distance(frames.len() as u64);
+    const TERMINATOR: [u8; 4] = [0; 4];
+    let Some(Table { mut bytes, pointers }) = encode(layout, isa, RELATIVE, |_| true)? else {
+        return Ok(Vec::new());
+    };
+    bytes.extend(TERMINATOR);
     let too_far =
         || Error::new(ErrorKind::Limit, "the module's machine code is too large for its unwind tables");
-    for (at, target) in std::mem::take(&mut frames.pointers) {
-        let pointer = i64::try_from(distance).ok().and_then(|distance| distance.checked_add(target));
-        let pointer = pointer.and_then(|pointer| pointer.checked_sub(at as i64)).ok_or_else(too_far)?;
+    let distance = i64::try_from(distance(bytes.len() as u64)).map_err(|_| too_far())?;
+    for (at, target) in pointers {
+        let pointer = distance.checked_add(i64::from(target) - at as i64).ok_or_else(too_far)?;
         let pointer = i32::try_from(pointer).map_err(|_| too_far())?;
-        frames.write_u32_at(at, pointer as u32).map_err(|error| internal(&error))?;
+        bytes[at..at + 4].copy_from_slice(&match isa.endianness() {
+            cranelift_codegen::ir::Endianness::Little => pointer.to_le_bytes(),
+            cranelift_codegen::ir::Endianness::Big => pointer.to_be_bytes(),
+        });
     }
-    Ok(frames.bytes.into_vec())
+    Ok(bytes)
 }
 
 /// Writes bytes, and notes where pointers into the text section are wanted.
-impl Writer for Frames {
+#[derive(Clone)]
+struct Recorder {
+    bytes: EndianVec<RunTimeEndian>,
+    pointers: Vec<(usize, u32)>,
+}
+
+impl Writer for Recorder {
     type Endian = RunTimeEndian;
 
     fn endian(&self) -> RunTimeEndian {
@@ -106,13 +103,15 @@ impl Writer for Frames {
         self.bytes.write_at(offset, bytes)
     }
 
-    fn write_eh_pointer(&mut self, address: Address, _encoding: gimli::DwEhPe, _size: u8) -> GimliResult<()> {
-        match address {
+    fn write_eh_pointer(&mut self, address: Address, encoding: gimli::DwEhPe, size: u8) -> GimliResult<()> {
+        let value = match address {
+            // Offsets in the text section are below 2 GiB.
             Address::Symbol { addend, .. } => {
-                self.pointers.push((self.len(), addend));
-                self.write_u32(0)
+                self.pointers.push((self.len(), addend as u32));
+                0
             }
-            Address::Constant(value) => self.write_u32(value as u32),
-        }
+            Address::Constant(value) => value,
+        };
+        self.write_eh_pointer_data(value, encoding.format(), size)
     }
 }

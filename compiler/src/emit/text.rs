@@ -1,14 +1,13 @@
 //! Lays the functions out in one text section.
 
-use crate::codegen::CompiledFunction;
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
+use crate::codegen::{CompiledFunction, Unwind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::translate::ModuleContext;
 use aot_abi::module::{Entry, HostTrampoline, TrapSite};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::{Function, LibCall};
-use cranelift_codegen::isa::unwind::UnwindInfo;
 use std::collections::{BTreeMap, HashMap};
 
 /// One function or trampoline in the text section.
@@ -20,7 +19,8 @@ pub(crate) struct TextRange {
     /// Whether the name is the wasm function's own, for backtraces.
     pub is_function: bool,
     pub traps: Vec<TrapSite>,
-    pub unwind: Option<UnwindInfo>,
+    /// Nothing for a function without code.
+    pub unwind: Option<Unwind>,
 }
 
 /// A relocation of the text section.
@@ -197,7 +197,14 @@ impl<'m> Builder<'m> {
                 *out += &format!("{comment} {name}\n{kept}\n");
             }
         }
-        text.ranges.push(TextRange { offset, len: code.len() as u32, name, is_function, traps, unwind });
+        text.ranges.push(TextRange {
+            offset,
+            len: code.len() as u32,
+            name,
+            is_function,
+            traps,
+            unwind: Some(unwind),
+        });
         Ok(offset)
     }
 

@@ -29,7 +29,7 @@ pub use machine::{RECORD_SIZE, caller, frame_of, registers, set_registers, set_r
 #[cfg(all(feature = "embed", target_arch = "x86_64"))]
 pub use machine::resume;
 #[cfg(target_arch = "riscv64")]
-pub use riscv64::set_action;
+pub use riscv64::{has_vectors, set_action};
 
 /// Sets what happens on a signal, and tells what happened before.
 ///

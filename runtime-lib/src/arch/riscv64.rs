@@ -1,10 +1,11 @@
 //! RISC-V, 64 bits.
 
 use super::Registers;
+use crate::signal;
 use core::arch::{asm, naked_asm};
 use core::ffi::{c_int, c_void};
 use rustix::io;
-use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, Signal};
+use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, Siginfo, Signal};
 
 /// Where the kernel enters the process.
 ///
@@ -122,4 +123,32 @@ pub unsafe fn set_action(signal: Signal, action: KernelSigaction) -> io::Result<
         0 => Ok(old.action),
         error => Err(io::Errno::from_raw_os_error(-error as i32)),
     }
+}
+
+/// Whether code may use vectors: reads the register that holds their length, which is an illegal instruction where
+/// there are none, or the system does not save them.
+///
+/// To be called before the process has other threads or handlers of its own.
+pub fn has_vectors() -> bool {
+    /// Skips the instruction. All of this machine's that are not compressed have 4 bytes.
+    unsafe extern "C" fn skip(number: c_int, _info: *mut Siginfo, context: *mut c_void) {
+        // SAFETY: these are the arguments of a signal handler; the code after the instruction takes all values.
+        unsafe {
+            let mut at = registers(number, context);
+            at.pc += 4;
+            set_registers(context, &at);
+        }
+    }
+    let mut len_bytes = 0_usize;
+    // SAFETY: the handler only moves the program counter, and what was there before is put back.
+    unsafe {
+        let Ok(before) = signal::handle(Signal::ILL, skip) else { return false };
+        asm!(
+            ".word 0xc2202573", // csrr a0, vlenb
+            inout("a0") len_bytes,
+            options(nostack),
+        );
+        signal::restore(Signal::ILL, before);
+    }
+    len_bytes > 0
 }

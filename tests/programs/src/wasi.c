@@ -128,6 +128,117 @@ static void clocks(void) {
     close(fd);
 }
 
+/* Where a name goes to a call of WASI itself: address and length follow from it. */
+static __wasi_errno_t open_at(__wasi_fd_t dir, const char *path, __wasi_lookupflags_t follow, __wasi_oflags_t flags,
+                              __wasi_rights_t rights, __wasi_fd_t *fd) {
+    return __wasi_path_open(dir, follow, path, flags, rights, rights, 0, fd);
+}
+
+/* No way leads out of the directory, and what leads nowhere ends. */
+static void sandbox(void) {
+    const __wasi_fd_t root = 3;
+    const __wasi_lookupflags_t follow = __WASI_LOOKUPFLAGS_SYMLINK_FOLLOW;
+    const __wasi_rights_t rights = __WASI_RIGHTS_FD_READ;
+    __wasi_fd_t fd;
+    check("to the parent", open_at(root, "..", follow, 0, rights, &fd), __WASI_ERRNO_PERM);
+    check("through the parent", open_at(root, "dir/../../etc/passwd", follow, 0, rights, &fd), __WASI_ERRNO_PERM);
+    check("absolute", open_at(root, "/etc/passwd", follow, 0, rights, &fd), __WASI_ERRNO_PERM);
+    check("up and down inside", open_at(root, "dir/../data", follow, 0, rights, &fd), 0);
+    __wasi_fd_close(fd);
+    check("symlink up", __wasi_path_symlink("..", root, "up"), 0);
+    check("through it", open_at(root, "up/etc", follow, 0, rights, &fd), __WASI_ERRNO_PERM);
+    check("to it", open_at(root, "up", follow, 0, rights, &fd), __WASI_ERRNO_PERM);
+    check("the link itself", open_at(root, "up", 0, 0, rights, &fd), __WASI_ERRNO_LOOP);
+    check("symlink in a circle", __wasi_path_symlink("b", root, "a"), 0);
+    check("symlink in a circle", __wasi_path_symlink("a", root, "b"), 0);
+    check("through it", open_at(root, "a", follow, 0, rights, &fd), __WASI_ERRNO_LOOP);
+    check("a file as a directory", open_at(root, "data/x", follow, 0, rights, &fd), __WASI_ERRNO_NOTDIR);
+    check("a slash after a file", open_at(root, "data/", follow, 0, rights, &fd), __WASI_ERRNO_NOTDIR);
+    check("nothing", open_at(root, "", follow, 0, rights, &fd), __WASI_ERRNO_NOENT);
+    check("unlink", __wasi_path_unlink_file(root, "up"), 0);
+    check("unlink", __wasi_path_unlink_file(root, "a"), 0);
+    check("unlink", __wasi_path_unlink_file(root, "b"), 0);
+    check("unlink a directory", __wasi_path_unlink_file(root, "dir") != 0, 1);
+    check("remove a file", __wasi_path_remove_directory(root, "data"), __WASI_ERRNO_NOTDIR);
+}
+
+/* What a descriptor was not opened for, it does not do; and bad numbers are errors. */
+static void refusals(void) {
+    const __wasi_fd_t root = 3;
+    const __wasi_lookupflags_t follow = __WASI_LOOKUPFLAGS_SYMLINK_FOLLOW;
+    __wasi_fd_t fd, other;
+    __wasi_size_t done;
+    char bytes[4];
+    __wasi_iovec_t into = {(uint8_t *)bytes, sizeof bytes};
+    __wasi_ciovec_t from = {(const uint8_t *)bytes, sizeof bytes};
+    check("open to read", open_at(root, "data", follow, 0, __WASI_RIGHTS_FD_READ, &fd), 0);
+    check("read", __wasi_fd_read(fd, &into, 1, &done), 0);
+    check("write", __wasi_fd_write(fd, &from, 1, &done) != 0, 1);
+    __wasi_filesize_t at;
+    check("grow without the right", __wasi_fd_filestat_set_size(fd, 1) != 0, 1);
+    check("no right back", __wasi_fd_fdstat_set_rights(fd, __WASI_RIGHTS_FD_WRITE, 0) != 0, 1);
+    check("fewer rights", __wasi_fd_fdstat_set_rights(fd, 0, 0), 0);
+    check("read", __wasi_fd_read(fd, &into, 1, &done) != 0, 1);
+    check("seek", __wasi_fd_seek(fd, 0, __WASI_WHENCE_SET, &at) != 0, 1);
+    check("as a directory", open_at(fd, "x", follow, 0, 0, &other) != 0, 1);
+
+    const __wasi_rights_t write = __WASI_RIGHTS_FD_WRITE | __WASI_RIGHTS_FD_SEEK;
+    check("exclusive", open_at(root, "data", follow, __WASI_OFLAGS_CREAT | __WASI_OFLAGS_EXCL, write, &other),
+          __WASI_ERRNO_EXIST);
+    check("directory wanted", open_at(root, "data", follow, __WASI_OFLAGS_DIRECTORY, 0, &other), __WASI_ERRNO_NOTDIR);
+    check("truncated", open_at(root, "new", follow, __WASI_OFLAGS_CREAT | __WASI_OFLAGS_TRUNC, write, &other), 0);
+    from.buf_len = 3;
+    check("write", __wasi_fd_write(other, &from, 1, &done), 0);
+    check("beyond memory", __wasi_fd_write(other, &(__wasi_ciovec_t){(uint8_t *)0xfffffff0, 64}, 1, &done),
+          __WASI_ERRNO_FAULT);
+    check("before the start", __wasi_fd_seek(other, -4, __WASI_WHENCE_SET, &at), __WASI_ERRNO_INVAL);
+    check("from nowhere", __wasi_fd_seek(other, 0, 9, &at), __WASI_ERRNO_INVAL);
+    check("seek", __wasi_fd_seek(other, 0x1234567890, __WASI_WHENCE_SET, &at), 0);
+    check("far", at == 0x1234567890, 1);
+    check("renumber", __wasi_fd_renumber(other, fd), 0);
+    check("the old number", __wasi_fd_close(other), __WASI_ERRNO_BADF);
+    check("seek", __wasi_fd_seek(fd, 0, __WASI_WHENCE_CUR, &at), 0);
+    check("far", at == 0x1234567890, 1);
+    check("close", __wasi_fd_close(fd), 0);
+    check("unlink", __wasi_path_unlink_file(root, "new"), 0);
+
+    __wasi_event_t event;
+    __wasi_subscription_t wanted;
+    memset(&wanted, 0, sizeof wanted);
+    check("no subscription", __wasi_poll_oneoff(&wanted, &event, 0, &done), __WASI_ERRNO_INVAL);
+    wanted.u.tag = __WASI_EVENTTYPE_FD_WRITE;
+    wanted.u.u.fd_write.file_descriptor = 99;
+    check("poll of a bad descriptor", __wasi_poll_oneoff(&wanted, &event, 1, &done), __WASI_ERRNO_BADF);
+    check("accept", __wasi_sock_accept(root, 0, &other) != 0, 1);
+    check("shutdown", __wasi_sock_shutdown(root, __WASI_SDFLAGS_RD) != 0, 1);
+}
+
+/* Entries of a directory come in parts, and a part may end in the midst of an entry. */
+static void parts(void) {
+    const __wasi_rights_t rights = __WASI_RIGHTS_FD_READDIR;
+    __wasi_fd_t dir;
+    check("open", open_at(3, "dir", 0, __WASI_OFLAGS_DIRECTORY, rights, &dir), 0);
+    static uint8_t buffer[256];
+    __wasi_dircookie_t cookie = 0;
+    int count = 0, rounds = 0;
+    for (__wasi_size_t used = sizeof buffer; used == sizeof buffer && rounds < 100; rounds++) {
+        if (__wasi_fd_readdir(dir, buffer, sizeof buffer, cookie, &used) != 0)
+            break;
+        for (__wasi_size_t at = 0; at + sizeof(__wasi_dirent_t) <= used;) {
+            __wasi_dirent_t entry;
+            memcpy(&entry, buffer + at, sizeof entry);
+            at += sizeof entry + entry.d_namlen;
+            if (at > used)
+                break;
+            cookie = entry.d_next;
+            count++;
+        }
+    }
+    check("entries in parts", count, 72);
+    check("parts", rounds > 20, 1);
+    __wasi_fd_close(dir);
+}
+
 static void rest(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         printf("argument %d: %s\n", i, argv[i]);
@@ -148,6 +259,9 @@ static void rest(int argc, char **argv) {
 int main(int argc, char **argv) {
     files();
     directories();
+    sandbox();
+    refusals();
+    parts();
     clocks();
     rest(argc, argv);
     return 42;

@@ -17,6 +17,9 @@ pub struct ArtifactReport {
     target: String,
     /// Whether symbols were left out.
     stripped: bool,
+    /// Beyond the baseline of the target; images tell it in their note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_features: Option<Vec<String>>,
     functions: FunctionCounts,
     imports: Vec<ImportReport>,
     exports: Vec<ExportReport>,
@@ -53,6 +56,7 @@ pub fn report(path: &Path, bytes: &[u8]) -> Result<ArtifactReport> {
     Ok(ArtifactReport {
         target: artifact.target.clone(),
         stripped: artifact.file.symbols().next().is_none(),
+        cpu_features: (artifact.kind != FileKind::Image).then(|| artifact.cpu_features.clone()),
         functions: FunctionCounts {
             imported: counts.imported_funcs,
             defined: module.funcs.len(),
@@ -161,6 +165,9 @@ fn global(ty: &GlobalType) -> String {
     }
 }
 
+/// Starts of the names of sections that describe frames.
+const UNWIND_SECTIONS: [&str; 5] = [".eh_frame", "__eh_frame", "__compact_unwind", ".pdata", ".xdata"];
+
 fn sizes(artifact: &Artifact<'_>) -> Vec<SizeReport> {
     let code = artifact.sections_len(|kind, _| kind == SectionKind::Text);
     let debug = artifact.sections_len(|_, name| name.starts_with(".debug") || name.starts_with(".zdebug"));
@@ -169,7 +176,10 @@ fn sizes(artifact: &Artifact<'_>) -> Vec<SizeReport> {
         ("code of the module", module_code),
         ("data segments", artifact.data_len),
         ("description", artifact.description_len),
-        ("unwind tables", artifact.sections_len(|_, name| name.starts_with(".eh_frame"))),
+        (
+            "unwind tables",
+            artifact.sections_len(|_, name| UNWIND_SECTIONS.iter().any(|prefix| name.starts_with(prefix))),
+        ),
     ];
     if artifact.kind == FileKind::Image {
         sizes.push(("initial memory", artifact.sections_len(|_, name| name == section::MEMORY)));
@@ -193,6 +203,10 @@ impl ArtifactReport {
                 self.functions.defined, self.functions.imported, self.functions.helpers
             ),
         );
+        if let Some(features) = &self.cpu_features {
+            let text = features.join(" ");
+            out.value("CPU features", if text.is_empty() { "baseline" } else { &text });
+        }
         out.value("symbols", if self.stripped { "stripped" } else { "yes" });
         if let Some(options) = &self.options {
             let words = options.words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
