@@ -9,7 +9,7 @@ use aot_runtime::embed::{
 use aot_runtime::options::{self, RunOptions};
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::{OsStrExt, OsStringExt as _};
 use std::path::Path;
 use std::process::exit;
 use std::time::Duration;
@@ -29,6 +29,17 @@ pub struct Options<'a> {
     pub stops: Stops,
     pub has_wasi: bool,
     pub unknown_imports_trap: bool,
+}
+
+/// Loads an image that is trusted: the user said so, it was compiled just now, or it is from the cache, which knows its
+/// entries by a MAC of this user.
+///
+/// # Errors
+/// If it is not whole, or not for this machine and version.
+#[expect(unsafe_code, reason = "to load an image is to trust it")]
+pub fn load(image: &[u8]) -> Result<Module> {
+    // SAFETY: the caller vouches for the image.
+    unsafe { Module::deserialize(image) }.map_err(|error| Failure::new(error.to_string()))
 }
 
 /// Runs a module to its end, and ends the process with its exit code; returns only if it cannot be run.
@@ -111,9 +122,8 @@ fn store(options: &Options<'_>) -> Result<Store<WasiCtx>> {
     let name = options.name.as_os_str();
     let args: Vec<&[u8]> =
         std::iter::once(name).chain(options.args.iter().map(|arg| &**arg)).map(OsStrExt::as_bytes).collect();
-    let environ: Vec<Vec<u8>> = std::env::vars_os()
-        .map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'='))
-        .collect();
+    let environ: Vec<Vec<u8>> =
+        std::env::vars_os().map(|(name, value)| [name.into_vec(), value.into_vec()].join(&b'=')).collect();
     let environ: Vec<&[u8]> = environ.iter().map(Vec::as_slice).collect();
     let run_options = parsed.as_ref().expect("looked at above");
     let ctx = aot_runtime::wasi::context_from_options(run_options, &args, &environ);

@@ -10,7 +10,6 @@ use crate::file_kind::FileKind;
 use crate::input;
 use crate::report::{Failure, Result, nearest};
 use aot_compiler::{Config, Strip};
-use aot_runtime::embed::Module;
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -77,15 +76,11 @@ pub fn run(mut args: Args) -> Result<()> {
     if FileKind::of(&bytes) == FileKind::Image {
         if !args.allow_precompiled {
             return Err(Failure::new(format!("`{}` is an image, which is run unchecked", file.display()))
-                .with_help("`--allow-precompiled` runs it, if whoever made it is to be trusted as its author"));
+                .with_help(
+                    "`--allow-precompiled` runs it, if whoever made it is to be trusted as its author",
+                ));
         }
-        let loaded = match file.as_os_str() == "-" {
-            // SAFETY: the user vouches for the image.
-            true => unsafe { Module::deserialize(&bytes) },
-            // SAFETY: as above.
-            false => unsafe { Module::deserialize_file(&file) },
-        };
-        return image::run(&loaded.map_err(|error| Failure::new(error.to_string()))?, &options);
+        return image::run(&image::load(&bytes)?, &options);
     }
     let wasm = input::module(&file, bytes)?;
     // For this machine only: so for what its CPU has.
@@ -137,9 +132,7 @@ fn run_stoppable(
             image
         }
     };
-    // SAFETY: it was compiled just now, or is from the cache, which knows its entries by a MAC of this user.
-    let module = unsafe { Module::deserialize(&bytes) };
-    image::run(&module.map_err(|error| Failure::new(error.to_string()))?, options)
+    image::run(&image::load(&bytes)?, options)
 }
 
 /// A misspelt command looks like a file that is not there.
