@@ -487,6 +487,8 @@ fn inspect_tells_what_an_image_is_and_why_it_is_refused() {
     let mut bytes = fs::read(sandbox.0.join("m.cwasm")).unwrap();
     sandbox.write("cut.cwasm", &bytes[..bytes.len() - 9]);
     assert!(sandbox.aot(&["inspect", "cut.cwasm"]).contains("the file was cut off"));
+    let built = sandbox.outcome(&["build", "cut.cwasm"]);
+    assert!(String::from_utf8_lossy(&built.stderr).contains("the file was cut off"), "{built:?}");
     let code = offset(&bytes, section::TEXT);
     bytes[code] ^= 1;
     sandbox.write("bad.cwasm", &bytes);

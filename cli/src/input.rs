@@ -2,6 +2,7 @@
 
 use crate::file_kind::FileKind;
 use crate::report::{Failure, Result};
+use aot_abi::image::{ImageError, ImageFile};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -57,7 +58,10 @@ pub fn module(path: &Path, bytes: Vec<u8>) -> Result<Vec<u8>> {
         FileKind::WasmtimeImage => {
             refuse("it is a precompiled module of Wasmtime: build from the `.wasm` file")
         }
-        FileKind::Elf => refuse("it is an ELF file, which is machine code already"),
+        FileKind::Elf => match ImageFile::parse(&bytes) {
+            Err(error @ ImageError::Truncated { .. }) => refuse(&format!("it is an ELF file, and {error}")),
+            _ => refuse("it is an ELF file, which is machine code already"),
+        },
         FileKind::OtherObject => refuse("it is a Mach-O or COFF file, which is machine code already"),
         FileKind::Unknown => {
             refuse("a module starts with the bytes `\\0asm`, its text format with `(module`")
