@@ -4,6 +4,7 @@ use crate::groups::{CODEGEN, Codegen, OPTIMIZE, Optimize, SYSTEM, Settings, Syst
 use crate::report::{Failure, Result};
 use aot_compiler::{Config, Cpu, CpuFeature, ImportSymbol, Imports, Target};
 use clap::Args;
+use std::time::Duration;
 
 /// How code is made.
 #[derive(Args)]
@@ -101,6 +102,14 @@ fn no_import(_module: &str, _name: &str) -> Option<ImportSymbol> {
     None
 }
 
+/// What stops a program that a host runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stops {
+    /// Instructions.
+    pub fuel: Option<u64>,
+    pub timeout: Option<Duration>,
+}
+
 impl CompileArgs {
     fn wasm(&self) -> impl Iterator<Item = Wasm> {
         self.wasm.iter().flat_map(|settings| settings.0.iter().copied())
@@ -135,6 +144,9 @@ impl CompileArgs {
         for setting in self.wasm() {
             match setting {
                 Wasm::UnknownImportsTrap(on) => unknown_trap = on,
+                Wasm::EpochInterruption(on) => config.interruptible = on,
+                Wasm::Fuel(_) => config.fuel = true,
+                Wasm::Timeout(_) => config.interruptible = true,
                 Wasm::Feature(feature, on) => config.features.set(feature, on),
                 // Limits are for the start of the program.
                 Wasm::MaxMemorySize(_) | Wasm::MaxWasmStack(_) => {}
@@ -144,6 +156,35 @@ impl CompileArgs {
         config
     }
 
+    /// What stops a program that a host runs.
+    pub fn stops(&self) -> Stops {
+        let mut stops = Stops::default();
+        for setting in self.wasm() {
+            match setting {
+                Wasm::Fuel(fuel) => stops.fuel = Some(fuel),
+                Wasm::Timeout(time) => stops.timeout = Some(time),
+                _ => {}
+            }
+        }
+        stops
+    }
+
+    /// Whether functions that nothing defines trap.
+    pub fn unknown_imports_trap(&self) -> bool {
+        self.wasm().fold(false, |last, setting| match setting {
+            Wasm::UnknownImportsTrap(on) => on,
+            _ => last,
+        })
+    }
+
+    /// Whether modules can import WASI.
+    pub fn has_wasi(&self) -> bool {
+        self.system().fold(true, |last, setting| match setting {
+            System::Cli(on) => on,
+            System::InheritEnv(_) => last,
+        })
+    }
+
     /// What is for the start of the program, as words of the run options.
     fn run_words(&self) -> Vec<String> {
         let (mut memory, mut stack, mut inherit_env) = (None, None, None);
@@ -151,7 +192,11 @@ impl CompileArgs {
             match setting {
                 Wasm::MaxMemorySize(bytes) => memory = Some(format!("max-memory-size={bytes}")),
                 Wasm::MaxWasmStack(bytes) => stack = Some(format!("max-wasm-stack={bytes}")),
-                Wasm::UnknownImportsTrap(_) | Wasm::Feature(..) => {}
+                Wasm::UnknownImportsTrap(_)
+                | Wasm::Feature(..)
+                | Wasm::EpochInterruption(_)
+                | Wasm::Fuel(_)
+                | Wasm::Timeout(_) => {}
             }
         }
         for setting in self.system() {

@@ -67,7 +67,26 @@ impl Cache {
     /// The key of a result: everything that it depends on. `None` without a store, or if it cannot be told.
     pub fn key(&self, kind: &str, wasm: &[u8], config: &Config, rest: &[(&str, String)]) -> Option<Key> {
         self.store.as_ref()?;
-        let imports = match config.imports {
+        // All of them: an option that is added does not compile before it is part of the key, or named as one that
+        // changes nothing.
+        let Config {
+            target,
+            opt_level,
+            inlining,
+            schedule,
+            features,
+            imports,
+            model,
+            stack_check,
+            typed_entries,
+            interruptible,
+            fuel,
+            libcalls_by_symbol,
+            verify_clif: _,
+            keep_clif: _,
+            keep_asm: _,
+        } = config;
+        let imports = match imports {
             Imports::AtInstantiation => String::from("at instantiation"),
             Imports::AtBuild { resolve, unknown_trap } => {
                 // The function itself has no name that lasts: what it says does.
@@ -76,12 +95,12 @@ impl Cache {
             }
         };
         let options = [
-            ("target", config.target.name()),
-            ("cpu", aot_compiler::used_cpu_features(&config.target).ok()?.join(",")),
-            ("optimisation", format!("{:?}", config.opt_level)),
-            ("code", format!("{:?} {} {}", config.model, config.inlining, config.schedule)),
-            ("checks", format!("{} {}", config.stack_check, config.libcalls_by_symbol)),
-            ("features", format!("{:?}", config.features)),
+            ("target", target.name()),
+            ("cpu", aot_compiler::used_cpu_features(target).ok()?.join(",")),
+            ("optimisation", format!("{opt_level:?}")),
+            ("code", format!("{model:?} {inlining} {schedule} {typed_entries}")),
+            ("checks", format!("{stack_check} {libcalls_by_symbol} {interruptible} {fuel}")),
+            ("features", format!("{features:?}")),
             ("imports", imports),
         ];
         let inputs: Vec<(&str, &[u8])> =

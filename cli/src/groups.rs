@@ -6,6 +6,7 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::time::Duration;
 use wasmparser::WasmFeatures;
 
 /// `-O`: how code is optimised.
@@ -31,6 +32,12 @@ pub enum Wasm {
     /// Bytes of stack for wasm code.
     MaxWasmStack(u64),
     UnknownImportsTrap(bool),
+    /// Whether loops look for an interruption.
+    EpochInterruption(bool),
+    /// Instructions that the guest may execute.
+    Fuel(u64),
+    /// How long the guest may run.
+    Timeout(Duration),
     /// Whether a proposal may be used.
     Feature(WasmFeatures, bool),
 }
@@ -151,6 +158,26 @@ pub const WASM: Group<Wasm> = Group {
             help: "accept functions that nothing defines: calling one traps",
             parse: Parse::Switch(|on| Ok(Wasm::UnknownImportsTrap(on))),
         },
+        Key {
+            name: "epoch-interruption",
+            value: "",
+            help: "let the host interrupt loops of an image; functions look for it anyway",
+            parse: Parse::Switch(|on| Ok(Wasm::EpochInterruption(on))),
+        },
+        Key {
+            name: "fuel",
+            value: "N",
+            help: "count instructions in an image; `aot run` stops the program after N of them",
+            parse: Parse::Value(|text| {
+                text.parse().map(Wasm::Fuel).map_err(|_| format!("`{text}` is not a number of instructions"))
+            }),
+        },
+        Key {
+            name: "timeout",
+            value: "TIME",
+            help: "`aot run` stops the program after this time: 500ms, 10s, 5m",
+            parse: Parse::Value(|text| duration(text).map(Wasm::Timeout)),
+        },
         feature_key!(
             "mutable-global",
             "globals that are imported or exported can be mutable",
@@ -216,6 +243,16 @@ fn opt_level(text: &str) -> Result<Optimize, String> {
         "s" => OptLevel::SpeedAndSize,
         _ => return Err(String::from("`opt-level` is one of 0, 1, 2, s")),
     }))
+}
+
+/// A time, with a unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let parsed = units.into_iter().find_map(|(unit, seconds)| {
+        let number: f64 = text.strip_suffix(unit)?.parse().ok()?;
+        Duration::try_from_secs_f64(number * seconds).ok()
+    });
+    parsed.ok_or_else(|| format!("`{text}` is not a time: write a number and a unit, such as 500ms or 10s"))
 }
 
 /// Bytes, with a unit of 1024 bytes and its powers where one is given.
@@ -329,6 +366,10 @@ mod tests {
                 Wasm::Feature(WasmFeatures::SIMD, false)
             ])
         );
+        assert_eq!(
+            WASM.settings("timeout=500ms,fuel=7"),
+            Ok(vec![Wasm::Timeout(Duration::from_millis(500)), Wasm::Fuel(7)])
+        );
         assert_eq!(OPTIMIZE.settings("opt-level=s"), Ok(vec![Optimize::Level(OptLevel::SpeedAndSize)]));
         assert_eq!(SYSTEM.settings("cli=no"), Ok(vec![System::Cli(false)]));
     }
@@ -346,6 +387,9 @@ mod tests {
         }
         for (text, part) in [
             ("simd=maybe", "neither y nor n"),
+            ("fuel=much", "not a number of instructions"),
+            ("timeout=5", "not a time"),
+            ("timeout=-1s", "not a time"),
             ("gc", "not supported yet"),
             ("max-memory-size=-1", "not a size"),
             ("max-memory-size=", "not a size"),

@@ -105,6 +105,13 @@ impl Config {
         }
     }
 
+    /// The same options, for an image that a host program loads.
+    pub fn into_image(self) -> Config {
+        let Config { imports, model, stack_check, typed_entries, libcalls_by_symbol, .. } =
+            Config::image(self.target.clone());
+        Config { imports, model, stack_check, typed_entries, libcalls_by_symbol, ..self }
+    }
+
     /// For images of `target` that a host program loads.
     pub fn image(target: Target) -> Config {
         Config {

@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use cranelift_codegen::isa::{self, Builder, TargetIsa};
-use cranelift_codegen::settings::{Configurable as _, Setting, SettingKind, Value};
+use cranelift_codegen::settings::{self, Configurable as _, Setting, SettingKind, Value};
 use std::str::FromStr;
 use target_lexicon::Triple;
 
@@ -160,14 +160,23 @@ pub(crate) fn used_features(flags: &[Value]) -> Vec<String> {
     names
 }
 
-/// The names of the features that a machine must have to run code that was made with these settings, sorted.
-pub(crate) fn required_features(target: &Target, isa: &dyn TargetIsa, uses_vectors: bool) -> Vec<String> {
+/// The names of the features that a machine must have to run code that was made with these settings, sorted. What every
+/// machine of the architecture has is not among them.
+pub(crate) fn required_features(
+    target: &Target,
+    isa: &dyn TargetIsa,
+    uses_vectors: bool,
+) -> Result<Vec<String>> {
+    let baseline = lookup(target.triple())?.finish(settings::Flags::new(settings::builder()));
+    let baseline = baseline.map_err(|error| Error::internal(format!("baseline of {target}: {error}")))?;
+    let baseline = used_features(&baseline.isa_flags());
     let mut features = used_features(&isa.isa_flags());
+    features.retain(|name| !baseline.contains(name));
     if target.needs_vectors() && !uses_vectors {
         // It is on so that there is code for vectors, and nobody asked for it.
         features.retain(|name| name != "v");
     }
-    features
+    Ok(features)
 }
 
 #[cfg(test)]

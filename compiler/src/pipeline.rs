@@ -58,6 +58,13 @@ pub fn parse_text<'a>(bytes: &'a [u8], file_name: &str) -> Result<Cow<'a, [u8]>>
 /// # Errors
 /// If the module is invalid, or uses what is not supported or not enabled.
 pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
+    let stops = config.interruptible || config.fuel;
+    if stops && (!matches!(config.imports, Imports::AtInstantiation) || !config.stack_check) {
+        let message = "only code of images can be interrupted or count fuel";
+        return Err(Error::new(ErrorKind::Config, message).with_help(
+            "`--emit cwasm` makes an image, and `aot run` uses one when it is to stop the program",
+        ));
+    }
     let (info, bodies) = module::parse(wasm, config.features)?;
     let plan = plan(&info, &bodies, config)?;
     let import_symbols = bind_imports(&info, config)?;

@@ -114,11 +114,7 @@ impl Form {
         match self {
             Form::Program => config,
             Form::Object => Config { model: Model::Instance, ..config },
-            Form::Image => {
-                let Config { imports, model, stack_check, libcalls_by_symbol, .. } =
-                    Config::image(config.target.clone());
-                Config { imports, model, stack_check, libcalls_by_symbol, ..config }
-            }
+            Form::Image => config.into_image(),
         }
     }
 }

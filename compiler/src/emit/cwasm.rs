@@ -73,7 +73,7 @@ fn layout(input: &Input<'_>, machine: Machine, triple: &str) -> Result<Vec<Secti
     let (memory_image, memory) = initial_memory(input.module, input.data).unzip();
     let (module, data) = without_applied(input.module, input.data, memory_image);
     let text = relocated(input.text)?;
-    let note = note(input, machine, triple);
+    let note = note(input, machine, triple)?;
 
     let read_only = elf::SHF_ALLOC;
     let page = machine.page_size();
@@ -125,8 +125,8 @@ fn without_applied(module: &Module, data: &[u8], memory_image: Option<MemoryImag
 }
 
 /// The note section.
-fn note(input: &Input<'_>, machine: Machine, triple: &str) -> Vec<u8> {
-    let cpu_features = cpu::required_features(input.target, input.isa, input.text.uses_vectors);
+fn note(input: &Input<'_>, machine: Machine, triple: &str) -> Result<Vec<u8>> {
+    let cpu_features = cpu::required_features(input.target, input.isa, input.text.uses_vectors)?;
     let note = Note {
         abi_hash: ABI_HASH,
         triple,
@@ -148,7 +148,7 @@ fn note(input: &Input<'_>, machine: Machine, triple: &str) -> Vec<u8> {
     bytes.push(0);
     bytes.extend_from_slice(&description);
     bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
+    Ok(bytes)
 }
 
 /// Where the description of the note is in the file: after three numbers and the owner.

@@ -280,7 +280,7 @@ impl Builder<'_> {
     /// runtime's check, and the names, each ended by NUL.
     fn define_cpu_check(&mut self, descriptor: Descriptor) -> Result<()> {
         let features =
-            cpu::required_features(self.input.target, self.input.isa, self.input.text.uses_vectors);
+            cpu::required_features(self.input.target, self.input.isa, self.input.text.uses_vectors)?;
         if features.is_empty() {
             return Ok(());
         }

@@ -54,11 +54,7 @@ pub fn run(args: &Args) -> Result<()> {
         Some(_) => Some(Launcher::new(&target, args.runner.as_deref())?),
         None => None,
     };
-    let mut config = args.compile.config(target.clone());
-    let image = aot_compiler::Config::image(target);
-    config.imports = image.imports;
-    config.stack_check = image.stack_check;
-    config.libcalls_by_symbol = image.libcalls_by_symbol;
+    let mut config = args.compile.config(target).into_image();
     config.verify_clif = true;
     let mut total = Tally::default();
     let files = scripts(&args.files)?;

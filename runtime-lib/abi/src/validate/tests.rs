@@ -1,5 +1,5 @@
 use super::*;
-use crate::module::{CodeRange, Entry, Global, HostTrampoline, Table};
+use crate::module::{CodeRange, Global, HostTrampoline, Table};
 use crate::types::{Export, Import};
 use alloc::format;
 use alloc::string::String;
@@ -7,7 +7,7 @@ use alloc::vec;
 
 const PARTS: Parts = Parts { text: 100, data: 10, memory: 65536 };
 
-/// One of everything: functions 0 (imported), 1 and 2; code at 0, 10, 20 (entry), 40 (entry) and 60 (host).
+/// One of everything: functions 0 (imported), 1 and 2; code at 0, 10, 20 (entry), 40 (entry), 60 (host) and 80 (typed entry).
 fn valid() -> Module {
     let limits = |min, max| Limits { min, max: Some(max) };
     let import = |name: &str, ty| Import { module: String::from("env"), name: String::from(name), ty };
@@ -63,6 +63,7 @@ fn valid() -> Module {
             Entry { type_index: 0, code_offset: 20, pad_offset: 30, frame_size: 64 },
             Entry { type_index: 1, code_offset: 40, pad_offset: 59, frame_size: 64 },
         ],
+        typed_entries: vec![Entry { type_index: 1, code_offset: 80, pad_offset: 99, frame_size: 64 }],
         host_trampolines: vec![HostTrampoline { type_index: 1, code_offset: 60 }],
         import_shims: vec![],
         memory_image: Some(MemoryImage { offset: 65536, len: 65536 }),
@@ -71,7 +72,7 @@ fn valid() -> Module {
 
 fn ranges() -> Vec<CodeRange<'static>> {
     let range = |(offset, len)| CodeRange { offset, len, traps: &[], name: Some("x") };
-    [(0, 10), (10, 10), (20, 20), (40, 20), (60, 40)].map(range).to_vec()
+    [(0, 10), (10, 10), (20, 20), (40, 20), (60, 20), (80, 20)].map(range).to_vec()
 }
 
 fn validate(module: &Module, ranges: &[CodeRange<'_>], parts: &Parts) -> Result<(), String> {
@@ -189,8 +190,8 @@ fn code_is_where_it_is_said_to_be() {
         change(&mut ranges);
         assert_eq!(validate(&valid(), &ranges, &PARTS), Err(String::from(expected)));
     };
-    code(&|ranges| ranges[4].len = 41, "code range 4: it lies outside of the code");
-    code(&|ranges| ranges[4].len = u32::MAX, "code range 4: it lies outside of the code");
+    code(&|ranges| ranges[5].len = 21, "code range 5: it lies outside of the code");
+    code(&|ranges| ranges[5].len = u32::MAX, "code range 5: it lies outside of the code");
     code(&|ranges| ranges[1].len = 11, "code range 2: it is out of order");
     code(&|ranges| ranges[1].len = 0, "escaping function 1: it has no code");
     code(&|ranges| ranges[0].len = 0, "start function 0: it has no code");
@@ -208,6 +209,10 @@ fn code_is_where_it_is_said_to_be() {
     entry(|entry| entry.frame_size = u32::MAX, "its frame is too large");
     entry(|entry| entry.type_index = 2, "there is no such type");
     entry(|entry| entry.type_index = 0, "it is out of order");
+    let typed = "typed entry trampoline 0:";
+    refused(|m| m.typed_entries[0].pad_offset = 100, &format!("{typed} its landing pad lies outside of it"));
+    refused(|m| m.typed_entries[0].code_offset = 81, &format!("{typed} {not_a_start}"));
+    refused(|m| m.types[1].results.push(ValType::I32), &format!("{typed} C has no such type"));
     refused(|m| m.host_trampolines[0].code_offset = 59, &format!("host trampoline 0: {not_a_start}"));
     refused(|m| m.import_shims = vec![60, 60], "import shim 2: not one for each import");
     refused(|m| m.import_shims = vec![61], "import shim 0: it is not where a function starts");

@@ -1,11 +1,15 @@
-//! `aot run`: a module → an executable in memory, which takes the place of this process.
+//! `aot run`: a module → an executable in memory, which takes the place of this process. Images, and modules that are to be
+//! stopped, run in this process.
+
+mod image;
 
 use super::build::{self, ExecutableParts};
 use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::cache::{Cache, CacheArgs};
+use crate::file_kind::FileKind;
 use crate::input;
 use crate::report::{Failure, Result, nearest};
-use aot_compiler::Strip;
+use aot_compiler::{Config, Strip};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -14,7 +18,7 @@ use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
 const EXAMPLES: &str = "\
@@ -23,6 +27,8 @@ Examples:
   aot app.wasm one two                  the same
   aot run --dir . --env LANG=C app.wasm
   aot run --invoke add math.wat 2 3     call an exported function, print its results
+  aot run -W timeout=10s app.wasm       stop it if it takes longer
+  aot run --allow-precompiled app.cwasm
 
 The program is built for this machine and takes the place of `aot`: standard streams, signals and the exit code are \
 its own. A trap prints a message with the functions that were running, and exits with 134.";
@@ -39,6 +45,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     invoke: Option<String>,
 
+    /// Run an image (`.cwasm`): whoever made it is trusted as if it were a program
+    #[arg(long)]
+    allow_precompiled: bool,
+
     #[command(flatten)]
     compile: CompileArgs,
 
@@ -51,25 +61,45 @@ pub struct Args {
 
 pub fn run(mut args: Args) -> Result<()> {
     let program_args = args.words.split_off(1);
-    let file = Path::new(&args.words[0]);
+    let words = args.capabilities.words(&args.compile);
+    let file = PathBuf::from(args.words.remove(0));
+    let bytes = input::read(&file).map_err(|failure| perhaps_a_command(failure, &file))?;
+    let options = image::Options {
+        name: &file,
+        args: program_args,
+        words,
+        invoke: args.invoke,
+        stops: args.compile.stops(),
+        has_wasi: args.compile.has_wasi(),
+        unknown_imports_trap: args.compile.unknown_imports_trap(),
+    };
+    if FileKind::of(&bytes) == FileKind::Image {
+        if !args.allow_precompiled {
+            return Err(Failure::new(format!("`{}` is an image, which is run unchecked", file.display()))
+                .with_help(
+                    "`--allow-precompiled` runs it, if whoever made it is to be trusted as its author",
+                ));
+        }
+        return image::run(&image::load(&bytes)?, &options);
+    }
+    let wasm = input::module(&file, bytes)?;
     // For this machine only: so for what its CPU has.
     let target = args::target(None, &CpuArgs { cpu: Some(String::from("native")), ..CpuArgs::default() })?;
-    let words = args.capabilities.words(&args.compile);
-    let parts = ExecutableParts {
-        runtime: build::runtime(&target)?,
-        words,
-        sealed: false,
-        strip: Strip::None,
-        invoke: args.invoke,
-    };
-
-    let bytes = input::read(file).map_err(|failure| perhaps_a_command(failure, file))?;
-    let wasm = input::module(file, bytes)?;
-    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, file);
     let mut config = args.compile.config(target);
     // What is built here is thrown away after one run; `aot build` and the tests verify.
     config.verify_clif = false;
     let cache = Cache::open(args.cache);
+    if config.interruptible || config.fuel {
+        return run_stoppable(&cache, &file, &wasm, config.into_image(), &options);
+    }
+    let parts = ExecutableParts {
+        runtime: build::runtime(&config.target)?,
+        words: options.words,
+        sealed: false,
+        strip: Strip::None,
+        invoke: options.invoke,
+    };
+    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &file);
     let key = parts.key(&cache, &wasm, &config);
     let executable = match cache.get(&key) {
         Some(executable) => executable,
@@ -80,7 +110,29 @@ pub fn run(mut args: Args) -> Result<()> {
             executable
         }
     };
-    Err(execute(&executable, file, program_args))
+    Err(execute(&executable, &file, options.args))
+}
+
+/// Runs a module in this process, which can stop it.
+fn run_stoppable(
+    cache: &Cache,
+    file: &Path,
+    wasm: &[u8],
+    config: Config,
+    options: &image::Options<'_>,
+) -> Result<()> {
+    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, file);
+    let key = cache.key("cwasm", wasm, &config, &[]);
+    let bytes = match cache.get(&key) {
+        Some(bytes) => bytes,
+        None => {
+            let image = aot_compiler::compile(wasm, &config).and_then(|module| module.cwasm());
+            let image = image.map_err(in_file)?;
+            cache.put(&key, &image);
+            image
+        }
+    };
+    image::run(&image::load(&bytes)?, options)
 }
 
 /// A misspelt command looks like a file that is not there.
