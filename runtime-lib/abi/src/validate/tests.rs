@@ -1,6 +1,6 @@
 use super::*;
-use crate::module::{Entry, TypedEntry};
 use crate::module::{CodeRange, Global, HostTrampoline, Table};
+use crate::module::{Entry, TypedEntry};
 use crate::types::{Export, Import};
 use alloc::format;
 use alloc::string::String;
