@@ -131,13 +131,14 @@ impl LoadedModule {
         self.declarations.entries.iter().find(|entry| types.get(entry.type_index as usize) == Some(wanted))
     }
 
-    /// The typed entry trampoline of a type.
+    /// The typed entry trampoline of the function whose code starts at an offset in the text section.
     #[cfg(feature = "embed")]
-    pub fn typed_entry(&self, type_index: u32) -> Option<&Entry> {
-        let types = &self.declarations.types;
-        let wanted = types.get(type_index as usize)?;
-        let mut entries = self.declarations.typed_entries.iter();
-        entries.find(|entry| types.get(entry.type_index as usize) == Some(wanted))
+    pub fn typed_entry(&self, code_offset: u32) -> Option<&aot_abi::module::TypedEntry> {
+        let location = self.description.locate(code_offset)?;
+        let func = location.range.checked_add(self.imported_funcs).filter(|_| location.offset == 0)?;
+        let entries = &self.declarations.typed_entries;
+        let index = entries.binary_search_by_key(&func, |entry| entry.func).ok()?;
+        entries.get(index)
     }
 
     /// Bytes of a data segment.
