@@ -27,7 +27,7 @@ cargo xtask TASK [OPTION]…
   guests                   build the guests of examples/embed into target/programs/guests (only what has changed)
   dependencies             check licences, sources and duplicates of the dependencies
   test                     everything that has to pass: setup, programs, format, lints, dependencies, tests
-  bench [NAME]…            measure run time, compile time and start-up against peers (`--help` has options)
+  bench [NAME]…            measure run time, compile time, start-up and calls against peers (`--help` has options)
   example                  build a real program from the registry into an executable, and run it
 ";
 

@@ -1,3 +1,5 @@
+//! The host program of `docs/embedding.md`. Its plugin is `plugins/price.wat`.
+
 use aot_runtime::embed::{Caller, Engine, HostError, Linker, Module, Store};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
