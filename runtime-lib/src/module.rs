@@ -1,10 +1,9 @@
 //! A compiled module in memory, ready to be instantiated.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use aot_abi::DecodeError;
 use aot_abi::module::{Description, Module};
-use aot_abi::types::{EntityKind, EntityType, FuncType};
+use aot_abi::types::{EntityKind, FuncType};
 use aot_abi::vmctx::VmOffsets;
 
 /// A compiled module: its code, its description, and the bytes of its data segments.
@@ -17,16 +16,15 @@ pub struct LoadedModule {
     offsets: VmOffsets,
     type_ids: Vec<u32>,
     main_memory: Option<u32>,
-    /// Type indices of the imported functions.
-    imported_funcs: Vec<u32>,
-    /// Offset of the code of the entry trampoline, by type index; [`NONE`] if there is none.
-    entries: Vec<u32>,
-    /// The slot of each function's reference, by function index; [`NONE`] if it does not escape.
+    imported_funcs: u32,
+    /// The slot of each function's reference, by function index; [`NO_SLOT`] if it does not escape. An executable, which
+    /// makes one instance, has no use for it.
+    #[cfg(feature = "embed")]
     slots: Vec<u32>,
 }
 
-/// Where there is no offset or slot.
-const NONE: u32 = u32::MAX;
+#[cfg(feature = "embed")]
+const NO_SLOT: u32 = u32::MAX;
 
 impl LoadedModule {
     /// Reads the description of a module.
@@ -69,21 +67,10 @@ impl LoadedModule {
         let counts = declarations.counts();
         let offsets = VmOffsets::new(size_of::<usize>() as u32, counts).ok_or(damaged)?;
         let type_ids = declarations.types.iter().map(&mut type_id).collect();
-        let imported_funcs: Vec<u32> = declarations
-            .imports
-            .iter()
-            .filter_map(|import| match import.ty {
-                EntityType::Func(ty) => Some(ty),
-                _ => None,
-            })
-            .collect();
-        let entry = |ty: &FuncType| {
-            let mut entries = declarations.entries.iter();
-            let found = entries.find(|entry| declarations.types.get(entry.type_index as usize) == Some(ty));
-            found.map_or(NONE, |entry| entry.code_offset)
-        };
-        let entries = declarations.types.iter().map(entry).collect();
-        let mut slots = vec![NONE; imported_funcs.len() + declarations.funcs.len()];
+        let imported_funcs = counts.imported_funcs;
+        #[cfg(feature = "embed")]
+        let mut slots = alloc::vec![NO_SLOT; imported_funcs as usize + declarations.funcs.len()];
+        #[cfg(feature = "embed")]
         for (slot, func) in declarations.escaped.iter().enumerate() {
             if let Some(place) = slots.get_mut(*func as usize) {
                 *place = slot as u32;
@@ -101,7 +88,7 @@ impl LoadedModule {
             offsets,
             type_ids,
             imported_funcs,
-            entries,
+            #[cfg(feature = "embed")]
             slots,
         })
     }
@@ -124,20 +111,24 @@ impl LoadedModule {
     }
 
     pub fn imported_funcs(&self) -> u32 {
-        self.imported_funcs.len() as u32
+        self.imported_funcs
     }
 
     /// Type index of a function, imported or defined.
     pub fn func_type(&self, func: u32) -> Option<u32> {
         match func.checked_sub(self.imported_funcs()) {
             Some(defined) => self.declarations.funcs.get(defined as usize).copied(),
-            None => self.imported_funcs.get(func as usize).copied(),
+            None => self.declarations.func_type_index(func),
         }
     }
 
     /// Where the reference to a function is in the VM context, if it escapes.
     pub fn slot(&self, func: u32) -> Option<u32> {
-        self.slots.get(func as usize).copied().filter(|slot| *slot != NONE)
+        #[cfg(feature = "embed")]
+        let slot = self.slots.get(func as usize).copied().filter(|slot| *slot != NO_SLOT);
+        #[cfg(not(feature = "embed"))]
+        let slot = self.declarations.escaped.binary_search(&func).ok().map(|slot| slot as u32);
+        slot
     }
 
     /// Index of the memory that is exported as `memory`.
@@ -169,8 +160,10 @@ impl LoadedModule {
 
     /// The code of the entry trampoline of a type.
     pub fn entry(&self, type_index: u32) -> Option<*const u8> {
-        let offset = self.entries.get(type_index as usize).copied().filter(|offset| *offset != NONE)?;
-        Some(self.code(offset))
+        let wanted = self.type_ids.get(type_index as usize)?;
+        let mut entries = self.declarations.entries.iter();
+        let found = entries.find(|entry| self.type_ids.get(entry.type_index as usize) == Some(wanted))?;
+        Some(self.code(found.code_offset))
     }
 
     /// The typed entry trampoline of the function whose code starts at an offset in the text section.
