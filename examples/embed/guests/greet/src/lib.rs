@@ -3,7 +3,7 @@
 //! Only numbers cross the border of a module, so a string is an address and a length in the guest's memory. The guest
 //! exports its allocator: the host makes room for what it passes, and frees what it gets.
 
-use std::slice;
+use std::{ptr, slice};
 
 /// Room for `len` bytes, to be freed with `deallocate`.
 #[unsafe(no_mangle)]
@@ -18,7 +18,7 @@ pub extern "C" fn allocate(len: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn deallocate(address: *mut u8, len: usize) {
     // SAFETY: made by `Box::into_raw` with this length.
-    drop(unsafe { Box::from_raw(slice::from_raw_parts_mut(address, len)) });
+    drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(address, len)) });
 }
 
 /// Greets someone. The result has the greeting's address in its upper 32 bits and its length in the lower ones; the
