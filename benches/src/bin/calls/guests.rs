@@ -10,9 +10,12 @@ const NAME: &str = "twenty bytes of name";
 /// What the worker gets when there are no more requests.
 const NO_MORE: i64 = -1;
 
+/// Makes the cases of a guest.
+type Maker = fn(&[u8]) -> Vec<Case>;
+
 /// The cases whose guest is in the directory; says which are left out.
 pub fn cases(directory: &Path) -> Vec<Case> {
-    let makers: [(&str, fn(&[u8]) -> Vec<Case>); 3] =
+    let makers: [(&str, Maker); 3] =
         [("greet.wasm", greet), ("go-add.wasm", go_add), ("go-worker.wasm", go_worker)];
     let mut cases = Vec::new();
     for (name, maker) in makers {
@@ -88,7 +91,7 @@ fn direct(wasm: &[u8], run: fn(&[u8], Direct)) -> Box<dyn FnMut(u32)> {
     std::thread::spawn(move || {
         run(&wasm, Direct { rounds: guest_rounds, done: guest_done, left: 0, next: 0, sum: 0 });
     });
-    let mut run = move |count| {
+    let run = move |count| {
         rounds.send(count).expect("the worker waits");
         done.recv().expect("the worker answers");
     };
@@ -121,7 +124,7 @@ fn remote(wasm: &[u8], run: fn(&[u8], Remote)) -> Box<dyn FnMut(u32)> {
     std::thread::spawn(move || {
         run(&wasm, Remote { requests: guest_requests, responses: guest_responses });
     });
-    let mut run = move |count| {
+    let run = move |count| {
         for number in 0..i64::from(count) {
             requests.send(number).expect("the worker waits");
             assert_eq!(responses.recv().expect("the worker answers"), number * number);
