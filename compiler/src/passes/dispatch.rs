@@ -6,9 +6,9 @@
 //! the same to computed `goto`s. Runs after Cranelift's optimiser, since the loop has no single start any more.
 
 use super::ssa::Copies;
+use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CodegenResult, Context};
-use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value};
 use std::collections::HashSet;
 
 mod budget {
@@ -65,13 +65,22 @@ pub(crate) fn thread_dispatch(context: &mut Context, isa: &dyn TargetIsa) -> Cod
 
 /// Whether a block does little but dispatch.
 fn is_switch(function: &Function, block: Block) -> bool {
-    let Some(last) = function.layout.last_inst(block) else { return false };
-    let InstructionData::BranchTable { table, arg, .. } = function.dfg.insts[last] else { return false };
-    let targets = function.dfg.jump_tables[table].all_branches();
-    let distinct: HashSet<Block> = targets.iter().map(|call| call.block(&function.dfg.value_lists)).collect();
-    distinct.len() >= budget::TARGETS
+    let last = function.layout.last_inst(block).map(|last| function.dfg.insts[last]);
+    let Some(InstructionData::BranchTable { arg, .. }) = last else { return false };
+    table(function, block).1.len() >= budget::TARGETS
         && is_small(function, block, budget::BLOCK)
         && is_loaded(function, block, arg)
+}
+
+/// Length of the table that a block ends with, and its targets.
+fn table(function: &Function, block: Block) -> (usize, HashSet<Block>) {
+    match function.layout.last_inst(block).map(|last| function.dfg.insts[last]) {
+        Some(InstructionData::BranchTable { table, .. }) => {
+            let calls = function.dfg.jump_tables[table].all_branches();
+            (calls.len(), calls.iter().map(|call| call.block(&function.dfg.value_lists)).collect())
+        }
+        _ => (0, HashSet::new()),
+    }
 }
 
 /// Whether a value comes from a load in the block: the switch goes by what it reads, as interpreters do. Where the cases
@@ -94,32 +103,30 @@ fn is_loaded(function: &Function, block: Block, value: Value) -> bool {
 
 /// Whether all but the last instruction of a block can be copied, and are few.
 fn is_small(function: &Function, block: Block, most: usize) -> bool {
-    let insts = function.layout.block_insts(block);
-    let mut body = insts.take(most + 2).filter(|inst| Some(*inst) != function.layout.last_inst(block));
+    let mut insts = function.layout.block_insts(block);
     let copyable = |inst: Inst| {
         let opcode = function.dfg.insts[inst].opcode();
         !opcode.is_call() && !opcode.is_branch() && !opcode.is_terminator()
     };
-    let count = body.by_ref().take_while(|inst| copyable(*inst)).count();
-    count <= most && body.next().is_none() && function.layout.block_insts(block).count() == count + 1
+    let last = insts.by_ref().take(most + 1).find(|inst| !copyable(*inst));
+    last.is_some() && insts.next().is_none()
 }
 
-/// Copies a switch to the ends of the blocks of its loop; whether there was something to gain.
+/// Copies a switch to the ends of the blocks of its loop, if these are many, and there is room.
 fn copy_switch(context: &mut Context, switch: Block, copies: &mut Copies, left: &mut usize) -> bool {
     let joins = joins(context, switch);
-    let entries = match context.func.layout.last_inst(switch).map(|last| context.func.dfg.insts[last]) {
-        Some(InstructionData::BranchTable { table, .. }) => context.func.dfg.jump_tables[table].as_slice().len(),
-        _ => 0,
-    };
     let mut jumps = edges(context, switch).len();
     for join in &joins {
         jumps += edges(context, *join).len() - 1;
     }
-    if jumps < 2 {
+    let (entries, targets) = table(&context.func, switch);
+    // In an interpreter most cases come back here.
+    if jumps * 2 < targets.len() {
         return false;
     }
-    let size = context.func.layout.block_insts(switch).count() + entries;
-    let params: usize = context.func.dfg.block_params(switch).len() + context.func.layout.block_insts(switch).count();
+    let insts = context.func.layout.block_insts(switch).count();
+    let size = insts + entries;
+    let params = context.func.dfg.block_params(switch).len() + insts;
     let blocks = context.func.dfg.num_blocks() + jumps;
     let growth = jumps * (size + budget::JOIN + 1);
     if (copies.len() + params).saturating_mul(blocks) > budget::REPAIR || *left < growth {
@@ -170,13 +177,11 @@ fn joins(context: &Context, switch: Block) -> Vec<Block> {
 
 /// The jumps and conditional branches to a block from inside of its loop; of a block that no loop starts at, all.
 fn edges(context: &Context, block: Block) -> Vec<Inst> {
-    let is_entered =
-        |from: Block| !context.cfg.pred_iter(block).any(|edge| context.domtree.block_dominates(block, edge.block))
-            || context.domtree.block_dominates(block, from);
-    let preds = context.cfg.pred_iter(block).filter(|edge| is_entered(edge.block));
-    let branches = preds.filter(|edge| {
-        matches!(context.func.dfg.insts[edge.inst].opcode(), Opcode::Jump | Opcode::Brif)
-    });
+    let is_inside = |from: Block| context.domtree.block_dominates(block, from);
+    let starts_loop = context.cfg.pred_iter(block).any(|edge| is_inside(edge.block));
+    let preds = context.cfg.pred_iter(block).filter(|edge| !starts_loop || is_inside(edge.block));
+    let branches = preds
+        .filter(|edge| matches!(context.func.dfg.insts[edge.inst].opcode(), Opcode::Jump | Opcode::Brif));
     let mut edges: Vec<(Block, Inst)> = branches.map(|edge| (edge.block, edge.inst)).collect();
     edges.sort_unstable();
     edges.into_iter().map(|(_, inst)| inst).collect()

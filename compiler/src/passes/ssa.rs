@@ -73,8 +73,10 @@ impl Copies {
                 if foreign.is_empty() {
                     continue;
                 }
-                let reaching: HashMap<Value, Value> =
-                    foreign.into_iter().map(|value| (value, repair.at_start(function, block, value))).collect();
+                let reaching: HashMap<Value, Value> = foreign
+                    .into_iter()
+                    .map(|value| (value, repair.at_start(function, block, value)))
+                    .collect();
                 function.dfg.map_inst_values(inst, |value| *reaching.get(&value).unwrap_or(&value));
             }
         }
@@ -174,4 +176,3 @@ fn clone_inst(function: &mut Function, inst: Inst) -> Inst {
     }
     new
 }
-
