@@ -156,9 +156,11 @@ fn executables_are_reproducible() {
     let source = fs::read(repo.join("examples/top-words.wat")).unwrap();
     fs::write(one.join("a.wat"), &source).unwrap();
     fs::write(other.join("b.wat"), &source).unwrap();
-    for target in ["x86_64-linux"].iter().chain(&emulator::FOREIGN) {
+    const OBJECTS_ONLY: [&str; 4] = ["aarch64-macos", "x86_64-macos", "x86_64-windows", "aarch64-windows"];
+    for target in ["x86_64-linux"].iter().chain(&emulator::FOREIGN).chain(&OBJECTS_ONLY) {
         for emit in ["obj", "exe"] {
-            if emit == "exe" && *target != "x86_64-linux" && !emulator::is_ready(target) {
+            let is_foreign = emulator::FOREIGN.contains(target);
+            if emit == "exe" && (OBJECTS_ONLY.contains(target) || is_foreign && !emulator::is_ready(target)) {
                 continue;
             }
             let bytes = |dir: &Path, input: &str, threads: &str| {

@@ -429,6 +429,46 @@ fn objects_are_inspected() {
     }
 }
 
+/// Damaged objects are read or refused.
+#[test]
+fn damaged_objects_never_panic() {
+    const DAMAGES: u64 = 25;
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("objects");
+    fs::create_dir_all(&dir).unwrap();
+    let source = dir.join("damaged.wat");
+    fs::write(&source, MODULE.replace("LARGE", "(local.get 0)")).unwrap();
+    let mut state = 7_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for target in ["x86_64-windows", "aarch64-windows", "x86_64-macos", "aarch64-macos"] {
+        let object = dir.join(format!("damaged-{target}.o"));
+        let mut build = Command::new(AOT);
+        build.args(["build", "--no-cache", "--emit", "obj", "--target", target]);
+        run(build.arg(&source).arg("-o").arg(&object));
+        let whole = fs::read(&object).unwrap();
+        for damage in 0..DAMAGES {
+            let mut bytes = whole.clone();
+            // Headers are hit more often.
+            let near = [64, 700, bytes.len()][random(3)];
+            for _ in 0..=random(4) {
+                bytes[random(near)] = random(256) as u8;
+            }
+            if damage % 5 == 0 {
+                bytes.truncate(random(whole.len()));
+            }
+            fs::write(&object, &bytes).unwrap();
+            for command in ["inspect", "objdump"] {
+                let output = Command::new(AOT).arg(command).arg(&object).output().unwrap();
+                let text = String::from_utf8_lossy(&output.stderr);
+                assert!(matches!(output.status.code(), Some(0 | 1)), "{target} {damage} {command}: {text}");
+                assert!(!text.contains("panicked"), "{target} {damage} {command}: {text}");
+            }
+        }
+    }
+}
+
 /// Executables need the runtime library, and that is for Linux.
 #[test]
 fn executables_for_other_systems_are_refused() {

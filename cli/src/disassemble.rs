@@ -102,7 +102,7 @@ fn capstone<'a>(
             let operands = instruction.op_str().unwrap_or_default();
             let text = format!("{mnemonic} {operands}").trim_end().to_owned();
             let mut line = Instruction { address: instruction.address(), bytes, text, target: None };
-            line.target = target(&line, is_branch(&engine, &instruction));
+            line.target = target(&line, is_branch(&engine, instruction));
             lines.push(line);
         }
         Ok(lines)

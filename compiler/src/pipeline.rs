@@ -200,13 +200,12 @@ fn add_trampolines(
             text.host_trampoline(ty, compile(trampoline::host(context, ty))?)?;
         }
     }
-    let entered = canonical_types(info, info.escaped.iter().copied().chain(info.start));
-    for ty in &entered {
-        text.entry(*ty, compile(trampoline::entry(context, *ty))?)?;
+    for ty in canonical_types(info, info.escaped.iter().copied().chain(info.start)) {
+        text.entry(ty, compile(trampoline::entry(context, ty))?)?;
     }
     if context.typed_entries {
-        for ty in entered.into_iter().filter(|ty| info.types[*ty as usize].is_c()) {
-            text.typed_entry(ty, compile(trampoline::typed_entry(context, ty))?)?;
+        for func in exported_functions(info) {
+            text.typed_entry(func, compile(trampoline::typed_entry(context, func))?)?;
         }
     }
     text.helpers(compile)
@@ -216,6 +215,13 @@ fn add_trampolines(
 fn canonical_types(info: &ModuleInfo<'_>, funcs: impl Iterator<Item = u32>) -> Vec<u32> {
     let types = funcs.map(|func| info.canonical_types[info.funcs[func as usize] as usize]);
     types.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+/// The defined functions that are exported and that C can have, ascending.
+fn exported_functions(info: &ModuleInfo<'_>) -> std::collections::BTreeSet<u32> {
+    let exports = info.exports.iter().filter(|export| export.kind == aot_abi::types::EntityKind::Func);
+    let defined = exports.map(|export| export.index).filter(|func| *func >= info.imported_funcs);
+    defined.filter(|func| info.func_type(*func).is_c()).collect()
 }
 
 /// The distinct types of the functions through which code of the module may reach its host: imported ones, and, if it

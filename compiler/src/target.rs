@@ -254,7 +254,9 @@ impl FromStr for Target {
                 Triple::from_str(long).map_err(|error| Error::internal(format!("{long}: {error}")))?;
             return Ok(Target::baseline(triple));
         }
-        match Triple::from_str(name) {
+        // The name that everybody uses, and no triple has.
+        let triple = name.strip_prefix("arm32").map_or_else(|| name.to_owned(), |rest| format!("arm{rest}"));
+        match Triple::from_str(&triple) {
             Ok(triple) if triple.operating_system != OperatingSystem::Unknown => {
                 Target::from_triple(&triple, name)
             }
@@ -383,6 +385,7 @@ mod tests {
         refused("wasm32", "what goes in", "aot targets");
         refused("wasm32-wasip1", "what goes in", "aot targets");
         refused("armv7-unknown-linux-gnueabihf", "32-bit", "aot targets");
+        refused("arm32-linux", "32-bit", "aot targets");
         refused("i686-unknown-linux-gnu", "32-bit", "aot targets");
         refused("riscv32imac-unknown-linux-gnu", "32-bit", "aot targets");
         refused("powerpc64le-unknown-linux-gnu", "no code generator", "aot targets");

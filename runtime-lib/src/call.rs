@@ -32,10 +32,10 @@ pub unsafe fn enter(
     entry: *const u8,
     code: *const u8,
     vmctx: *mut VmContext,
-    values: &mut [Slot],
+    values: *mut Slot,
 ) -> bool {
     // SAFETY: the caller vouches for `entry`.
     let entry = unsafe { core::mem::transmute::<*const u8, Entry>(entry) };
     // SAFETY: the caller vouches for the arguments.
-    unsafe { entry(activation, code, vmctx, values.as_mut_ptr()) == 0 }
+    unsafe { entry(activation, code, vmctx, values) == 0 }
 }

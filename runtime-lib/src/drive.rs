@@ -256,7 +256,7 @@ impl Driver {
         running.trap = None;
         let activation = &raw mut running.activation;
         // SAFETY: the callee is an instance's own, with slots for its type.
-        match unsafe { enter(activation, callee.entry, callee.code, callee.vmctx, slots) } {
+        match unsafe { enter(activation, callee.entry, callee.code, callee.vmctx, slots.as_mut_ptr()) } {
             true => Ok(()),
             false => Err(Refusal::Trap(running.trap.unwrap_or(TrapCode::Unreachable))),
         }

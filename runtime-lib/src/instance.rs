@@ -267,7 +267,7 @@ impl Instance {
         let declarations = loaded.declarations();
         for (slot, func) in declarations.escaped.iter().enumerate() {
             let Callee { entry, code, vmctx } = self.callee(*func).ok_or(InstantiateError::Damaged)?;
-            let ty = declarations.func_type_index(*func).ok_or(InstantiateError::Damaged)?;
+            let ty = loaded.func_type(*func).ok_or(InstantiateError::Damaged)?;
             let type_id = *loaded.type_ids().get(ty as usize).ok_or(InstantiateError::Damaged)?;
             // SAFETY: `slot` is one of the layout's.
             unsafe { vm.funcref(slot as u32).write(FuncRef { code, vmctx, entry, type_id }) };
@@ -462,8 +462,7 @@ impl Instance {
     /// What a call of a function needs, whether it escapes or not.
     pub fn callee(&self, func: u32) -> Option<Callee> {
         let loaded = self.module();
-        let ty = loaded.declarations().func_type_index(func)?;
-        let entry = loaded.code(loaded.entry(ty)?.code_offset);
+        let entry = loaded.entry(loaded.func_type(func)?)?;
         let (code, vmctx) = match loaded.func_code(func) {
             Some(code) => (code, self.vmctx()),
             None if func < loaded.imported_funcs() => {
@@ -478,8 +477,7 @@ impl Instance {
 
     /// The reference to a function that escapes.
     pub fn func_ref(&self, func: u32) -> Option<*mut FuncRef> {
-        let slot = self.module().declarations().escaped.binary_search(&func).ok()?;
-        Some(self.vm().funcref(slot as u32))
+        Some(self.vm().funcref(self.module().slot(func)?))
     }
 
     /// The cell of a global, by index.

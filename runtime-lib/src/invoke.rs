@@ -63,7 +63,7 @@ unsafe extern "C" fn aot_invoke(instance: &mut Instance, args: *const &[u8], cou
         fail(b"this executable is damaged: a function has no code");
     };
     // SAFETY: the trampoline is that of the function's type, and there is a value for each parameter and result.
-    unsafe { enter(&mut Activation::default(), entry, code, vmctx, &mut values) };
+    unsafe { enter(&mut Activation::default(), entry, code, vmctx, values.as_mut_ptr()) };
     let printed = values.iter().zip(&ty.results).all(|(value, ty)| {
         let mut line = Message::new();
         write_value(&mut line, value, *ty);

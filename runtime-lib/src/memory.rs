@@ -1,6 +1,7 @@
 //! Linear memories: address space reserved once, pages made accessible as the memory grows.
 
 use crate::vmctx::MemoryDef;
+#[cfg(feature = "embed")]
 use alloc::sync::Arc;
 use aot_abi::memory::{GUARD_SIZE, MAX_PAGES, RESERVATION};
 use aot_abi::types::{Limits, MemoryType, PAGE_SIZE};
@@ -32,10 +33,12 @@ pub fn reserve(address: *mut u8, size: usize) -> Result<*mut u8, rustix::io::Err
 pub struct Reservation {
     base: *mut u8,
     accessible: usize,
+    #[cfg(feature = "embed")]
     recycler: Option<Arc<dyn Recycler>>,
 }
 
 /// Takes back the address space of memories that are no more.
+#[cfg(feature = "embed")]
 pub trait Recycler: Send + Sync {
     /// Takes back [`MAPPING_SIZE`] bytes that nothing refers to any more, of which the first `accessible` are readable
     /// and writable.
@@ -52,30 +55,43 @@ impl Reservation {
     /// If there is not enough.
     pub fn new() -> Result<Reservation, rustix::io::Errno> {
         let base = reserve(ptr::null_mut(), MAPPING_SIZE)?;
-        Ok(Reservation { base, accessible: 0, recycler: None })
+        // SAFETY: reserved just now.
+        Ok(unsafe { Reservation::from_raw(base, 0) })
     }
 
     /// Takes over address space.
     ///
     /// # Safety
     /// `base` points to [`MAPPING_SIZE`] bytes that nothing else uses, mapped so that the first `accessible` ones (whole
-    /// wasm pages) are readable and writable and no others are accessible. They come from the recycler, if there is one.
-    pub unsafe fn from_raw(base: *mut u8, accessible: usize, recycler: Option<Arc<dyn Recycler>>) -> Self {
-        Reservation { base, accessible, recycler }
+    /// wasm pages) are readable and writable and no others are accessible.
+    pub unsafe fn from_raw(base: *mut u8, accessible: usize) -> Self {
+        Reservation {
+            base,
+            accessible,
+            #[cfg(feature = "embed")]
+            recycler: None,
+        }
+    }
+
+    /// Gives the address space to `recycler` in the end, instead of unmapping it.
+    #[cfg(feature = "embed")]
+    pub fn recycled_by(mut self, recycler: Arc<dyn Recycler>) -> Self {
+        self.recycler = Some(recycler);
+        self
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        match &self.recycler {
+        #[cfg(feature = "embed")]
+        if let Some(recycler) = &self.recycler {
             // SAFETY: it came from this recycler, and nothing refers to it any more.
-            Some(recycler) => unsafe { recycler.recycle(self.base, self.accessible) },
-            None => {
-                // SAFETY: the value owns the mapping, and nothing refers to it any more.
-                let unmapped = unsafe { munmap(self.base.cast(), MAPPING_SIZE) };
-                debug_assert!(unmapped.is_ok());
-            }
+            unsafe { recycler.recycle(self.base, self.accessible) };
+            return;
         }
+        // SAFETY: the value owns the mapping, and nothing refers to it any more.
+        let unmapped = unsafe { munmap(self.base.cast(), MAPPING_SIZE) };
+        debug_assert!(unmapped.is_ok());
     }
 }
 

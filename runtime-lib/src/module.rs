@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 use aot_abi::DecodeError;
-use aot_abi::module::{Description, Entry, Module};
-use aot_abi::types::EntityKind;
+use aot_abi::module::{Description, Module};
+use aot_abi::types::{EntityKind, FuncType};
 use aot_abi::vmctx::VmOffsets;
 
 /// A compiled module: its code, its description, and the bytes of its data segments.
@@ -15,9 +15,16 @@ pub struct LoadedModule {
     declarations: Module,
     offsets: VmOffsets,
     type_ids: Vec<u32>,
-    imported_funcs: u32,
     main_memory: Option<u32>,
+    imported_funcs: u32,
+    /// The slot of each function's reference, by function index; [`NO_SLOT`] if it does not escape. An executable, which
+    /// makes one instance, has no use for it.
+    #[cfg(feature = "embed")]
+    slots: Vec<u32>,
 }
+
+#[cfg(feature = "embed")]
+const NO_SLOT: u32 = u32::MAX;
 
 impl LoadedModule {
     /// Reads the description of a module.
@@ -33,7 +40,7 @@ impl LoadedModule {
         text_len: usize,
         description: &'static [u8],
         data: &'static [u8],
-        type_id: impl FnMut(&aot_abi::types::FuncType) -> u32,
+        type_id: impl FnMut(&FuncType) -> u32,
     ) -> Result<LoadedModule, DecodeError> {
         let description = Description::new(description)?;
         let declarations = description.module()?;
@@ -54,13 +61,21 @@ impl LoadedModule {
         description: Description<'static>,
         declarations: Module,
         data: &'static [u8],
-        mut type_id: impl FnMut(&aot_abi::types::FuncType) -> u32,
+        mut type_id: impl FnMut(&FuncType) -> u32,
     ) -> Result<LoadedModule, DecodeError> {
         let damaged = DecodeError { offset: 0, expected: "declarations of a possible size" };
         let counts = declarations.counts();
         let offsets = VmOffsets::new(size_of::<usize>() as u32, counts).ok_or(damaged)?;
         let type_ids = declarations.types.iter().map(&mut type_id).collect();
         let imported_funcs = counts.imported_funcs;
+        #[cfg(feature = "embed")]
+        let mut slots = alloc::vec![NO_SLOT; imported_funcs as usize + declarations.funcs.len()];
+        #[cfg(feature = "embed")]
+        for (slot, func) in declarations.escaped.iter().enumerate() {
+            if let Some(place) = slots.get_mut(*func as usize) {
+                *place = slot as u32;
+            }
+        }
         let main_memory = declarations.export("memory").filter(|export| export.kind == EntityKind::Memory);
         let main_memory = main_memory.map(|export| export.index);
         Ok(LoadedModule {
@@ -73,6 +88,8 @@ impl LoadedModule {
             offsets,
             type_ids,
             imported_funcs,
+            #[cfg(feature = "embed")]
+            slots,
         })
     }
 
@@ -97,6 +114,23 @@ impl LoadedModule {
         self.imported_funcs
     }
 
+    /// Type index of a function, imported or defined.
+    pub fn func_type(&self, func: u32) -> Option<u32> {
+        match func.checked_sub(self.imported_funcs()) {
+            Some(defined) => self.declarations.funcs.get(defined as usize).copied(),
+            None => self.declarations.func_type_index(func),
+        }
+    }
+
+    /// Where the reference to a function is in the VM context, if it escapes.
+    pub fn slot(&self, func: u32) -> Option<u32> {
+        #[cfg(feature = "embed")]
+        let slot = self.slots.get(func as usize).copied().filter(|slot| *slot != NO_SLOT);
+        #[cfg(not(feature = "embed"))]
+        let slot = self.declarations.escaped.binary_search(&func).ok().map(|slot| slot as u32);
+        slot
+    }
+
     /// Index of the memory that is exported as `memory`.
     pub fn main_memory(&self) -> Option<u32> {
         self.main_memory
@@ -115,7 +149,7 @@ impl LoadedModule {
 
     /// Code of a function of this module: of a defined one its body, of an imported one its shim if there is one.
     pub fn func_code(&self, func: u32) -> Option<*const u8> {
-        match func.checked_sub(self.imported_funcs) {
+        match func.checked_sub(self.imported_funcs()) {
             Some(defined) => {
                 let exists = (defined as usize) < self.declarations.funcs.len();
                 exists.then(|| self.code(self.description.code_range(defined).0))
@@ -124,20 +158,22 @@ impl LoadedModule {
         }
     }
 
-    /// The entry trampoline of a type.
-    pub fn entry(&self, type_index: u32) -> Option<&Entry> {
-        let types = &self.declarations.types;
-        let wanted = types.get(type_index as usize)?;
-        self.declarations.entries.iter().find(|entry| types.get(entry.type_index as usize) == Some(wanted))
+    /// The code of the entry trampoline of a type.
+    pub fn entry(&self, type_index: u32) -> Option<*const u8> {
+        let wanted = self.type_ids.get(type_index as usize)?;
+        let mut entries = self.declarations.entries.iter();
+        let found = entries.find(|entry| self.type_ids.get(entry.type_index as usize) == Some(wanted))?;
+        Some(self.code(found.code_offset))
     }
 
-    /// The typed entry trampoline of a type.
+    /// The typed entry trampoline of the function whose code starts at an offset in the text section.
     #[cfg(feature = "embed")]
-    pub fn typed_entry(&self, type_index: u32) -> Option<&Entry> {
-        let types = &self.declarations.types;
-        let wanted = types.get(type_index as usize)?;
-        let mut entries = self.declarations.typed_entries.iter();
-        entries.find(|entry| types.get(entry.type_index as usize) == Some(wanted))
+    pub fn typed_entry(&self, code_offset: u32) -> Option<&aot_abi::module::TypedEntry> {
+        let location = self.description.locate(code_offset)?;
+        let func = location.range.checked_add(self.imported_funcs()).filter(|_| location.offset == 0)?;
+        let entries = &self.declarations.typed_entries;
+        let index = entries.binary_search_by_key(&func, |entry| entry.func).ok()?;
+        entries.get(index)
     }
 
     /// Bytes of a data segment.

@@ -278,7 +278,7 @@ fn fixed_place() -> Option<(NonNull<VmContext>, Reservation)> {
         fail(message.as_bytes());
     }
     // SAFETY: reserved just now.
-    Some((context.cast(), unsafe { Reservation::from_raw(memory, 0, None) }))
+    Some((context.cast(), unsafe { Reservation::from_raw(memory, 0) }))
 }
 
 /// A command's entry takes and returns nothing.
@@ -304,7 +304,7 @@ fn run(callee: Option<Callee>) {
     let mut activation = Activation::default();
     let mut values: [Slot; 1] = [[0; 16]];
     // SAFETY: the trampoline is that of the function's type, which has neither parameters nor results.
-    unsafe { enter(&mut activation, entry, code, vmctx, &mut values) };
+    unsafe { enter(&mut activation, entry, code, vmctx, values.as_mut_ptr()) };
 }
 
 /// Handles a hardware fault: prints the trap that it stands for and ends the process.

@@ -46,8 +46,13 @@ const ENVIRON: &str = r#"(module
             (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
         (i32.load (i32.const 64))))"#;
 
-const VARIABLES: [(&str, &str); 5] =
-    [("HOME", "/home/user"), ("LANG", "C.UTF-8"), ("PATH", "/usr/bin:/bin"), ("TERM", "xterm"), ("USER", "user")];
+const VARIABLES: [(&str, &str); 5] = [
+    ("HOME", "/home/user"),
+    ("LANG", "C.UTF-8"),
+    ("PATH", "/usr/bin:/bin"),
+    ("TERM", "xterm"),
+    ("USER", "user"),
+];
 
 /// A measurement: runs an operation that many times.
 struct Case {
@@ -102,9 +107,7 @@ fn native() -> Case {
 mod ours {
     use super::{Case, ENVIRON, GUEST, LIBRARY, VARIABLES, black_box, program};
     use aot_runtime::embed::wasi::{Stdio, WasiCtx, WasiCtxBuilder, add_to_linker};
-    use aot_runtime::embed::{
-        Engine, FuncType, HostError, InstancePre, Linker, Module, Store, Val, ValType,
-    };
+    use aot_runtime::embed::{Engine, FuncType, HostError, InstancePre, Linker, Module, Store, Val, ValType};
 
     pub fn cases() -> Vec<Case> {
         let engine = Engine::default();
@@ -127,9 +130,7 @@ mod ours {
             .expect("a new name");
         cases.push(case("wasm → host, untyped", wasm_loop(&engine, &untyped)));
         cases.push(case("instance → instance", instance_to_instance(&engine)));
-        for (name, pages) in
-            [("instantiate and drop, 64 KiB", 1), ("instantiate and drop, 64 MiB", 1024)]
-        {
+        for (name, pages) in [("instantiate and drop, 64 KiB", 1), ("instantiate and drop, 64 MiB", 1024)] {
             let module = Module::new(program(pages).as_bytes()).expect("a valid module");
             let pre = typed.instantiate_pre(&module).expect("the import is defined");
             cases.push(case(name, instantiate(&engine, pre)));
@@ -256,8 +257,7 @@ mod theirs {
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let pooled = Engine::new(&config).expect("a valid configuration");
         for (strategy, engine) in [("wasmtime", &engine), ("wasmtime, pooled", &pooled)] {
-            for (name, pages) in
-                [("instantiate and drop, 64 KiB", 1), ("instantiate and drop, 64 MiB", 1024)]
+            for (name, pages) in [("instantiate and drop, 64 KiB", 1), ("instantiate and drop, 64 MiB", 1024)]
             {
                 let module = Module::new(engine, program(pages)).expect("a valid module");
                 let pre = typed(engine).instantiate_pre(&module).expect("the import is defined");

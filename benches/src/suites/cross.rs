@@ -56,8 +56,8 @@ fn tables(setting: &Setting, programs: &[Program], rounds: usize) -> Result<Tabl
     let mut rows: Vec<Vec<String>> =
         targets.iter().map(|target| vec![target.name.clone(), target.kind.to_owned()]).collect();
     for (name, wasm) in &modules {
-        let megabytes = fs::metadata(wasm)?.len() as f64 / 1e6;
-        table.columns.push(format!("{name} ({megabytes:.2} MB), s"));
+        let kilobytes = fs::metadata(wasm)?.len() / 1000;
+        table.columns.push(format!("{name} ({kilobytes} kB), s"));
         table.columns.push(format!("{name}, bytes"));
         let artifact = |index: usize| work.join(format!("{name}.{}", targets[index].name));
         let samples = measure::in_turn(targets.len(), rounds, |index| {

@@ -5,7 +5,7 @@ use crate::codegen::symbol::Symbol;
 use crate::codegen::{CompiledFunction, Unwind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::translate::ModuleContext;
-use aot_abi::module::{Entry, HostTrampoline, TrapSite};
+use aot_abi::module::{Entry, HostTrampoline, TrapSite, TypedEntry};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::{Function, LibCall};
 use std::collections::{BTreeMap, HashMap};
@@ -42,7 +42,7 @@ pub(crate) struct Text {
     /// Where each symbol of the module's own is.
     pub symbols: HashMap<Symbol, u32>,
     pub entries: Vec<Entry>,
-    pub typed_entries: Vec<Entry>,
+    pub typed_entries: Vec<TypedEntry>,
     pub host_trampolines: Vec<HostTrampoline>,
     /// Offsets of the shims of imported functions, if they are bound at build time.
     pub import_shims: Vec<u32>,
@@ -115,28 +115,27 @@ impl<'m> Builder<'m> {
     }
 
     pub fn entry(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
-        let entry = self.append_entry("wasm-entry", type_index, compiled)?;
-        self.text.entries.push(entry);
+        let (code_offset, pad_offset, frame_size) =
+            self.append_entry(format!("wasm-entry[{type_index}]"), compiled)?;
+        self.text.entries.push(Entry { type_index, code_offset, pad_offset, frame_size });
         Ok(())
     }
 
-    pub fn typed_entry(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
-        let entry = self.append_entry("wasm-typed-entry", type_index, compiled)?;
-        self.text.typed_entries.push(entry);
+    /// Adds the typed entry of an exported function.
+    pub fn typed_entry(&mut self, func: u32, compiled: CompiledFunction) -> Result<()> {
+        let name = format!("wasm-typed-entry[{func}]");
+        let (code_offset, pad_offset, frame_size) = self.append_entry(name, compiled)?;
+        self.text.typed_entries.push(TypedEntry { func, code_offset, pad_offset, frame_size });
         Ok(())
     }
 
-    fn append_entry(&mut self, name: &str, type_index: u32, compiled: CompiledFunction) -> Result<Entry> {
+    /// Where the code of an entry trampoline and its landing pad are, and how large its frame is.
+    fn append_entry(&mut self, name: String, compiled: CompiledFunction) -> Result<(u32, u32, u32)> {
         let pad = compiled
             .landing_pad
             .ok_or_else(|| Error::internal("an entry trampoline has no landing pad for traps"))?;
-        let offset = self.append(format!("{name}[{type_index}]"), false, compiled)?;
-        Ok(Entry {
-            type_index,
-            code_offset: offset,
-            pad_offset: offset + pad.code_offset,
-            frame_size: pad.frame_size,
-        })
+        let offset = self.append(name, false, compiled)?;
+        Ok((offset, offset + pad.code_offset, pad.frame_size))
     }
 
     pub fn host_trampoline(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {

@@ -66,7 +66,8 @@ fn x64(prologue: &[(u32, UnwindInst)]) -> Option<Vec<u8>> {
         match *event {
             UnwindInst::PushFrameRegs { .. } => slots.push([at, PUSH_NONVOL | RBP << 4]),
             UnwindInst::DefineNewFrame { offset_downward_to_clobbers: saved, .. } => {
-                frame = u8::try_from(saved / 16).ok().filter(|units| *units < 16 && saved % 16 == 0)?;
+                frame =
+                    u8::try_from(saved / 16).ok().filter(|units| *units < 16 && saved.is_multiple_of(16))?;
                 if saved > 0 {
                     slots.push(u16::try_from(saved / 8).ok()?.to_le_bytes());
                     slots.push([at, ALLOC_LARGE]);
@@ -79,7 +80,7 @@ fn x64(prologue: &[(u32, UnwindInst)]) -> Option<Vec<u8>> {
                     RegClass::Float => (SAVE_XMM128, 16),
                     RegClass::Vector => return None,
                 };
-                if clobber_offset % unit != 0 {
+                if !clobber_offset.is_multiple_of(unit) {
                     return None;
                 }
                 slots.push(u16::try_from(clobber_offset / unit).ok()?.to_le_bytes());
@@ -210,7 +211,7 @@ fn new_saved(codes: &mut Vec<Vec<u8>>, saved: &[(u32, RegClass, u8)], from: u32)
 
 /// The code of an instruction that moves the stack pointer down.
 fn allocation(size: u32) -> Option<Vec<u8>> {
-    if size % 16 != 0 {
+    if !size.is_multiple_of(16) {
         return None;
     }
     Some(match size / 16 {

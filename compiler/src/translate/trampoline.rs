@@ -26,13 +26,12 @@ pub(crate) fn entry(module: &ModuleContext<'_>, type_index: u32) -> Function {
         else {
             unreachable!("four parameters")
         };
-        let args: Vec<Value> = ty
-            .params
-            .iter()
-            .enumerate()
-            .map(|(index, ty)| load_value(builder, *ty, pointer, values, index))
-            .collect();
-        let results = call_wasm(module, builder, type_index, [activation, code, vmctx], &args, |builder| {
+        let mut args = vec![vmctx];
+        for (index, ty) in ty.params.iter().enumerate() {
+            args.push(load_value(builder, *ty, pointer, values, index));
+        }
+        let callee = Entered::Code(code);
+        let results = call_wasm(module, builder, type_index, activation, callee, &args, |builder| {
             let status = builder.ins().iconst(types::I32, 1);
             builder.ins().return_(&[status]);
         });
@@ -44,20 +43,23 @@ pub(crate) fn entry(module: &ModuleContext<'_>, type_index: u32) -> Function {
     })(module)
 }
 
-/// The typed entry trampoline of a type that C has.
-pub(crate) fn typed_entry(module: &ModuleContext<'_>, type_index: u32) -> Function {
+/// The typed entry trampoline of an exported function (`aot_abi::module::TypedEntry`). It passes on the arguments where
+/// they are.
+pub(crate) fn typed_entry(module: &ModuleContext<'_>, func: u32) -> Function {
     let pointer = module.isa.pointer_type();
+    let type_index = module.info.funcs[func as usize];
     let ty = &module.info.types[type_index as usize];
     let c_type = |ty: &ValType| c_param(clif_type(*ty, pointer), CInt::Signed, module.isa);
     let mut sig = Signature::new(module.isa.default_call_conv());
-    sig.params.extend([AbiParam::new(pointer); 3]);
+    sig.params.push(AbiParam::new(pointer));
     sig.params.extend(ty.params.iter().map(c_type));
+    sig.params.push(AbiParam::new(pointer));
     sig.returns.extend(ty.results.iter().map(c_type));
     build(sig, |builder| {
         let params = builder.block_params(builder.current_block().expect("entry")).to_vec();
-        let ([activation, code, vmctx], args) = params.split_at(3) else { unreachable!("three and more") };
-        let context = [*activation, *code, *vmctx];
-        let results = call_wasm(module, builder, type_index, context, args, |builder| {
+        let Some((activation, args)) = params.split_last() else { unreachable!("two and more") };
+        let callee = Entered::Function(func);
+        let results = call_wasm(module, builder, type_index, *activation, callee, args, |builder| {
             let zero: Vec<Value> = ty
                 .results
                 .iter()
@@ -73,8 +75,16 @@ pub(crate) fn typed_entry(module: &ModuleContext<'_>, type_index: u32) -> Functi
     })(module)
 }
 
-/// Calls a wasm function for the host, and leaves the builder where it has returned. `trapped` fills the block where a
-/// trap lands.
+/// What an entry trampoline calls.
+enum Entered {
+    /// The code at an address.
+    Code(Value),
+    /// A function of the module.
+    Function(u32),
+}
+
+/// Calls a wasm function for the host, and leaves the builder where it has returned. `args` start with the VM context.
+/// `trapped` fills the block where a trap lands.
 ///
 /// The call is a `try_call`: what a trap resumes at is its landing pad, and all that the host's calling convention wants
 /// preserved is restored from the trampoline's own frame.
@@ -82,7 +92,8 @@ fn call_wasm(
     module: &ModuleContext<'_>,
     builder: &mut FunctionBuilder<'_>,
     type_index: u32,
-    [activation, code, vmctx]: [Value; 3],
+    activation: Value,
+    callee: Entered,
     args: &[Value],
     trapped: impl FnOnce(&mut FunctionBuilder<'_>),
 ) -> Vec<Value> {
@@ -90,8 +101,7 @@ fn call_wasm(
     let ty = &module.info.types[type_index as usize];
     let frame = builder.ins().get_frame_pointer(pointer);
     builder.ins().store(MemFlagsData::trusted(), frame, activation, ACTIVATION_FRAME_POINTER as i32);
-    let vmctx = module.model.has_vmctx().then_some(vmctx);
-    let args: Vec<Value> = vmctx.into_iter().chain(args.iter().copied()).collect();
+    let args = if module.model.has_vmctx() { args } else { &args[1..] };
     let returned = builder.create_block();
     for ty in &ty.results {
         builder.append_block_param(returned, clif_type(*ty, pointer));
@@ -103,7 +113,13 @@ fn call_wasm(
     let sig = builder.import_signature(module.signature(type_index));
     let table = ExceptionTableData::new(sig, normal, [ExceptionTableItem::Default(pad)]);
     let table = builder.func.dfg.exception_tables.push(table);
-    builder.ins().try_call_indirect(code, &args, table);
+    match callee {
+        Entered::Code(code) => builder.ins().try_call_indirect(code, args, table),
+        Entered::Function(func) => {
+            let func = module.import_function(builder, Symbol::Function(func), sig);
+            builder.ins().try_call(func, args, table)
+        }
+    };
 
     builder.switch_to_block(landing);
     trapped(builder);

@@ -117,15 +117,26 @@ pub struct Table {
 
 /// A trampoline through which the host enters functions of one type.
 ///
-/// Untyped, it has the C signature `u32 entry(*mut Activation, code, vmctx, *mut [u8; 16] values)`: parameters are
-/// read from and results written to `values`, one slot of 16 bytes each. Returns 0, or 1 after a trap landed at
-/// `pad_offset`.
-///
-/// Typed, it is `result entry(*mut Activation, code, vmctx, parameters…)`; after a trap the result is zero. Only types
-/// that C has (`FuncType::is_c`) have one.
+/// C signature: `u32 entry(*mut Activation, code, vmctx, *mut [u8; 16] values)`: parameters are read from and
+/// results written to `values`, one slot of 16 bytes each. Returns 0, or 1 after a trap landed at `pad_offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub type_index: u32,
+    /// Offset of its code in the text section.
+    pub code_offset: u32,
+    /// Where a trap resumes: an offset in the text section.
+    pub pad_offset: u32,
+    /// Bytes from the stack pointer, as the landing pad wants it, up to the frame pointer.
+    pub frame_size: u32,
+}
+
+/// A trampoline through which the host calls one exported function that C can have (`FuncType::is_c`).
+///
+/// C signature: `result entry(vmctx, parameters…, *mut Activation)`; after a trap the result is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TypedEntry {
+    /// The function, a defined one.
+    pub func: u32,
     /// Offset of its code in the text section.
     pub code_offset: u32,
     /// Where a trap resumes: an offset in the text section.
@@ -160,10 +171,10 @@ pub struct Module {
     pub data: Vec<DataSegment>,
     /// Indices of the functions that have a `FuncRef` in the VM context, ascending.
     pub escaped: Vec<u32>,
-    /// Untyped entries, ascending by type index.
+    /// Ascending by type index.
     pub entries: Vec<Entry>,
-    /// Typed entries, ascending by type index; empty where nothing enters that way (executables).
-    pub typed_entries: Vec<Entry>,
+    /// Ascending by function; empty where nothing enters that way (executables).
+    pub typed_entries: Vec<TypedEntry>,
     /// Ascending by type index.
     pub host_trampolines: Vec<HostTrampoline>,
     /// Code that stands in for imported functions when they are bound at build time: offsets in the text section,
@@ -328,14 +339,18 @@ impl Module {
             w.u32(segment.len);
         });
         w.list(&self.escaped, |w, func| w.u32(*func));
-        for entries in [&self.entries, &self.typed_entries] {
-            w.list(entries, |w, entry| {
-                w.u32(entry.type_index);
-                w.u32(entry.code_offset);
-                w.u32(entry.pad_offset);
-                w.u32(entry.frame_size);
-            });
-        }
+        w.list(&self.entries, |w, entry| {
+            w.u32(entry.type_index);
+            w.u32(entry.code_offset);
+            w.u32(entry.pad_offset);
+            w.u32(entry.frame_size);
+        });
+        w.list(&self.typed_entries, |w, entry| {
+            w.u32(entry.func);
+            w.u32(entry.code_offset);
+            w.u32(entry.pad_offset);
+            w.u32(entry.frame_size);
+        });
         w.list(&self.host_trampolines, |w, trampoline| {
             w.u32(trampoline.type_index);
             w.u32(trampoline.code_offset);
@@ -367,8 +382,18 @@ impl Module {
             }),
             data: r.list(|r| DataSegment { mode: decode_mode(r), offset: r.u32(), len: r.u32() }),
             escaped: r.list(Reader::u32),
-            entries: r.list(decode_entry),
-            typed_entries: r.list(decode_entry),
+            entries: r.list(|r| Entry {
+                type_index: r.u32(),
+                code_offset: r.u32(),
+                pad_offset: r.u32(),
+                frame_size: r.u32(),
+            }),
+            typed_entries: r.list(|r| TypedEntry {
+                func: r.u32(),
+                code_offset: r.u32(),
+                pad_offset: r.u32(),
+                frame_size: r.u32(),
+            }),
             host_trampolines: r.list(|r| HostTrampoline { type_index: r.u32(), code_offset: r.u32() }),
             import_shims: r.list(Reader::u32),
             memory_image: r.option(|r| MemoryImage { offset: r.u64(), len: r.u64() }),
@@ -376,10 +401,6 @@ impl Module {
         r.finish("end of declarations")?;
         Ok(module)
     }
-}
-
-fn decode_entry(r: &mut Reader<'_>) -> Entry {
-    Entry { type_index: r.u32(), code_offset: r.u32(), pad_offset: r.u32(), frame_size: r.u32() }
 }
 
 fn encode_mode(w: &mut Writer, mode: &SegmentMode) {
@@ -635,7 +656,7 @@ mod tests {
             data: vec![DataSegment { mode: SegmentMode::Passive, offset: 4, len: 5 }],
             escaped: vec![1],
             entries: vec![Entry { type_index: 0, code_offset: 32, pad_offset: 40, frame_size: 16 }],
-            typed_entries: vec![Entry { type_index: 0, code_offset: 64, pad_offset: 80, frame_size: 32 }],
+            typed_entries: vec![TypedEntry { func: 1, code_offset: 64, pad_offset: 80, frame_size: 32 }],
             host_trampolines: vec![],
             import_shims: vec![],
             memory_image: Some(MemoryImage { offset: 65536, len: 131072 }),

@@ -4,7 +4,7 @@
 //! The compiler writes only such descriptions. A loader checks, since files are damaged on their way.
 
 use crate::module::{
-    ConstOp, DataSegment, Description, ElementItems, ElementSegment, Entry, MemoryImage, Module, SegmentMode,
+    ConstOp, DataSegment, Description, ElementItems, ElementSegment, MemoryImage, Module, SegmentMode,
 };
 use crate::types::{
     EntityKind, EntityType, FuncType, GlobalType, Limits, MemoryType, PAGE_SIZE, TableType, ValType,
@@ -276,19 +276,24 @@ impl<'a> Context<'a> {
             let (start, len) = description.code_range(range);
             (start == code_offset && range as usize >= defined).then_some((start, len))
         };
-        let check_entry = |entry: &Entry, last: &mut Option<u32>| {
-            self.trampoline_type(entry.type_index, last)?;
-            let (start, len) = trampoline(entry.code_offset).ok_or("it is not where a trampoline starts")?;
-            let pad = entry.pad_offset.checked_sub(start).is_some_and(|pad| pad < len);
+        let check_entry = |code_offset: u32, pad_offset: u32, frame_size: u32| {
+            let (start, len) = trampoline(code_offset).ok_or("it is not where a trampoline starts")?;
+            let pad = pad_offset.checked_sub(start).is_some_and(|pad| pad < len);
             ensure(pad, "its landing pad lies outside of it")?;
-            ensure(entry.frame_size <= MAX_FRAME, "its frame is too large")
+            ensure(frame_size <= MAX_FRAME, "its frame is too large")
         };
         let mut last = None;
-        each("entry trampoline", &module.entries, |entry| check_entry(entry, &mut last))?;
+        each("entry trampoline", &module.entries, |entry| {
+            self.trampoline_type(entry.type_index, &mut last)?;
+            check_entry(entry.code_offset, entry.pad_offset, entry.frame_size)
+        })?;
         last = None;
         each("typed entry trampoline", &module.typed_entries, |entry| {
-            check_entry(entry, &mut last)?;
-            ensure(module.types[entry.type_index as usize].is_c(), "C has no such type")
+            ensure(entry.func >= self.counts.imported_funcs, "its function is imported")?;
+            let ty = self.func_type(entry.func).ok_or("there is no such function")?;
+            ensure(last.replace(entry.func).is_none_or(|last| last < entry.func), "it is out of order")?;
+            ensure(ty.is_c(), "C has no such type")?;
+            check_entry(entry.code_offset, entry.pad_offset, entry.frame_size)
         })?;
         last = None;
         each("host trampoline", &module.host_trampolines, |host| {

@@ -18,6 +18,7 @@ use aot_abi::trap::TrapCode;
 use core::any::Any;
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, Siginfo, Signal};
@@ -80,6 +81,38 @@ pub(super) unsafe fn enter<R>(
     entry: *const u8,
     call: impl FnOnce(*mut Activation) -> R,
 ) -> Result<R, Error> {
+    let here = MaybeUninit::<usize>::uninit();
+    // SAFETY: the store exists. The record in it is used by the outermost entry only, of which there is one at a time: a
+    // store is used by one thread at a time.
+    unsafe {
+        let limit = (*store.as_ref().cells()).stack_limit.load(Relaxed);
+        let room = (here.as_ptr() as usize).wrapping_sub(limit);
+        if !CURRENT.get().is_null() || room.wrapping_sub(store.as_ref().wasm_stack()) > LIMIT_TOLERANCE {
+            return enter_slowly(store, entry, call);
+        }
+        let entered = &raw mut (*store.as_ptr()).outermost;
+        (*entered).entry = entry;
+        CURRENT.set(entered);
+        let result = call(&raw mut (*entered).activation);
+        CURRENT.set(ptr::null());
+        match (*entered).trap.get() {
+            None => Ok(result),
+            Some(site) => {
+                (*entered).trap.set(None);
+                Err(left_by(store, site))
+            }
+        }
+    }
+}
+
+/// As [`enter`], inside of another entry, or with another stack than before.
+#[cold]
+#[inline(never)]
+unsafe fn enter_slowly<R>(
+    store: NonNull<StoreBase>,
+    entry: *const u8,
+    call: impl FnOnce(*mut Activation) -> R,
+) -> Result<R, Error> {
     let mut entered = Entered {
         activation: Activation::default(),
         previous: CURRENT.get(),
@@ -88,33 +121,38 @@ pub(super) unsafe fn enter<R>(
         trap: Cell::new(None),
     };
     let entered = &raw mut entered;
-    // SAFETY: the store exists.
-    let cells = unsafe { &*store.as_ref().cells() };
-    let distance = (entered as usize).wrapping_sub(cells.stack_limit.load(Relaxed));
-    // SAFETY: the record is alive.
-    let outermost = unsafe { (*entered).previous.is_null() };
-    // SAFETY: the store exists.
-    let allowed = unsafe { store.as_ref().wasm_stack() };
-    if !outermost || distance.wrapping_sub(allowed) > LIMIT_TOLERANCE {
-        // SAFETY: as above.
-        unsafe { set_limit(cells, &*entered, allowed) };
+    // SAFETY: the store exists, and the record outlives the call.
+    unsafe {
+        set_limit(&*store.as_ref().cells(), &*entered, store.as_ref().wasm_stack());
+        CURRENT.set(entered);
+        let result = call(&raw mut (*entered).activation);
+        CURRENT.set((*entered).previous);
+        match (*entered).trap.get() {
+            None => Ok(result),
+            Some(site) => Err(left_by(store, site)),
+        }
     }
-    CURRENT.set(entered);
-    // SAFETY: the record outlives the call.
-    let result = call(unsafe { &raw mut (*entered).activation });
-    // SAFETY: as above.
-    CURRENT.set(unsafe { (*entered).previous });
-    // SAFETY: as above.
-    match unsafe { (*entered).trap.get() } {
-        None => Ok(result),
-        // SAFETY: the store exists, and its wasm code has been left.
-        Some(site) => Err(unsafe { left_by(store, site) }),
+}
+
+impl Entered {
+    /// The record of the outermost entries of a store.
+    pub fn outermost() -> Entered {
+        Entered {
+            activation: Activation::default(),
+            previous: ptr::null(),
+            store: NonNull::dangling(),
+            entry: ptr::null(),
+            trap: Cell::new(None),
+        }
+    }
+
+    /// Tells the record where its store is.
+    pub fn belongs_to(&mut self, store: NonNull<StoreBase>) {
+        self.store = store;
     }
 }
 
 /// Sets the stack limit for an entry that is not like the last one.
-#[cold]
-#[inline(never)]
 unsafe fn set_limit(cells: &Cells, entered: &Entered, allowed: usize) {
     let mut outer = entered.previous;
     let mut limit = (ptr::from_ref(entered) as usize).saturating_sub(allowed);
@@ -191,9 +229,10 @@ fn landing(entered: &Entered) -> Option<Registers> {
     let (pc, frame_size) = with_module_at(entry, |module| {
         let offset = module.text_offset(entry)?;
         let declarations = module.declarations();
-        let mut entries = declarations.entries.iter().chain(&declarations.typed_entries);
-        let entry = entries.find(|entry| entry.code_offset == offset)?;
-        Some((module.code(entry.pad_offset) as usize, entry.frame_size as usize))
+        let untyped = declarations.entries.iter().map(|e| (e.code_offset, e.pad_offset, e.frame_size));
+        let typed = declarations.typed_entries.iter().map(|e| (e.code_offset, e.pad_offset, e.frame_size));
+        let (_, pad, frame_size) = untyped.chain(typed).find(|(code, ..)| *code == offset)?;
+        Some((module.code(pad) as usize, frame_size as usize))
     })??;
     let fp = entered.activation.frame_pointer;
     Some(Registers { pc, sp: fp - frame_size, fp })

@@ -53,6 +53,17 @@ impl core::fmt::Display for LoadError {
 
 impl core::error::Error for LoadError {}
 
+impl LoadError {
+    /// The same error, of an image that was read from this file.
+    pub fn of_file(self, path: &Path) -> LoadError {
+        let path = Some(path.to_path_buf());
+        match self {
+            LoadError::Image { reasons, .. } => LoadError::Image { path, reasons },
+            LoadError::System { error, .. } => LoadError::System { path, error },
+        }
+    }
+}
+
 /// A compiled module, mapped into memory. Cheap to clone, good for any number of stores and threads.
 #[derive(Clone)]
 pub struct Module {

@@ -97,7 +97,6 @@ unsafe impl WasmTy for bool {
 #[derive(Clone, Copy)]
 pub struct Target {
     pub(super) entry: *const u8,
-    pub(super) code: *const u8,
     pub(super) vmctx: *mut VmContext,
 }
 
@@ -225,13 +224,13 @@ macro_rules! params {
             #[inline]
             unsafe fn call<R>(self, target: Target, activation: *mut Activation) -> R {
                 type Entry<R, $($a),*> = unsafe extern "C" fn(
-                    *mut Activation, *const u8, *mut VmContext, $(<$a as WasmTy>::Abi),*
+                    *mut VmContext, $(<$a as WasmTy>::Abi,)* *mut Activation
                 ) -> R;
                 let ($($a,)*) = self;
                 // SAFETY: the caller vouches for the trampoline being one of this type.
                 let entry = unsafe { transmute::<*const u8, Entry<R, $($a),*>>(target.entry) };
                 // SAFETY: as above.
-                unsafe { entry(activation, target.code, target.vmctx, $($a.into_abi()),*) }
+                unsafe { entry(target.vmctx, $($a.into_abi(),)* activation) }
             }
 
             #[inline]
@@ -260,7 +259,7 @@ macro_rules! params {
             }
 
             #[inline]
-            #[allow(unused, reason = "there may be no results")]
+            #[allow(unused, clippy::unused_unit, reason = "there may be no results")]
             fn load(slots: &[Slot]) -> Self {
                 let mut slots = slots.iter();
                 ($($a::from_slot(slots.next().expect("a slot for each result")),)*)

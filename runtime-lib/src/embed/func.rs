@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use aot_abi::types::FuncType;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 
 /// A function of a store: of an instance, or of the host.
@@ -128,8 +129,7 @@ impl Func {
             return Err(Error::usage(format!("the function has the type {ty}, not {wanted}")));
         }
         let entry = if R::IS_C { typed_entry(&record) } else { None };
-        let FuncRef { code, vmctx, .. } = record;
-        let target = Target { entry: entry.unwrap_or(ptr::null()), code, vmctx };
+        let target = Target { entry: entry.unwrap_or(ptr::null()), vmctx: record.vmctx };
         Ok(TypedFunc { func: *self, target, types: PhantomData })
     }
 
@@ -139,33 +139,38 @@ impl Func {
     /// If arguments or results do not fit the function's type, it traps, or a host function fails.
     pub fn call(&self, mut store: impl AsContextMut, args: &[Val], results: &mut [Val]) -> Result<(), Error> {
         let store = store.as_context_mut();
-        let record = self.record(store.base())?;
+        let id = store.base().id;
+        if self.store != id {
+            return Err(Error::usage("the function is of another store"));
+        }
+        // SAFETY: functions of a store are valid as long as it lives.
+        let record = unsafe { &*self.raw.as_ptr() };
         let ty = type_of(record.type_id).ok_or_else(|| Error::usage("the function's type is unknown"))?;
-        let id = self.store;
-        let fit = args.len() == ty.params.len()
-            && args.iter().zip(&ty.params).all(|(arg, ty)| arg.ty() == *ty && arg.belongs_to(id))
-            && results.len() == ty.results.len();
-        if !fit {
-            return Err(misfit(ty, args, results));
+        if args.len() != ty.params.len() || results.len() != ty.results.len() {
+            return Err(misfit(ty, args, results.len()));
         }
         let count = args.len().max(results.len());
-        let mut few: [Slot; FEW] = [[0; 16]; FEW];
-        let mut many: Vec<Slot>;
-        let slots = match few.get_mut(..count) {
-            Some(slots) => slots,
-            None => {
-                many = vec![[0; 16]; count];
-                &mut many
+        let mut few = [const { MaybeUninit::<Slot>::uninit() }; FEW];
+        let mut many: Vec<MaybeUninit<Slot>>;
+        let slots: *mut Slot = match count <= FEW {
+            true => few.as_mut_ptr().cast(),
+            false => {
+                many = vec![MaybeUninit::uninit(); count];
+                many.as_mut_ptr().cast()
             }
         };
-        for (slot, arg) in slots.iter_mut().zip(args) {
-            *slot = arg.to_slot();
-        }
-        // SAFETY: there is a slot for each parameter and result, and the function is of this store.
-        unsafe { call_slots(store.base_ptr(), &record, slots)? };
-        for ((result, slot), ty) in results.iter_mut().zip(&*slots).zip(&ty.results) {
-            // SAFETY: the function wrote results of these types.
-            *result = unsafe { Val::from_slot(slot, *ty, id) };
+        // SAFETY: there is a slot for each parameter and result, the function is of this store, and writes results of its
+        // type.
+        unsafe {
+            for (index, (arg, ty_of_arg)) in args.iter().zip(&ty.params).enumerate() {
+                if !arg.write(*ty_of_arg, id, slots.add(index)) {
+                    return Err(misfit(ty, args, results.len()));
+                }
+            }
+            call_slots(store.base_ptr(), record, slots)?;
+            for (index, (result, ty)) in results.iter_mut().zip(&ty.results).enumerate() {
+                *result = Val::read(slots.add(index), *ty, id);
+            }
         }
         Ok(())
     }
@@ -183,13 +188,13 @@ impl Func {
 }
 
 #[cold]
-fn misfit(ty: &FuncType, args: &[Val], results: &[Val]) -> Error {
+fn misfit(ty: &FuncType, args: &[Val], results: usize) -> Error {
     let given: Vec<&str> = args.iter().map(|arg| arg.ty().name()).collect();
     Error::usage(format!(
         "a function of type {} is called with ({}) and room for {} results, or with a reference of another store",
         signature_text(ty),
         given.join(", "),
-        results.len()
+        results
     ))
 }
 
@@ -197,7 +202,8 @@ fn misfit(ty: &FuncType, args: &[Val], results: &[Val]) -> Error {
 ///
 /// # Safety
 /// The function is of this store, and there is a slot for each parameter and result.
-unsafe fn call_slots(store: NonNull<StoreBase>, record: &FuncRef, slots: &mut [Slot]) -> Result<(), Error> {
+#[inline]
+unsafe fn call_slots(store: NonNull<StoreBase>, record: &FuncRef, slots: *mut Slot) -> Result<(), Error> {
     let FuncRef { code, vmctx, entry, .. } = *record;
     if entry.is_null() {
         // SAFETY: without an entry it is a function of the host, and its context is one of those.
@@ -221,14 +227,12 @@ fn take_host_error(mut store: NonNull<StoreBase>) -> Error {
     }
 }
 
-/// The typed entry for a function of an instance: next to its untyped one, in the same module.
+/// The typed entry of a function: exported ones of instances have one, if C can have such a function.
 fn typed_entry(record: &FuncRef) -> Option<*const u8> {
-    let entry = record.entry as usize;
-    with_module_at(entry, |module| {
-        let offset = module.text_offset(entry)?;
-        let mut entries = module.declarations().entries.iter();
-        let ty = entries.find(|entry| entry.code_offset == offset)?.type_index;
-        Some(module.code(module.typed_entry(ty)?.code_offset))
+    let code = record.code as usize;
+    with_module_at(code, |module| {
+        let entry = module.typed_entry(module.text_offset(code)?)?;
+        Some(module.code(entry.code_offset))
     })?
 }
 
@@ -284,7 +288,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         let mut slots: [Slot; MAX_TYPED] = [[0; 16]; MAX_TYPED];
         params.store(&mut slots);
         // SAFETY: functions of a store are valid as long as it lives; no typed function has more slots.
-        unsafe { call_slots(store, &*self.func.raw.as_ptr(), &mut slots)? };
+        unsafe { call_slots(store, &*self.func.raw.as_ptr(), slots.as_mut_ptr())? };
         Ok(R::load(&slots))
     }
 }

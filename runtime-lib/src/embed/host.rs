@@ -17,12 +17,12 @@ use crate::call::Slot;
 use crate::instance::Instance;
 use crate::vmctx::{FuncRef, VmContext};
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use aot_abi::types::FuncType;
 use core::any::Any;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -109,9 +109,9 @@ impl HostContext {
     ///
     /// # Safety
     /// The slots are those of its type; the store and the function exist.
-    pub unsafe fn call(context: *mut HostContext, slots: &mut [Slot]) -> bool {
+    pub unsafe fn call(context: *mut HostContext, slots: *mut Slot) -> bool {
         // SAFETY: the caller vouches for all.
-        unsafe { ((*context).array)(context, slots.as_mut_ptr()) != 0 }
+        unsafe { ((*context).array)(context, slots) != 0 }
     }
 }
 
@@ -342,7 +342,7 @@ macro_rules! into_func {
 for_each_arity!(into_func);
 
 /// How many values an untyped host function takes and returns without an allocation.
-const FEW: usize = 12;
+const FEW: usize = 16;
 
 /// # Safety
 /// As [`ArrayCall`]; the context is that of an untyped function with this closure.
@@ -356,41 +356,39 @@ where
         (&*ty, &*closure.cast::<F>(), store, store.as_ref().id)
     };
     let (params, results) = (ty.params.len(), ty.results.len());
-    // SAFETY: the caller vouches for slots for all parameters and results.
-    let slots = unsafe { core::slice::from_raw_parts_mut(slots, params.max(results)) };
-    let mut few = [Val::I32(0); FEW];
-    let mut many: Vec<Val>;
-    let values = match few.get_mut(..params + results) {
-        Some(values) => values,
-        None => {
-            many = vec![Val::I32(0); params + results];
-            &mut many
+    let mut few = [const { MaybeUninit::<Val>::uninit() }; FEW];
+    let mut many: Vec<MaybeUninit<Val>>;
+    let values: *mut Val = match params + results <= FEW {
+        true => few.as_mut_ptr().cast(),
+        false => {
+            many = vec![MaybeUninit::uninit(); params + results];
+            many.as_mut_ptr().cast()
         }
     };
-    let (args, outputs) = values.split_at_mut(params);
-    for ((arg, slot), ty) in args.iter_mut().zip(&*slots).zip(&ty.params) {
-        // SAFETY: compiled code wrote values of these types.
-        *arg = unsafe { Val::from_slot(slot, *ty, id) };
-    }
-    for (output, ty) in outputs.iter_mut().zip(&ty.results) {
-        *output = Val::default_of(*ty);
-    }
+    // SAFETY: there is a place for each; the caller vouches for slots for all parameters and results, in which compiled
+    // code wrote values of these types.
+    let (args, outputs) = unsafe {
+        for (index, ty) in ty.params.iter().enumerate() {
+            values.add(index).write(Val::read(slots.add(index), *ty, id));
+        }
+        for (index, ty) in ty.results.iter().enumerate() {
+            values.add(params + index).write(Val::default_of(*ty));
+        }
+        let args = core::slice::from_raw_parts(values, params);
+        (args, core::slice::from_raw_parts_mut(values.add(params), results))
+    };
     // SAFETY: the store waits for the function.
     let done = unsafe {
         run(store, || -> Result<(), HostError> {
             closure(Caller::new(context), args, outputs)?;
-            let fits = |(output, ty): (&Val, &_)| output.ty() == *ty && output.belongs_to(id);
-            match outputs.iter().zip(&ty.results).all(fits) {
-                true => Ok(()),
-                false => Err(String::from("the results do not fit the function's type or store").into()),
+            for (index, (output, ty)) in outputs.iter().zip(&ty.results).enumerate() {
+                // The caller vouches for a slot for each result.
+                if !output.write(*ty, id, slots.add(index)) {
+                    return Err("the results do not fit the function's type or store".into());
+                }
             }
+            Ok(())
         })
     };
-    if done.is_none() {
-        return 1;
-    }
-    for (slot, output) in slots.iter_mut().zip(outputs) {
-        *slot = output.to_slot();
-    }
-    0
+    u32::from(done.is_none())
 }

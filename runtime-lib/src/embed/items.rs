@@ -310,7 +310,7 @@ impl Global {
             element(&mut store, ty.content, value)?;
         }
         let base = store.base_mut();
-        let own = Box::new(OwnGlobal(UnsafeCell::new(value.to_slot())));
+        let own = Box::new(OwnGlobal(UnsafeCell::new(value.to_slot(base.id))));
         let cell = Handle { raw: own.0.get(), store: base.id };
         base.globals.push(own);
         Ok(Global { cell, ty })
@@ -328,7 +328,7 @@ impl Global {
     pub fn get(&self, store: impl AsContext) -> Result<Val, Error> {
         let raw = self.cell.get(store.as_context().base())?;
         // SAFETY: cells live as long as the store, and hold values of their type.
-        Ok(unsafe { Val::from_slot(&*raw, self.ty.content, self.cell.store) })
+        Ok(unsafe { Val::read(raw, self.ty.content, self.cell.store) })
     }
 
     /// Sets the value.
@@ -343,7 +343,7 @@ impl Global {
         }
         element(&mut store, self.ty.content, value)?;
         // SAFETY: cells live as long as the store, and no wasm code of it runs.
-        unsafe { raw.write(value.to_slot()) };
+        unsafe { raw.write(value.to_slot(self.cell.store)) };
         Ok(())
     }
 }

@@ -364,7 +364,7 @@ impl<T: 'static> InstancePre<T> {
             // SAFETY: a start function takes and returns nothing; it is one of this store.
             unsafe {
                 enter(store.base_ptr(), entry, |activation| {
-                    call::enter(activation, entry, code, vmctx, &mut slots)
+                    call::enter(activation, entry, code, vmctx, slots.as_mut_ptr())
                 })?;
             }
         }

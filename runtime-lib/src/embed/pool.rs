@@ -83,7 +83,8 @@ impl Pool {
         }
         let home = Return { pool: Arc::clone(self), accessible: space.accessible, image: id };
         // SAFETY: the address space is ours, and mapped as it has to be.
-        Ok(unsafe { Reservation::from_raw(space.base, space.accessible, Some(Arc::new(home))) })
+        let reservation = unsafe { Reservation::from_raw(space.base, space.accessible) };
+        Ok(reservation.recycled_by(Arc::new(home)))
     }
 
     /// Idle address space, at best one that is mapped as it is wanted.

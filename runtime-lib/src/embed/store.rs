@@ -1,6 +1,6 @@
 //! Stores: instances, and what they share with the host.
 
-use super::activation::Pending;
+use super::activation::{Entered, Pending};
 use super::code::Module;
 use super::engine::Engine;
 use super::error::MAX_FRAMES;
@@ -90,6 +90,7 @@ pub(super) struct StoreBase {
     pub id: StoreId,
     cells: Arc<Cells>,
     wasm_stack: usize,
+    pub outermost: Entered,
     pub pending: Option<Pending>,
     pub backtrace: [usize; MAX_FRAMES],
     pub backtrace_len: usize,
@@ -165,6 +166,7 @@ impl<T: 'static> Store<T> {
             id,
             cells,
             wasm_stack: engine.inner.config.max_wasm_stack,
+            outermost: Entered::outermost(),
             pending: None,
             backtrace: [0; MAX_FRAMES],
             backtrace_len: 0,
@@ -178,7 +180,10 @@ impl<T: 'static> Store<T> {
             tables: Vec::new(),
             globals: Vec::new(),
         };
-        Store { inner: NonNull::from(Box::leak(Box::new(StoreInner { base, data }))), owns: PhantomData }
+        let mut inner = NonNull::from(Box::leak(Box::new(StoreInner { base, data })));
+        // SAFETY: the box is new, and its content does not move.
+        unsafe { inner.as_mut().base.outermost.belongs_to(inner.cast()) };
+        Store { inner, owns: PhantomData }
     }
 
     /// The host's data.

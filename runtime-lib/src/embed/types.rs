@@ -67,6 +67,7 @@ fn limits_text(limits: &Limits, unit: &str) -> String {
 /// The chunks of the table of types: chunk `n` has `2^n` places, so that places never move and reading needs no lock.
 static CHUNKS: [OnceLock<Box<[OnceLock<FuncType>]>>; 32] = [const { OnceLock::new() }; 32];
 
+#[inline]
 fn place(id: u32) -> (usize, usize) {
     let number = u64::from(id) + 1;
     let chunk = number.ilog2();
@@ -89,6 +90,7 @@ pub(super) fn type_id(ty: &FuncType) -> u32 {
 }
 
 /// The type with a number.
+#[inline]
 pub(super) fn type_of(id: u32) -> Option<&'static FuncType> {
     let (chunk, index) = place(id);
     CHUNKS.get(chunk)?.get()?.get(index)?.get()

@@ -86,40 +86,56 @@ impl Val {
         }
     }
 
+    /// Writes the bits as compiled code has them in a slot, if the value is of this type and may be used in the store;
+    /// what it does not need of the slot stays as it is.
+    ///
     /// # Safety
-    /// A reference is one of the store that the bits are for.
-    pub(super) fn to_slot(self) -> Slot {
-        let mut slot = [0; 16];
-        match self {
-            Val::I32(value) => slot[..4].copy_from_slice(&value.to_le_bytes()),
-            Val::I64(value) => slot[..8].copy_from_slice(&value.to_le_bytes()),
-            Val::F32(bits) => slot[..4].copy_from_slice(&bits.to_le_bytes()),
-            Val::F64(bits) => slot[..8].copy_from_slice(&bits.to_le_bytes()),
-            Val::V128(bytes) => slot = bytes,
-            Val::FuncRef(_) | Val::ExternRef(_) => {
-                slot[..size_of::<usize>()].copy_from_slice(&self.to_ref().expose_provenance().to_ne_bytes());
+    /// `slot` is valid for writes.
+    #[inline]
+    pub(super) unsafe fn write(&self, ty: ValType, store: StoreId, slot: *mut Slot) -> bool {
+        // SAFETY: the caller vouches for the slot, which is larger than each of these; slots are not aligned.
+        unsafe {
+            match (self, ty) {
+                (Val::I32(value), ValType::I32) => slot.cast::<i32>().write_unaligned(value.to_le()),
+                (Val::I64(value), ValType::I64) => slot.cast::<i64>().write_unaligned(value.to_le()),
+                (Val::F32(bits), ValType::F32) => slot.cast::<u32>().write_unaligned(bits.to_le()),
+                (Val::F64(bits), ValType::F64) => slot.cast::<u64>().write_unaligned(bits.to_le()),
+                (Val::V128(bytes), ValType::V128) => slot.write(*bytes),
+                (Val::FuncRef(_), ValType::FuncRef) | (Val::ExternRef(_), ValType::ExternRef)
+                    if self.belongs_to(store) =>
+                {
+                    slot.cast::<*mut ()>().write_unaligned(self.to_ref());
+                }
+                _ => return false,
             }
         }
+        true
+    }
+
+    /// As a whole slot, for the store that the value belongs to.
+    pub(super) fn to_slot(self, store: StoreId) -> Slot {
+        let mut slot = [0; 16];
+        // SAFETY: a slot of our own.
+        let written = unsafe { self.write(self.ty(), store, &mut slot) };
+        debug_assert!(written, "checked by the caller");
         slot
     }
 
     /// # Safety
-    /// A reference in the slot is one that compiled code of this store gave.
-    pub(super) unsafe fn from_slot(slot: &Slot, ty: ValType, store: StoreId) -> Val {
-        let low4 = [slot[0], slot[1], slot[2], slot[3]];
-        let low8 = [slot[0], slot[1], slot[2], slot[3], slot[4], slot[5], slot[6], slot[7]];
-        match ty {
-            ValType::I32 => Val::I32(i32::from_le_bytes(low4)),
-            ValType::I64 => Val::I64(i64::from_le_bytes(low8)),
-            ValType::F32 => Val::F32(u32::from_le_bytes(low4)),
-            ValType::F64 => Val::F64(u64::from_le_bytes(low8)),
-            ValType::V128 => Val::V128(*slot),
-            ValType::FuncRef | ValType::ExternRef => {
-                let mut word = [0; size_of::<usize>()];
-                word.copy_from_slice(&slot[..size_of::<usize>()]);
-                let reference = ptr::with_exposed_provenance_mut(usize::from_ne_bytes(word));
-                // SAFETY: the caller vouches for the reference.
-                unsafe { Val::from_ref(reference, ty, store) }
+    /// `slot` holds a value of the type `ty`; a reference in it is one that compiled code of this store gave.
+    #[inline]
+    pub(super) unsafe fn read(slot: *const Slot, ty: ValType, store: StoreId) -> Val {
+        // SAFETY: the caller vouches for the slot; slots are not aligned.
+        unsafe {
+            match ty {
+                ValType::I32 => Val::I32(i32::from_le(slot.cast::<i32>().read_unaligned())),
+                ValType::I64 => Val::I64(i64::from_le(slot.cast::<i64>().read_unaligned())),
+                ValType::F32 => Val::F32(u32::from_le(slot.cast::<u32>().read_unaligned())),
+                ValType::F64 => Val::F64(u64::from_le(slot.cast::<u64>().read_unaligned())),
+                ValType::V128 => Val::V128(slot.read()),
+                ValType::FuncRef | ValType::ExternRef => {
+                    Val::from_ref(slot.cast::<*mut ()>().read_unaligned(), ty, store)
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What a guest can see of the world: the context that every WASI function works on.
 
 use super::args::StringTable;
+#[cfg(feature = "embed")]
 use super::clock::Clock;
 use super::errno::Errno;
 use super::fdtable::{FdEntry, FdTable, HostFd};
@@ -10,6 +11,7 @@ use super::resolve::Resolver;
 use super::rights;
 use super::types::{FDFLAG_APPEND, Filetype};
 use crate::sys;
+#[cfg(feature = "embed")]
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use rustix::fd::OwnedFd;
@@ -25,10 +27,12 @@ pub struct WasiCtx {
     pub(super) resolver: Resolver,
     /// Where `fd_readdir` ended last, by descriptor.
     pub(super) marks: Vec<Mark>,
+    #[cfg(feature = "embed")]
     pub(super) host: Replaced,
 }
 
 /// What a host program gives its guest in place of the machine's own.
+#[cfg(feature = "embed")]
 #[derive(Default)]
 pub(super) struct Replaced {
     pub clock: Option<Box<dyn Clock>>,
@@ -36,8 +40,10 @@ pub(super) struct Replaced {
 }
 
 /// Fills a buffer with random bytes.
+#[cfg(feature = "embed")]
 pub type RandomSource = dyn FnMut(&mut [u8]) + Send;
 
+#[cfg(feature = "embed")]
 impl core::fmt::Debug for Replaced {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let (clock, random) = (self.clock.is_some(), self.random.is_some());
@@ -89,6 +95,7 @@ impl WasiCtxBuilder {
             fds,
             resolver: Resolver::default(),
             marks: Vec::new(),
+            #[cfg(feature = "embed")]
             host: Replaced::default(),
         };
         Ok(WasiCtxBuilder { ctx })

@@ -46,7 +46,9 @@ pub use args::{args_get, args_sizes_get, environ_get, environ_sizes_get};
 #[cfg(feature = "embed")]
 pub use buffer::OutputBuffer;
 pub use clock::{Clock, clock_res_get, clock_time_get};
-pub use context::{Caller, RandomSource, Stdio, WasiCtx, WasiCtxBuilder};
+#[cfg(feature = "embed")]
+pub use context::RandomSource;
+pub use context::{Caller, Stdio, WasiCtx, WasiCtxBuilder};
 pub use errno::{Errno, to_raw};
 pub use fd::{
     fd_advise, fd_allocate, fd_close, fd_datasync, fd_pread, fd_pwrite, fd_read, fd_renumber, fd_seek,

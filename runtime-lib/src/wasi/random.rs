@@ -14,6 +14,9 @@ pub fn random_get(
     buf_len: u32,
 ) -> Result<(), Errno> {
     let mut rest = memory.bytes_mut(buf, buf_len)?;
+    #[cfg(not(feature = "embed"))]
+    let _ = ctx;
+    #[cfg(feature = "embed")]
     if let Some(random) = &mut ctx.host.random {
         random(rest);
         return Ok(());

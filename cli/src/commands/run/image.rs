@@ -37,9 +37,10 @@ pub struct Options<'a> {
 /// # Errors
 /// If it is not whole, or not for this machine and version.
 #[expect(unsafe_code, reason = "to load an image is to trust it")]
-pub fn load(image: &[u8]) -> Result<Module> {
+pub fn load(image: &[u8], name: &Path) -> Result<Module> {
     // SAFETY: the caller vouches for the image.
-    unsafe { Module::deserialize(image) }.map_err(|error| Failure::new(error.to_string()))
+    let loaded = unsafe { Module::deserialize(image) };
+    loaded.map_err(|error| Failure::new(error.of_file(name).to_string()))
 }
 
 /// Runs a module to its end, and ends the process with its exit code; returns only if it cannot be run.

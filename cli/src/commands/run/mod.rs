@@ -80,7 +80,7 @@ pub fn run(mut args: Args) -> Result<()> {
                     "`--allow-precompiled` runs it, if whoever made it is to be trusted as its author",
                 ));
         }
-        return image::run(&image::load(&bytes)?, &options);
+        return image::run(&image::load(&bytes, &file)?, &options);
     }
     let wasm = input::module(&file, bytes)?;
     // For this machine only: so for what its CPU has.
@@ -132,7 +132,7 @@ fn run_stoppable(
             image
         }
     };
-    image::run(&image::load(&bytes)?, options)
+    image::run(&image::load(&bytes, file)?, options)
 }
 
 /// A misspelt command looks like a file that is not there.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::module::{CodeRange, Global, HostTrampoline, Table};
+use crate::module::{Entry, TypedEntry};
 use crate::types::{Export, Import};
 use alloc::format;
 use alloc::string::String;
@@ -63,7 +64,7 @@ fn valid() -> Module {
             Entry { type_index: 0, code_offset: 20, pad_offset: 30, frame_size: 64 },
             Entry { type_index: 1, code_offset: 40, pad_offset: 59, frame_size: 64 },
         ],
-        typed_entries: vec![Entry { type_index: 1, code_offset: 80, pad_offset: 99, frame_size: 64 }],
+        typed_entries: vec![TypedEntry { func: 2, code_offset: 80, pad_offset: 99, frame_size: 64 }],
         host_trampolines: vec![HostTrampoline { type_index: 1, code_offset: 60 }],
         import_shims: vec![],
         memory_image: Some(MemoryImage { offset: 65536, len: 65536 }),
@@ -212,6 +213,8 @@ fn code_is_where_it_is_said_to_be() {
     let typed = "typed entry trampoline 0:";
     refused(|m| m.typed_entries[0].pad_offset = 100, &format!("{typed} its landing pad lies outside of it"));
     refused(|m| m.typed_entries[0].code_offset = 81, &format!("{typed} {not_a_start}"));
+    refused(|m| m.typed_entries[0].func = 0, &format!("{typed} its function is imported"));
+    refused(|m| m.typed_entries[0].func = 3, &format!("{typed} there is no such function"));
     refused(|m| m.types[1].results.push(ValType::I32), &format!("{typed} C has no such type"));
     refused(|m| m.host_trampolines[0].code_offset = 59, &format!("host trampoline 0: {not_a_start}"));
     refused(|m| m.import_shims = vec![60, 60], "import shim 2: not one for each import");
