@@ -130,6 +130,7 @@ impl CompileArgs {
                 Codegen::Model(model) => config.model = model,
                 Codegen::Inlining(on) => config.inlining = on,
                 Codegen::PassSchedule(on) => config.schedule = on,
+                Codegen::PassDispatch(on) => config.dispatch = on,
             }
         }
         let mut resolve: fn(&str, &str) -> Option<ImportSymbol> = wasi_import;

@@ -22,6 +22,8 @@ pub enum Codegen {
     Inlining(bool),
     /// Whether instructions are rescheduled after Cranelift's optimiser.
     PassSchedule(bool),
+    /// Whether each case of a switch in a loop gets a jump of its own.
+    PassDispatch(bool),
 }
 
 /// `-W`: the wasm language and its limits.
@@ -132,6 +134,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             value: "",
             help: "move operations close to their operands, to use fewer registers [default: y]",
             parse: Parse::Switch(|on| Ok(Codegen::PassSchedule(on))),
+        },
+        Key {
+            name: "pass-dispatch",
+            value: "",
+            help: "give each case of a switch in a loop its own jump to the next case [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::PassDispatch(on))),
         },
     ],
 };

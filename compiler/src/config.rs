@@ -55,6 +55,8 @@ pub struct Config {
     pub inlining: bool,
     /// Reschedule instructions after Cranelift's optimiser.
     pub schedule: bool,
+    /// Give each case of a switch in a loop its own jump to the next case.
+    pub dispatch: bool,
     /// Proposals that modules may use.
     pub features: wasmparser::WasmFeatures,
     pub imports: Imports,
@@ -119,6 +121,7 @@ impl Config {
             opt_level: OptLevel::default(),
             inlining: true,
             schedule: true,
+            dispatch: true,
             features: default_features(),
             imports: Imports::AtInstantiation,
             model: Model::Instance,

@@ -12,6 +12,7 @@
 //! [`pipeline`] is the only place that knows the order.
 #![forbid(unsafe_code)]
 
+mod bottom_up;
 mod codegen;
 mod config;
 mod cpu;

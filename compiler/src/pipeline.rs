@@ -1,5 +1,6 @@
 //! Calls the stages in order; the only file that knows all of them.
 
+use crate::bottom_up;
 use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, Imports, Model, OptLevel};
 use crate::emit::fixed::Fixed;
@@ -13,7 +14,6 @@ use crate::translate::state::StateModel;
 use crate::translate::{ModuleContext, Scratch, trampoline, translate};
 use aot_abi::image::flags;
 use aot_abi::module::Module;
-use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::Configurable;
 use rayon::prelude::*;
@@ -105,13 +105,14 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     };
     let options = codegen::Options {
         schedule: config.schedule,
+        dispatch: config.dispatch,
         keep_clif: config.keep_clif,
         keep_asm: config.keep_asm,
     };
     // Code of the instance model gains next to nothing, since every body is fatter (docs/architecture.md).
     let inlining = config.inlining && config.opt_level != OptLevel::None && plan.model == Model::Static;
     let functions = match inlining {
-        true => inline_and_compile(&context, bodies, options)?,
+        true => bottom_up::compile(&context, bodies, options)?,
         false => compile_bodies(&context, bodies, options)?,
     };
     let mut text = emit::text::Builder::new(&context);
@@ -171,50 +172,12 @@ fn compile_bodies(
                 let func = body.func;
                 let mut function = translate(context, body, scratch)?;
                 passes::widen_multiplication(&mut function);
-                compile_function(context, func, function, codegen, options)
+                codegen::compile(function, context.isa, codegen, options)
+                    .map_err(|error| error.in_function(func, context.info.func_name(func)))
             },
         )
         .collect();
     results.into_iter().map(|result| result.map(Some)).collect()
-}
-
-/// As [`compile_bodies`], with all bodies in memory at once, so that they can be inlined into each other. Functions
-/// that nothing calls any more have no code.
-fn inline_and_compile(
-    context: &ModuleContext<'_>,
-    bodies: Vec<Body<'_>>,
-    options: codegen::Options,
-) -> Result<Vec<Option<CompiledFunction>>> {
-    let translated: Vec<Result<Function>> = bodies
-        .into_par_iter()
-        .map_init(Scratch::default, |scratch, body| {
-            let mut function = translate(context, body, scratch)?;
-            passes::widen_multiplication(&mut function);
-            Ok(function)
-        })
-        .collect();
-    let functions = translated.into_iter().collect::<Result<Vec<_>>>()?;
-    let functions = passes::inline(context, functions)?;
-    let results: Vec<Result<Option<CompiledFunction>>> = functions
-        .into_par_iter()
-        .enumerate()
-        .map_init(codegen::Scratch::default, |codegen, (index, function)| {
-            let func = context.info.imported_funcs + index as u32;
-            function.map(|function| compile_function(context, func, function, codegen, options)).transpose()
-        })
-        .collect();
-    results.into_iter().collect()
-}
-
-fn compile_function(
-    context: &ModuleContext<'_>,
-    func: u32,
-    function: Function,
-    codegen: &mut codegen::Scratch,
-    options: codegen::Options,
-) -> Result<CompiledFunction> {
-    codegen::compile(function, context.isa, codegen, options)
-        .map_err(|error| error.in_function(func, context.info.func_name(func)))
 }
 
 /// Adds the code that does not come from bodies: import shims, entry and host trampolines.

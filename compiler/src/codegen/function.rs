@@ -72,6 +72,8 @@ pub(crate) struct CompiledFunction {
 pub(crate) struct Options {
     /// Reschedule instructions after Cranelift's optimiser.
     pub schedule: bool,
+    /// Copy the blocks of loops that dispatch.
+    pub dispatch: bool,
     /// Text to keep beside the code.
     pub keep_clif: bool,
     pub keep_asm: bool,
@@ -211,6 +213,9 @@ fn optimise_and_lower(
     context.verify_if(isa)?;
     context.optimize(isa, &mut control)?;
     if isa.flags().opt_level() != OptLevel::None {
+        if options.dispatch {
+            passes::thread_dispatch(context, isa)?;
+        }
         if isa.triple().architecture == Architecture::X86_64 {
             passes::constant_addresses(&mut context.func);
         }

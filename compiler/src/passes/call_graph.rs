@@ -2,10 +2,11 @@
 
 use crate::codegen::symbol::Symbol;
 use cranelift_codegen::ir::{ExternalName, FuncRef, Function, InstructionData};
+use wasmparser::{FunctionBody, Operator};
 
 /// Direct calls among functions that are numbered from zero.
 #[derive(Debug, Default)]
-pub(super) struct CallGraph {
+pub(crate) struct CallGraph {
     /// Callees of each function, ascending, each once.
     pub callees: Vec<Vec<u32>>,
     /// Call sites of each function.
@@ -21,8 +22,8 @@ pub(super) fn callee(function: &Function, callee: FuncRef, imported: u32) -> Opt
     }
 }
 
-/// The callees of a function, one item for each call site.
-pub(super) fn callees(function: &Function, imported: u32) -> Vec<u32> {
+/// The functions that code still calls, one item for each call site.
+pub(crate) fn callees(function: &Function, imported: u32) -> Vec<u32> {
     let mut callees = Vec::new();
     for block in function.layout.blocks() {
         for inst in function.layout.block_insts(block) {
@@ -32,6 +33,23 @@ pub(super) fn callees(function: &Function, imported: u32) -> Vec<u32> {
         }
     }
     callees
+}
+
+/// The functions that a body calls, one item for each call site; what is not valid counts for nothing. The body is not
+/// translated for it, only read.
+pub(crate) fn called(body: &FunctionBody<'_>, imported: u32, defined: u32) -> Vec<u32> {
+    let mut called = Vec::new();
+    let Ok(operators) = body.get_operators_reader() else { return called };
+    for operator in operators {
+        match operator {
+            Ok(Operator::Call { function_index } | Operator::ReturnCall { function_index }) => {
+                called.extend(function_index.checked_sub(imported).filter(|func| *func < defined));
+            }
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    called
 }
 
 impl CallGraph {
@@ -48,31 +66,15 @@ impl CallGraph {
         CallGraph { callees: call_sites, call_sites: counts }
     }
 
-    /// The functions in layers, callees first: calls go to lower layers, but for those within a cycle. With it for each
-    /// function the number of its cycle; functions of one cycle have the same.
-    pub fn layers(&self) -> (Vec<Vec<u32>>, Vec<u32>) {
-        let components = self.components();
-        let mut layer_of = vec![0; self.callees.len()];
-        let mut layers: Vec<Vec<u32>> = Vec::new();
+    /// For each function the number of its cycle; functions of one cycle have the same.
+    pub fn cycles(&self) -> Vec<u32> {
         let mut cycle_of = vec![0; self.callees.len()];
-        for (number, component) in components.iter().enumerate() {
+        for (number, component) in self.components().into_iter().enumerate() {
             for func in component {
-                cycle_of[*func as usize] = number as u32;
-            }
-            // Components come callees first.
-            let outside = component
-                .iter()
-                .flat_map(|func| &self.callees[*func as usize])
-                .filter(|callee| !component.contains(callee));
-            let layer = outside.map(|callee| layer_of[*callee as usize] + 1).max().unwrap_or(0);
-            layers.resize_with(layers.len().max(layer + 1), Vec::new);
-            for func in component {
-                layer_of[*func as usize] = layer;
-                layers[layer].push(*func);
+                cycle_of[func as usize] = number as u32;
             }
         }
-        layers.iter_mut().for_each(|layer| layer.sort_unstable());
-        (layers, cycle_of)
+        cycle_of
     }
 
     /// The strongly connected components, callees first (Tarjan 1972, without recursion).
@@ -131,12 +133,11 @@ mod tests {
     use super::CallGraph;
 
     #[test]
-    fn callees_come_first() {
+    fn cycles_are_found() {
         // 0 → 1 → 2 → 1 (a cycle), 0 → 3, 2 → 3, 4 alone, 5 → 5.
         let graph = CallGraph::new(vec![vec![3, 1, 1], vec![2], vec![1, 3], vec![], vec![], vec![5]]);
         assert_eq!(graph.call_sites, [0, 3, 1, 2, 0, 1]);
-        let (layers, cycles) = graph.layers();
-        assert_eq!(layers, [vec![3, 4, 5], vec![1, 2], vec![0]]);
+        let cycles = graph.cycles();
         assert_eq!(cycles[1], cycles[2]);
         let others = [0, 1, 3, 4, 5].map(|func: usize| cycles[func]);
         assert!(others.iter().all(|cycle| others.iter().filter(|other| *other == cycle).count() == 1));
@@ -146,8 +147,8 @@ mod tests {
     fn long_chains_need_no_stack() {
         let count = 200_000;
         let calls = (0..count).map(|func| if func + 1 < count { vec![func + 1] } else { vec![] }).collect();
-        let (layers, _) = CallGraph::new(calls).layers();
-        assert_eq!(layers.len(), count as usize);
-        assert_eq!(layers[0], [count - 1]);
+        let cycles = CallGraph::new(calls).cycles();
+        // Callees have the lower numbers.
+        assert!(cycles.is_sorted_by(|caller, callee| caller > callee));
     }
 }

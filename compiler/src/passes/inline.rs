@@ -1,10 +1,9 @@
 //! Puts the bodies of small functions in place of calls, callees first, by Cranelift's inliner.
 //!
-//! What is inlined where depends on sizes and loops alone, so the result does not depend on the number of threads.
+//! In which order functions come, and how long bodies are kept, is the business of `bottom_up.rs`. What is inlined where depends on sizes and loops alone, so the result does not depend on the number of threads.
 
 use super::call_graph::{self, CallGraph};
 use crate::error::{Error, Result};
-use crate::translate::ModuleContext;
 use cranelift_codegen::Context;
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::SecondaryMap;
@@ -14,9 +13,9 @@ use cranelift_codegen::ir::{
     Block, FuncRef, Function, GlobalValue, GlobalValueData, Inst, InstructionData, Opcode, SourceLoc, Value,
 };
 use cranelift_codegen::loop_analysis::LoopAnalysis;
-use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// CLIF instructions of the largest function that is inlined …
 mod budget {
@@ -32,55 +31,37 @@ mod budget {
     pub const GROWTH: usize = 4_000;
 }
 
-/// Inlines calls. `functions` are the bodies of the defined functions, in index order; those that nothing can call any
-/// more become `None`.
-///
-/// # Errors
-/// If a function becomes too large for the code generator.
-pub(crate) fn inline(module: &ModuleContext<'_>, functions: Vec<Function>) -> Result<Vec<Option<Function>>> {
-    let imported = module.info.imported_funcs;
-    let call_sites = functions.par_iter().map(|function| call_graph::callees(function, imported)).collect();
-    let graph = CallGraph::new(call_sites);
-    let (layers, cycle_of) = graph.layers();
-    let mut functions: Vec<Option<Function>> = functions.into_iter().map(Some).collect();
-    let sizes: Vec<usize> = functions.iter().map(|function| function.as_ref().map_or(0, size)).collect();
-    let mut rules = Rules { imported, graph: &graph, cycle_of: &cycle_of, sizes };
-    for layer in layers {
-        let callers: Vec<(u32, Function)> = layer
-            .into_iter()
-            .map(|func| (func, functions[func as usize].take().expect("each function is in one layer")))
-            .collect();
-        let results: Vec<(u32, Result<Function>)> = callers
-            .into_par_iter()
-            .map(|(func, function)| (func, inline_into(func, function, &functions, &rules)))
-            .collect();
-        for (func, result) in results {
-            let index = func + imported;
-            let function = result.map_err(|error| error.in_function(index, module.info.func_name(index)))?;
-            rules.sizes[func as usize] = size(&function);
-            functions[func as usize] = Some(function);
-        }
-    }
-    drop_dead(module, &mut functions);
-    Ok(functions)
+/// A body that other functions may get.
+pub(crate) struct Candidate {
+    pub body: Function,
+    /// CLIF instructions.
+    size: usize,
 }
 
-/// Removes functions that are neither reachable from outside or by reference, nor called by one that is.
-fn drop_dead(module: &ModuleContext<'_>, functions: &mut [Option<Function>]) {
-    let info = module.info;
-    let mut alive = vec![false; functions.len()];
-    let roots = info.escaped.iter().copied().chain(info.start);
-    let mut queue: Vec<u32> = roots.filter_map(|func| func.checked_sub(info.imported_funcs)).collect();
-    while let Some(func) = queue.pop() {
-        let Some(Some(function)) = functions.get(func as usize) else { continue };
-        if !std::mem::replace(&mut alive[func as usize], true) {
-            queue.extend(call_graph::callees(function, info.imported_funcs));
-        }
+/// What decides about a call.
+pub(crate) struct Rules<'g> {
+    /// Imported functions have the lowest indices; all others are numbered without them here.
+    pub imported: u32,
+    pub graph: &'g CallGraph,
+}
+
+impl Candidate {
+    /// Keeps a function, with all inlined into it.
+    pub fn new(function: &Function) -> Candidate {
+        // A clone has no room left over from the translation.
+        Candidate { body: function.clone(), size: size(function) }
     }
-    for (function, alive) in functions.iter_mut().zip(alive) {
-        if !alive {
-            *function = None;
-        }
+}
+
+impl Rules<'_> {
+    /// Whether there can be a call that a function, with all inlined into it, is inlined at.
+    pub fn is_candidate(&self, func: u32, function: &Function) -> bool {
+        let most = match self.graph.call_sites[func as usize] {
+            0 => return false,
+            1 => budget::ONLY_CALL,
+            _ => budget::CALLEE_IN_LOOP,
+        };
+        size(function) <= most
     }
 }
 
@@ -89,28 +70,24 @@ fn size(function: &Function) -> usize {
     blocks.map(|block| function.layout.block_insts(block).count()).sum()
 }
 
-/// What decides about a call.
-struct Rules<'g> {
-    imported: u32,
-    graph: &'g CallGraph,
-    cycle_of: &'g [u32],
-    /// Instructions of each function as it is now.
-    sizes: Vec<usize>,
-}
-
-fn inline_into(
+/// Inlines calls of `candidates`, by the functions' numbers, and of the function itself.
+///
+/// # Errors
+/// If the function becomes too large for the code generator.
+pub(crate) fn inline(
     func: u32,
     function: Function,
-    functions: &[Option<Function>],
+    candidates: &HashMap<u32, Arc<Candidate>>,
     rules: &Rules<'_>,
 ) -> Result<Function> {
-    let before = size(&function);
-    if rules.graph.callees[func as usize].is_empty() {
+    let is_recursive = rules.graph.callees[func as usize].binary_search(&func).is_ok();
+    if candidates.is_empty() && !is_recursive {
         return Ok(function);
     }
+    let before = size(&function);
     let mut inliner = Inliner {
         caller: func,
-        functions,
+        candidates,
         itself: None,
         rules,
         limit: before + before.max(budget::GROWTH),
@@ -119,7 +96,6 @@ fn inline_into(
         sites: Vec::new(),
     };
     let function = inliner.run(function)?;
-    let is_recursive = rules.graph.callees[func as usize].binary_search(&func).is_ok();
     if !is_recursive || size(&function) > budget::RECURSION {
         return Ok(function);
     }
@@ -151,7 +127,7 @@ fn blocks_in_loops(function: &Function) -> SecondaryMap<Block, bool> {
 
 struct Inliner<'g> {
     caller: u32,
-    functions: &'g [Option<Function>],
+    candidates: &'g HashMap<u32, Arc<Candidate>>,
     /// The body to put in place of calls of the function itself; other calls are left alone then.
     itself: Option<&'g Function>,
     rules: &'g Rules<'g>,
@@ -174,7 +150,7 @@ impl Inline for Inliner<'_> {
         callee: FuncRef,
         _args: &[Value],
     ) -> InlineCommand<'_> {
-        let Rules { imported, graph, cycle_of, sizes } = self.rules;
+        let Rules { imported, graph } = self.rules;
         if let Some(block) = caller.layout.inst_block(call)
             && (block.as_u32() as usize) < self.in_loop.keys().len()
         {
@@ -191,19 +167,15 @@ impl Inline for Inliner<'_> {
             self.sites.push((caller.dfg.num_insts(), caller.srcloc(call)));
             return InlineCommand::Inline { callee: Cow::Borrowed(body), visit_callee: false };
         }
-        // In a cycle there is no order of callers and callees.
-        if cycle_of[callee as usize] == cycle_of[self.caller as usize] {
-            return InlineCommand::KeepCall;
-        }
-        let Some(body) = &self.functions[callee as usize] else { return InlineCommand::KeepCall };
-        let size = sizes[callee as usize];
+        let Some(candidate) = self.candidates.get(&callee) else { return InlineCommand::KeepCall };
+        let Candidate { body, size } = &**candidate;
         let is_only_call = graph.call_sites[callee as usize] == 1;
         let most = match (is_only_call, self.in_loop_now) {
             (true, _) => budget::ONLY_CALL,
             (false, true) => budget::CALLEE_IN_LOOP,
             (false, false) => budget::CALLEE,
         };
-        if size > most || caller.dfg.num_insts() + size > self.limit {
+        if *size > most || caller.dfg.num_insts() + size > self.limit {
             return InlineCommand::KeepCall;
         }
         self.sites.push((caller.dfg.num_insts(), caller.srcloc(call)));

@@ -1,12 +1,15 @@
-//! Stage 4, first half: what we change in CLIF before Cranelift optimises it. One pass, one file.
+//! Stage 4, first half: what we change in CLIF before and after Cranelift optimises it. One pass, one file.
 
 mod address;
-mod call_graph;
+pub(crate) mod call_graph;
+mod dispatch;
 mod inline;
 mod schedule;
+mod ssa;
 mod wide_multiply;
 
 pub(crate) use address::constant_addresses;
-pub(crate) use inline::inline;
+pub(crate) use dispatch::thread_dispatch;
+pub(crate) use inline::{Candidate, Rules, inline};
 pub(crate) use schedule::schedule;
 pub(crate) use wide_multiply::widen_multiplication;
