@@ -85,9 +85,8 @@ pub(super) unsafe fn enter<R>(
     // SAFETY: the store exists. The record in it is used by the outermost entry only, of which there is one at a time: a
     // store is used by one thread at a time.
     unsafe {
-        let limit = (*store.as_ref().cells()).stack_limit.load(Relaxed);
-        let room = (here.as_ptr() as usize).wrapping_sub(limit);
-        if !CURRENT.get().is_null() || room.wrapping_sub(store.as_ref().wasm_stack()) > LIMIT_TOLERANCE {
+        let distance = (here.as_ptr() as usize).wrapping_sub(store.as_ref().limit_set_at);
+        if !CURRENT.get().is_null() || distance > LIMIT_TOLERANCE {
             return enter_slowly(store, entry, call);
         }
         let entered = &raw mut (*store.as_ptr()).outermost;
@@ -123,7 +122,7 @@ unsafe fn enter_slowly<R>(
     let entered = &raw mut entered;
     // SAFETY: the store exists, and the record outlives the call.
     unsafe {
-        set_limit(&*store.as_ref().cells(), &*entered, store.as_ref().wasm_stack());
+        set_limit(&mut *store.as_ptr(), &*entered);
         CURRENT.set(entered);
         let result = call(&raw mut (*entered).activation);
         CURRENT.set((*entered).previous);
@@ -153,9 +152,12 @@ impl Entered {
 }
 
 /// Sets the stack limit for an entry that is not like the last one.
-unsafe fn set_limit(cells: &Cells, entered: &Entered, allowed: usize) {
+unsafe fn set_limit(store: &mut StoreBase, entered: &Entered) {
+    let here = ptr::from_ref(entered) as usize;
     let mut outer = entered.previous;
-    let mut limit = (ptr::from_ref(entered) as usize).saturating_sub(allowed);
+    let mut limit = here.saturating_sub(store.wasm_stack());
+    // The limit of an inner entry depends on those around it, and is good for that one only.
+    let set_at = if outer.is_null() { here } else { 0 };
     let mut innermost = true;
     while !outer.is_null() {
         // SAFETY: entries around this one are alive.
@@ -173,7 +175,9 @@ unsafe fn set_limit(cells: &Cells, entered: &Entered, allowed: usize) {
         }
         outer = record.previous;
     }
-    cells.set_limit(limit);
+    store.limit_set_at = set_at;
+    // SAFETY: the store exists.
+    unsafe { (*store.cells()).set_limit(limit) };
 }
 
 /// Why wasm code was left. A panic of a host function goes on.

@@ -105,6 +105,8 @@ pub(super) struct StoreBase {
     pub id: StoreId,
     cells: Arc<Cells>,
     wasm_stack: usize,
+    /// The address on the stack for which the stack limit was set; 0 if it was for another reason than an outermost entry.
+    pub limit_set_at: usize,
     pub outermost: Entered,
     pub pending: Option<Pending>,
     pub backtrace: [usize; MAX_FRAMES],
@@ -130,13 +132,11 @@ pub(super) struct Counts {
 }
 
 impl StoreBase {
-    #[inline]
     pub fn cells(&self) -> *const Cells {
         Arc::as_ptr(&self.cells)
     }
 
     /// Bytes of stack that wasm code may use.
-    #[inline]
     pub fn wasm_stack(&self) -> usize {
         self.wasm_stack
     }
@@ -181,6 +181,7 @@ impl<T: 'static> Store<T> {
             id,
             cells,
             wasm_stack: engine.inner.config.max_wasm_stack,
+            limit_set_at: 0,
             outermost: Entered::outermost(),
             pending: None,
             backtrace: [0; MAX_FRAMES],
