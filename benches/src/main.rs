@@ -1,4 +1,5 @@
-//! Measures `aot` against its peers: how fast programs run, how long it takes to compile and to start them.
+//! Measures `aot` against its peers: how fast programs run, how long it takes to compile and to start them, what calls
+//! between host and guest cost.
 //!
 //! `cargo xtask bench` builds everything and starts this. The way of the data: options → programs and engines →
 //! suites, which measure in rounds → tables → standard output and `docs/benchmarks.md`.
@@ -65,6 +66,7 @@ fn run(options: &Options) -> Result<()> {
         let section = match suite {
             Suite::Run => suites::run_time::measure(&setting, &engines, &programs, &mut failures),
             Suite::Compile => suites::compile_time::measure(&setting, &engines, &programs, &mut failures),
+            Suite::Calls => suites::calls::measure(&setting, &mut failures),
             Suite::Cross => suites::cross::measure(&setting, &programs, &mut failures),
             Suite::StartUp => suites::start_up::measure(&setting, &engines, &mut failures),
         };

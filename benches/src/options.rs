@@ -8,7 +8,7 @@ pub const HELP: &str = "\
 cargo xtask bench [OPTION]… [NAME]…      (NAME: only these programs)
 
   --filter TEXT        only programs whose name contains TEXT
-  --suite run|compile|startup|cross
+  --suite run|compile|startup|cross|calls
                        only this suite; can be given several times
   --rounds N           rounds of measurement, 5 by default
   --cpu baseline|native
@@ -24,10 +24,16 @@ pub enum Suite {
     Compile,
     StartUp,
     Cross,
+    Calls,
 }
 
-const SUITES: &[(&str, Suite)] =
-    &[("run", Suite::Run), ("compile", Suite::Compile), ("startup", Suite::StartUp), ("cross", Suite::Cross)];
+const SUITES: &[(&str, Suite)] = &[
+    ("run", Suite::Run),
+    ("compile", Suite::Compile),
+    ("startup", Suite::StartUp),
+    ("cross", Suite::Cross),
+    ("calls", Suite::Calls),
+];
 
 /// CPU features, by the names that `aot build --cpu` has for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The questions that are asked, one file each. Each measures and gives a section of the report.
 
+pub mod calls;
 pub mod compile_time;
 pub mod cross;
 mod equal;

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{command, programs, repo};
+use crate::{command, guests, programs, repo};
 
 /// Builds the harness and its peer, `aot`, and the programs to run; then measures.
 ///
@@ -13,8 +13,10 @@ use crate::{command, programs, repo};
 pub fn run(args: &[&str]) -> Result<()> {
     let mut build = cargo()?;
     build.args(["build", "--release", "--locked"]);
+    let chosen = suites(args);
+    let only = |name: &str| chosen.as_ref().is_some_and(|suites| suites.iter().all(|suite| *suite == name));
     // The peer takes ten minutes to build.
-    if suites(args).is_some_and(|suites| suites.iter().all(|suite| *suite == "cross")) {
+    if only("cross") {
         build.arg("--no-default-features");
     }
     command::run(&mut build)?;
@@ -30,7 +32,10 @@ pub fn run(args: &[&str]) -> Result<()> {
         let selected = command::run_quietly(harness().arg("--list"))?;
         let selected = String::from_utf8_lossy(&selected);
         let applications: Vec<&str> = selected.lines().filter_map(application).collect();
-        if !applications.is_empty() {
+        if chosen.as_ref().is_none_or(|suites| suites.contains(&"calls")) {
+            guests::run()?;
+        }
+        if !applications.is_empty() && !only("calls") {
             programs::run(&applications)?;
         }
     }

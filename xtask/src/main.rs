@@ -4,8 +4,10 @@
 
 mod bench;
 mod command;
+mod compilers;
 mod dependencies;
 mod example;
+mod guests;
 mod programs;
 mod repo;
 mod setup;
@@ -22,9 +24,10 @@ cargo xtask TASK [OPTION]…
       --reference          run the corpus in an independent engine (Node's WASI) and compare
       --bless              the same, and write what the engine says to tests/programs/expected
       --list               say what the corpus is, as built
+  guests                   build the guests of examples/embed into target/programs/guests (only what has changed)
   dependencies             check licences, sources and duplicates of the dependencies
   test                     everything that has to pass: setup, programs, format, lints, dependencies, tests
-  bench [NAME]…            measure run time, compile time and start-up against peers (`--help` has options)
+  bench [NAME]…            measure run time, compile time, start-up and calls against peers (`--help` has options)
   example                  build a real program from the registry into an executable, and run it
 ";
 
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
     let result = match args.as_slice() {
         ["setup"] => setup::run(),
         ["programs", options @ ..] => programs::run(options),
+        ["guests"] => guests::run(),
         ["dependencies"] => dependencies::run(),
         ["test"] => test::run(),
         ["bench", options @ ..] => bench::run(options),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::{bench, command, dependencies, programs, repo, setup};
+use crate::{bench, command, dependencies, guests, programs, repo, setup};
 
 /// A step's name and what it does.
 type Step = (&'static str, fn() -> Result<()>);
@@ -14,7 +14,7 @@ const STEPS: &[Step] = &[
     ("dependencies", dependencies::run),
     ("setup", setup::run),
     ("lint", lint),
-    ("programs", || programs::run(&[])),
+    ("programs", programs),
     ("tests", tests),
 ];
 
@@ -47,6 +47,11 @@ fn lint() -> Result<()> {
     let mut clippy = bench::cargo()?;
     clippy.args(["clippy", "--all-targets", "--no-default-features", "--locked", "--", "--deny", "warnings"]);
     command::run(&mut clippy)
+}
+
+fn programs() -> Result<()> {
+    programs::run(&[])?;
+    guests::run()
 }
 
 fn tests() -> Result<()> {

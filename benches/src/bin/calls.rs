@@ -1,8 +1,13 @@
 //! What calls and instances cost: ours, wasmtime's, and a native indirect call, in turn in one process.
 //!
-//! Prints a line for each measurement: name, engine, nanoseconds, separated by tabs.
+//! Prints a line for each measurement: name, engine, nanoseconds, separated by tabs. Arguments: the number of rounds, and
+//! the directory of the guests of `examples/embed` (`target/programs/guests`).
+
+#[path = "calls/guests.rs"]
+mod guests;
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a measurement takes.
@@ -62,10 +67,13 @@ struct Case {
 }
 
 fn main() {
-    let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
+    let mut args = std::env::args().skip(1);
+    let rounds = args.next().and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
+    let guests = args.next().unwrap_or_else(|| "target/programs/guests".to_owned());
     let mut cases = vec![native()];
     cases.extend(ours::cases());
     cases.extend(theirs::cases());
+    cases.extend(guests::cases(Path::new(&guests)));
     for round in 0..rounds {
         for index in 0..cases.len() {
             let count = cases.len();

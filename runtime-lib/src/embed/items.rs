@@ -58,6 +58,19 @@ impl<R> Handle<R> {
 }
 
 /// A linear memory of a store.
+///
+/// ```
+/// use aot_runtime::embed::{Limits, Memory, MemoryType, Store};
+///
+/// let mut store: Store<()> = Store::default();
+/// let memory = Memory::new(&mut store, &MemoryType { limits: Limits { min: 1, max: Some(2) } })?;
+/// memory.write(&mut store, 10, b"text")?;
+/// assert_eq!(&memory.data(&store)[10..14], b"text");
+/// assert_eq!(memory.grow(&mut store, 1)?, 1);
+/// assert_eq!(memory.data(&store).len(), 2 * 65536);
+/// assert!(memory.grow(&mut store, 1).is_err());
+/// # Ok::<(), aot_runtime::embed::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory(pub(super) Handle<memory::Memory>);
 
@@ -162,6 +175,18 @@ fn out_of_bounds(offset: u64, len: usize) -> Error {
 }
 
 /// A table of a store.
+///
+/// ```
+/// use aot_runtime::embed::{Limits, Store, Table, TableType, Val, ValType};
+///
+/// let mut store: Store<()> = Store::default();
+/// let ty = TableType { element: ValType::ExternRef, limits: Limits { min: 2, max: None } };
+/// let table = Table::new(&mut store, &ty, Val::ExternRef(None))?;
+/// table.set(&mut store, 1, Val::ExternRef(Some(7)))?;
+/// assert_eq!(table.get(&store, 1)?, Some(Val::ExternRef(Some(7))));
+/// assert_eq!(table.get(&store, 2)?, None);
+/// # Ok::<(), aot_runtime::embed::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table(pub(super) Handle<table::Table>);
 
@@ -292,6 +317,18 @@ pub(super) fn give_code(store: &mut StoreBase, func: *mut FuncRef) -> Result<(),
 }
 
 /// A global of a store.
+///
+/// ```
+/// use aot_runtime::embed::{Global, Store, Val};
+///
+/// let mut store: Store<()> = Store::default();
+/// let counter = Global::new(&mut store, Val::I64(1), true)?;
+/// counter.set(&mut store, Val::I64(2))?;
+/// assert_eq!(counter.get(&store)?, Val::I64(2));
+/// // Of another type.
+/// assert!(counter.set(&mut store, Val::I32(3)).is_err());
+/// # Ok::<(), aot_runtime::embed::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Global {
     pub(super) cell: Handle<GlobalCell>,

@@ -82,6 +82,25 @@ impl<T: 'static> Linker<T> {
 
     /// Defines a function as a closure over numbers, as [`Func::wrap`].
     ///
+    /// ```
+    /// use aot_runtime::embed::{Caller, Engine, Extern, Linker, Store};
+    ///
+    /// let mut linker: Linker<u32> = Linker::new();
+    /// linker.func_wrap("host", "root", |number: f64| match number.sqrt() {
+    ///     root if root.is_nan() => Err("the number is negative"),
+    ///     root => Ok(root),
+    /// })?;
+    /// linker.func_wrap("host", "count", |mut caller: Caller<'_, u32>| *caller.data_mut() += 1)?;
+    ///
+    /// // Modules import them; the host can call them too.
+    /// let mut store = Store::new(&Engine::default(), 0);
+    /// let root = linker.get(&mut store, "host", "root").and_then(Extern::into_func).unwrap();
+    /// let root = root.typed::<f64, f64>(&store)?;
+    /// assert_eq!(root.call(&mut store, 9.0)?, 3.0);
+    /// assert!(root.call(&mut store, -1.0).is_err());
+    /// # Ok::<(), aot_runtime::embed::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// If the name is defined already.
     pub fn func_wrap<P, R>(
@@ -94,6 +113,19 @@ impl<T: 'static> Linker<T> {
     }
 
     /// Defines a function of any type as a closure over slices of values, as [`Func::new`].
+    ///
+    /// ```
+    /// use aot_runtime::embed::{FuncType, Linker, Val, ValType};
+    ///
+    /// let mut linker: Linker<()> = Linker::new();
+    /// let ty = FuncType { params: vec![ValType::I32; 2], results: vec![ValType::I64] };
+    /// linker.func_new("host", "widen", ty, |_caller, args, results| {
+    ///     let (Some(high), Some(low)) = (args[0].i32(), args[1].i32()) else { return Err("not numbers") };
+    ///     results[0] = Val::I64(i64::from(high) << 32 | i64::from(low.cast_unsigned()));
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), aot_runtime::embed::Error>(())
+    /// ```
     ///
     /// # Errors
     /// If the name is defined already.

@@ -26,6 +26,11 @@ mod types;
 mod value;
 pub mod wasi;
 
+/// The guide, whose code is tested.
+#[cfg(all(doctest, feature = "compiler"))]
+#[doc = include_str!("../../../docs/embedding.md")]
+mod guide {}
+
 pub use aot_abi::trap::TrapCode;
 pub use aot_abi::types::{FuncType, GlobalType, Limits, MemoryType, TableType, ValType};
 pub use code::{ExportType, ImportType, LoadError, Module};

@@ -13,6 +13,17 @@ const EXTENSION: &str = "cwasm";
 
 /// Modules of some directories, by name: `codec` is the file `codec.cwasm`. They are loaded when they are first asked for,
 /// and stay until they are unloaded. For any number of threads.
+///
+/// ```no_run
+/// use aot_runtime::embed::Registry;
+///
+/// // SAFETY: only our own build writes to this directory.
+/// let registry = unsafe { Registry::new(["/usr/lib/my-host/plugins"]) };
+/// let codec = registry.get("codec")?;
+/// assert!(codec.get_export("decode").is_some());
+/// registry.unload("codec");
+/// # Ok::<(), aot_runtime::embed::LoadError>(())
+/// ```
 pub struct Registry {
     directories: Vec<PathBuf>,
     modules: Mutex<BTreeMap<String, Module>>,

@@ -39,7 +39,22 @@ const _: () = assert!(
 /// A number for each store of the process.
 pub(super) type StoreId = NonZeroU64;
 
-/// Limits of a store. What is `None` is limited by the machine, and by the modules themselves.
+/// Limits of a store.
+///
+/// ```
+/// use aot_runtime::embed::{Limits, Memory, MemoryType, Store, StoreLimits};
+///
+/// let mut store: Store<()> = Store::default();
+/// store.set_limits(StoreLimits { memory_bytes: Some(3 << 16), memories: Some(1), ..StoreLimits::default() });
+/// let ty = MemoryType { limits: Limits { min: 1, max: None } };
+/// let memory = Memory::new(&mut store, &ty)?;
+/// assert!(memory.grow(&mut store, 2).is_ok());
+/// assert!(memory.grow(&mut store, 1).is_err());
+/// assert!(Memory::new(&mut store, &ty).is_err());
+/// # Ok::<(), aot_runtime::embed::Error>(())
+/// ```
+///
+/// What is `None` is limited by the machine, and by the modules themselves.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StoreLimits {
     /// The most bytes that one memory may have. `memory.grow` beyond fails as the specification says: with -1.

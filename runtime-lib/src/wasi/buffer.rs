@@ -25,6 +25,17 @@ impl Stdio {
 }
 
 /// What guests write to a stream, kept in memory. Writing fails when it is full.
+///
+/// ```
+/// use aot_runtime::embed::wasi::{OutputBuffer, Stdio, WasiCtxBuilder};
+///
+/// let output = OutputBuffer::new(1 << 20)?;
+/// let mut guest = WasiCtxBuilder::new(Stdio::input(b"some text")?, output.stream()?, Stdio::Null)?;
+/// guest.arg(b"program").env(b"LANG=C.UTF-8");
+/// // ... run it with `guest.build()` ...
+/// assert_eq!(output.contents()?, b"");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct OutputBuffer {
     file: OwnedFd,

@@ -11,7 +11,7 @@ use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 use super::{Job, c, rust};
 use crate::setup::{self, Toolchain};
-use crate::{command, repo};
+use crate::{command, compilers, repo};
 
 /// The `build` table of a program's file.
 #[derive(Debug, Deserialize)]
@@ -157,7 +157,10 @@ impl Recipe {
             }
             Recipe::Rust(_) => {
                 let lock = corpus.join("crates").join(rust::LOCK);
-                (vec![crates_lock, lock, corpus.join("src").join(rust::SHIM)], rust::PROFILE.to_owned())
+                (
+                    vec![crates_lock, lock, corpus.join("src").join(compilers::SHIM)],
+                    compilers::PROFILE.to_owned(),
+                )
             }
             Recipe::Go(_) => (vec![], setup::GO_PACKAGE.to_owned()),
             Recipe::AssemblyScript(recipe) => {
@@ -205,15 +208,8 @@ pub fn build_simple(job: &Job<'_>, build_dir: &Path) -> Result<PathBuf> {
     let out = build_dir.join(format!("{name}.wasm"));
     match &job.recipe {
         Recipe::Go(recipe) => {
-            let mut go = Command::new(setup::go_command()?);
-            go.envs([
-                ("GOOS", "wasip1"),
-                ("GOARCH", "wasm"),
-                ("GOTOOLCHAIN", "local"),
-                ("GOFLAGS", "-trimpath"),
-            ]);
-            go.env("GOCACHE", build_dir.join("go-cache"));
-            go.args(["build", "-o"]).arg(&out).arg(&recipe.package);
+            let mut go = compilers::go_build(build_dir)?;
+            go.arg("-o").arg(&out).arg(&recipe.package);
             command::run_quietly(&mut go)?;
             Ok(out)
         }

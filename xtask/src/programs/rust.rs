@@ -3,32 +3,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use super::Job;
 use super::recipe::{Recipe, RustRecipe};
-use crate::setup::{self, CLANG, DEBIAN_RUSTC, WASI_LIBC_DIR, WASM_LD};
-use crate::{command, repo};
-
-/// Some functions that Debian's wasi-libc is too old to have.
-pub const SHIM: &str = "wasi-libc-shim.c";
+use crate::{command, compilers, repo};
 
 /// Pins the tools' dependencies; in `tests/programs/crates`.
 pub const LOCK: &str = "tools.lock";
-
-/// The generated workspace's profile. SIMD is on, as nobody would ship these tools without.
-pub const PROFILE: &str = "\
-[profile.release]
-opt-level = 2
-codegen-units = 16
-debug = false
-lto = false
-panic = \"abort\"
-strip = \"debuginfo\"
-";
-const RUSTFLAGS: &str = "-Ctarget-feature=+simd128";
 
 /// Builds the programs with one run of cargo; one result per job, in order.
 /// `tools` are all crates of the corpus with such programs: the workspace has them as members even if they
@@ -69,21 +52,8 @@ fn build_workspace(
         fs::copy(&lock, workspace.join("Cargo.lock")).context("can't copy the lock file")?;
     }
 
-    let target_dir = build_dir.join("rust-target");
-    let mut cargo = Command::new(repo::cargo().get_program());
-    cargo.current_dir(&workspace).env("CARGO_TARGET_DIR", &target_dir);
-    for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER", "CARGO_BUILD_TARGET"] {
-        cargo.env_remove(variable);
-    }
-    cargo.args(["build", "--release", "--target", "wasm32-wasip1", "--no-default-features"]);
-    if repo::is_ci() {
-        cargo.arg("--locked");
-    }
-    if setup::has_rustup_target() {
-        cargo.env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", RUSTFLAGS);
-    } else {
-        use_debian_toolchain(&mut cargo, build_dir)?;
-    }
+    let mut cargo = compilers::cargo("build", build_dir)?;
+    cargo.current_dir(&workspace).arg("--no-default-features");
     for recipe in recipes {
         cargo.args(["-p", &recipe.crate_name, "--bin", &recipe.bin]);
         for feature in &recipe.features {
@@ -96,7 +66,7 @@ fn build_workspace(
         println!("programs: the tools' dependencies have changed; commit {}", lock.display());
         fs::write(&lock, used).context("can't write the lock file")?;
     }
-    Ok(target_dir.join("wasm32-wasip1/release"))
+    Ok(compilers::out_dir(build_dir))
 }
 
 fn write_workspace(workspace: &Path, tools: &[String], crates: &Path) -> Result<()> {
@@ -106,7 +76,7 @@ fn write_workspace(workspace: &Path, tools: &[String], crates: &Path) -> Result<
         copy_dir(&crates.join(tool), &workspace.join(tool))?;
         manifest += &format!("    \"{tool}\",\n");
     }
-    manifest += &format!("]\n\n{PROFILE}");
+    manifest += &format!("]\n\n{}", compilers::PROFILE);
     fs::write(workspace.join("Cargo.toml"), manifest).context("can't write the workspace")
 }
 
@@ -121,24 +91,5 @@ fn copy_dir(from: &Path, to: &Path) -> Result<()> {
             fs::copy(entry.path(), target)?;
         }
     }
-    Ok(())
-}
-
-/// Debian has the standard library as source only, and its C library separately.
-fn use_debian_toolchain(cargo: &mut Command, build_dir: &Path) -> Result<()> {
-    let shim = build_dir.join("wasi-libc-shim.o");
-    let mut clang = Command::new(CLANG);
-    clang.args(["--target=wasm32-wasi", "-O2", "-c"]).arg(repo::corpus_dir().join("src").join(SHIM));
-    command::run_quietly(clang.arg("-o").arg(&shim))?;
-
-    // `RUSTC_BOOTSTRAP` lets a release compiler build the standard library.
-    cargo.env("RUSTC", DEBIAN_RUSTC).env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_abort");
-    cargo.env("CARGO_TARGET_WASM32_WASIP1_LINKER", WASM_LD);
-    let flags = format!(
-        "{RUSTFLAGS} -Clink-self-contained=no -Lnative={WASI_LIBC_DIR} \
-         -Clink-arg={WASI_LIBC_DIR}/crt1-command.o -Clink-arg={}",
-        shim.display(),
-    );
-    cargo.env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", flags);
     Ok(())
 }

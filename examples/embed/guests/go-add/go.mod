@@ -1,0 +1,3 @@
+module go-add
+
+go 1.24

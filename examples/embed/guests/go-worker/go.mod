@@ -1,0 +1,3 @@
+module go-worker
+
+go 1.24
