@@ -181,6 +181,15 @@ fn stores_hold_as_much_as_they_may() {
         linker.instantiate(&mut store, &module).unwrap();
         let error = linker.instantiate(&mut store, &module).unwrap_err();
         assert_eq!(error.to_string(), format!("the store may have no more {what}"));
+        // What could not be made takes no place.
+        let raise = |limit: Option<usize>| limit.map(|limit| limit + 1);
+        store.set_limits(StoreLimits {
+            instances: raise(limits.instances),
+            memories: raise(limits.memories),
+            tables: raise(limits.tables),
+            ..limits
+        });
+        linker.instantiate(&mut store, &module).unwrap();
     }
     let mut store = store();
     store.set_limits(StoreLimits { memories: Some(0), ..StoreLimits::default() });

@@ -139,3 +139,22 @@ fn directories_are_given() {
     assert!(fs::metadata(directory.path().join("made")).unwrap().is_dir());
     assert_ne!(run::<i32, i32>(builder().build(), "mkdir", 3).unwrap(), 0);
 }
+
+#[test]
+fn names_are_defined_once_and_the_older_interface_has_its_own() {
+    let mut linker: Linker<WasiCtx> = Linker::new();
+    linker.func_wrap("wasi_unstable", "fd_seek", || {}).unwrap();
+    let error = add_to_linker(&mut linker, |ctx| ctx).unwrap_err();
+    assert_eq!(error.to_string(), "`wasi_unstable` `fd_seek` is defined already");
+    // What the host allows stays allowed.
+    let mut linker: Linker<WasiCtx> = Linker::new();
+    linker.allow_shadowing(true);
+    add_to_linker(&mut linker, |ctx| ctx).unwrap();
+    linker.func_wrap("wasi_snapshot_preview1", "sched_yield", || 0).unwrap();
+    let late =
+        module(r#"(module (import "wasi_unstable" "sock_accept" (func (param i32 i32 i32) (result i32))))"#);
+    assert!(matches!(linker.instantiate_pre(&late), Err(Error::Import(_))));
+    let old =
+        module(r#"(module (import "wasi_unstable" "fd_seek" (func (param i32 i64 i32 i32) (result i32))))"#);
+    linker.instantiate_pre(&old).unwrap();
+}

@@ -111,8 +111,8 @@ impl Func {
         type_of(record.type_id).ok_or_else(|| Error::usage("the function's type is unknown"))
     }
 
-    /// The function with parameters and results as Rust types, whose calls cost little more than those of a function
-    /// pointer.
+    /// The function with parameters and results as Rust types: calls check nothing any more, and pass numbers in
+    /// registers.
     ///
     /// # Errors
     /// If the function has another type.

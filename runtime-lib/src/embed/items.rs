@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::store::{
-    AsContext, AsContextMut, OwnGlobal, OwnMemory, OwnTable, StoreBase, StoreContextMut, StoreId,
+    AsContext, AsContextMut, Counts, OwnGlobal, OwnMemory, OwnTable, StoreBase, StoreContextMut, StoreId,
 };
 use super::types::type_of;
 use super::value::Val;
@@ -82,7 +82,7 @@ impl Memory {
     pub fn new(mut store: impl AsContextMut, ty: &MemoryType) -> Result<Memory, Error> {
         let mut store = store.as_context_mut();
         let base = store.base_mut();
-        base.count_memories(1)?;
+        let counts = base.counts_with(Counts { memories: 1, ..Counts::default() })?;
         let def = Box::new(UnsafeCell::new(MemoryDef { base: ptr::null_mut(), len: 0 }));
         // SAFETY: the definition lives in the same box as the memory.
         let memory = unsafe { memory::Memory::new(ty, def.get(), base.limits.memory_bytes, None) };
@@ -91,6 +91,7 @@ impl Memory {
         // SAFETY: the box is new, and its content does not move.
         let raw = unsafe { &raw mut (*own.get()).memory };
         base.memories.push(own);
+        base.counts = counts;
         Ok(Memory::from_raw(raw, base.id))
     }
 
@@ -199,7 +200,7 @@ impl Table {
         let mut store = store.as_context_mut();
         let init = element(&mut store, ty.element, init)?;
         let base = store.base_mut();
-        base.count_tables(1)?;
+        let counts = base.counts_with(Counts { tables: 1, ..Counts::default() })?;
         let def = Box::new(UnsafeCell::new(TableDef { base: ptr::null_mut(), len: 0 }));
         // SAFETY: the definition lives in the same box as the table.
         let table = unsafe { table::Table::new(ty, def.get(), base.limits.table_elements, init) };
@@ -208,6 +209,7 @@ impl Table {
         // SAFETY: the box is new, and its content does not move.
         let raw = unsafe { &raw mut (*own.get()).table };
         base.tables.push(own);
+        base.counts = counts;
         Ok(Table(Handle { raw, store: base.id }))
     }
 
@@ -386,17 +388,13 @@ impl Global {
 }
 
 impl StoreBase {
-    /// Counts memories that are about to be made.
-    pub(super) fn count_memories(&mut self, count: usize) -> Result<(), Error> {
-        count_in(&mut self.counts.memories, count, self.limits.memories, "memories")
-    }
-
-    pub(super) fn count_tables(&mut self, count: usize) -> Result<(), Error> {
-        count_in(&mut self.counts.tables, count, self.limits.tables, "tables")
-    }
-
-    pub(super) fn count_instance(&mut self) -> Result<(), Error> {
-        count_in(&mut self.counts.instances, 1, self.limits.instances, "instances")
+    /// What there is with so many more of each, if the limits allow it. To be set once they are made.
+    pub(super) fn counts_with(&self, more: Counts) -> Result<Counts, Error> {
+        let mut counts = self.counts;
+        count_in(&mut counts.instances, more.instances, self.limits.instances, "instances")?;
+        count_in(&mut counts.memories, more.memories, self.limits.memories, "memories")?;
+        count_in(&mut counts.tables, more.tables, self.limits.tables, "tables")?;
+        Ok(counts)
     }
 }
 

@@ -7,7 +7,7 @@ use super::func::Func;
 use super::host::{Caller, HostContext, HostFunc, IntoFunc};
 use super::instance::{Extern, Instance};
 use super::items::give_code;
-use super::store::{AsContextMut, InstanceEntry, StoreBase, StoreContextMut, StoreId};
+use super::store::{AsContextMut, Counts, InstanceEntry, StoreBase, StoreContextMut, StoreId};
 use super::types::{ExternType, func_text};
 use super::value::Val;
 use crate::call;
@@ -419,9 +419,12 @@ impl<T: 'static> InstancePre<T> {
             }
         }
         let limits = base.resource_limits();
-        base.count_instance()?;
-        base.count_memories(declarations.memories.len())?;
-        base.count_tables(declarations.tables.len())?;
+        // Counted when there is an instance: one that could not be made takes no place.
+        let counts = base.counts_with(Counts {
+            instances: 1,
+            memories: declarations.memories.len(),
+            tables: declarations.tables.len(),
+        })?;
         let contexts = self.imports.iter().filter_map(|bound| match bound {
             Bound::Host { func, .. } => Some(self.funcs[*func].context(base_ptr, ptr::null_mut())),
             // SAFETY: `check` has seen that it is a function of this store.
@@ -471,6 +474,7 @@ impl<T: 'static> InstancePre<T> {
                 context.caller = instance.vmctx();
             }
             start = declarations.start.and_then(|start| instance.callee(start));
+            base.counts = counts;
             base.instances.push(InstanceEntry {
                 instance,
                 module: self.module.clone(),

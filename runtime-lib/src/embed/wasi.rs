@@ -5,7 +5,7 @@ use super::host::Caller;
 use super::linker::Linker;
 use crate::instance::Instance;
 use crate::wasi;
-use aot_abi::wasi::{MODULE, MODULE_PREVIEW0};
+use aot_abi::wasi::{FUNCTIONS, MODULE, MODULE_PREVIEW0, lookup};
 
 pub use crate::wasi::{Clock, OutputBuffer, Stdio, WasiCtx, WasiCtxBuilder};
 
@@ -19,10 +19,13 @@ pub fn add_to_linker<T: 'static>(
     context: impl Fn(&mut T) -> &mut WasiCtx + Copy + Send + Sync + 'static,
 ) -> Result<(), Error> {
     preview1(linker, MODULE, context)?;
-    linker.allow_shadowing(true);
-    let added = preview1(linker, MODULE_PREVIEW0, context).and_then(|()| preview0(linker, context));
-    linker.allow_shadowing(false);
-    added
+    preview1(linker, MODULE_PREVIEW0, context)?;
+    preview0(linker, context)
+}
+
+/// Whether a module of WASI has the function of preview 1 with this name: the older one has some of its own.
+fn is_preview1(module: &str, name: &str) -> bool {
+    lookup(module, name).is_some_and(|function| FUNCTIONS.contains(function))
 }
 
 /// The context of the calling guest, and its memory.
@@ -46,7 +49,9 @@ macro_rules! define_preview1 {
             module: &str,
             context: impl Fn(&mut T) -> &mut WasiCtx + Copy + Send + Sync + 'static,
         ) -> Result<(), Error> {
-            $(define_preview1!(@$kind linker, module, context, $name($($param: $ty),*));)*
+            $(if is_preview1(module, stringify!($name)) {
+                define_preview1!(@$kind linker, module, context, $name($($param: $ty),*));
+            })*
             Ok(())
         }
     };
