@@ -3,8 +3,7 @@
 use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::cache::{Cache, CacheArgs};
 use crate::output::{self, Content};
-use crate::report::{Failure, Result, nearest};
-use crate::{input, report};
+use crate::report::{self, Failure, Result, nearest};
 use aot_cache::Key;
 use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Strip, Target};
 use clap::ValueEnum;
@@ -37,6 +36,13 @@ pub struct Args {
     #[arg(value_name = "IN")]
     input: PathBuf,
 
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What to make, and how: the same for one module and for several that are linked.
+#[derive(clap::Args)]
+pub struct Options {
     /// Where the result goes; `-` is standard output [default: the name of IN, with the extension of the result, in
     /// the current directory]
     #[arg(short, long, value_name = "OUT")]
@@ -258,8 +264,13 @@ impl Progress {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    make(&args.input, &args.options)
+}
+
+/// Makes all that was asked for of the module in a file.
+fn make(input: &Path, args: &Options) -> Result<()> {
     let target = args::target(args.target.as_deref(), &args.cpu)?;
-    let outputs = outputs(&args.input, args.output.as_deref(), &args.emit)?;
+    let outputs = outputs(input, args.output.as_deref(), &args.emit)?;
     let has = |kind| outputs.iter().any(|(other, _)| *other == kind);
     if !has(Kind::Executable) {
         for (given, flag) in [
@@ -289,7 +300,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
 
     let mut progress = Progress { verbose: args.verbose, since: Instant::now() };
-    let wasm = input::read_module(&args.input)?;
+    let wasm = crate::input::read_module(input)?;
     progress.done(&format!("read {} bytes", wasm.len()));
     let mut config =
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
@@ -297,7 +308,7 @@ pub fn run(args: &Args) -> Result<()> {
         // Its addresses are those of executables.
         config.model = Model::Instance;
     }
-    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &args.input);
+    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, input);
     let cache = Cache::open(args.cache);
     let cached: Vec<_> = outputs
         .iter()
