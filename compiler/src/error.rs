@@ -29,6 +29,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    file: Option<String>,
     offset: Option<u64>,
     function: Option<(u32, Option<String>)>,
     help: Option<String>,
@@ -40,13 +41,27 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), offset: None, function: None, help: None, source: None }
+        Error {
+            kind,
+            message: message.into(),
+            file: None,
+            offset: None,
+            function: None,
+            help: None,
+            source: None,
+        }
     }
 
     /// A broken promise inside the compiler.
     pub fn internal(message: impl Into<String>) -> Error {
         Error::new(ErrorKind::Internal, message)
             .with_help("this is a bug in aot: please report it, with the module that shows it")
+    }
+
+    /// Adds the file, where there are several.
+    pub fn in_file(mut self, file: &str) -> Error {
+        self.file.get_or_insert_with(|| file.to_owned());
+        self
     }
 
     /// Adds the offset in the wasm file, in bytes.
@@ -79,6 +94,11 @@ impl Error {
     /// What happened, in one line without location.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The file that it is about, where there are several.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
     }
 
     /// Offset in the wasm file, in bytes.
