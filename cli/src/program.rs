@@ -50,15 +50,7 @@ impl Program {
     /// A main module that was read already, and libraries that are read now. The exports of those in `reexport` are
     /// exported from the program too.
     pub fn new(path: &Path, wasm: Vec<u8>, libraries: &[LibraryArg], reexport: &[String]) -> Result<Program> {
-        if let Some(unknown) =
-            reexport.iter().find(|name| libraries.iter().all(|library| library.name != **name))
-        {
-            return Err(Failure::usage(format!("`--reexport {unknown}`: no module has this name")));
-        }
-        let inputs = libraries.iter().map(LibraryArg::path).chain([path]);
-        if inputs.filter(|path| *path == Path::new("-")).count() > 1 {
-            return Err(Failure::usage("only one module can come from standard input"));
-        }
+        check(path, libraries, reexport)?;
         let read = |LibraryArg { name, path }: &LibraryArg| {
             Ok(Library {
                 name: name.clone(),
@@ -73,6 +65,8 @@ impl Program {
 
     /// Reads all modules.
     pub fn read(path: &Path, libraries: &[LibraryArg], reexport: &[String]) -> Result<Program> {
+        // Before standard input is used up.
+        check(path, libraries, reexport)?;
         Program::new(path, input::read_module(path)?, libraries, reexport)
     }
 
@@ -137,6 +131,19 @@ impl Program {
         }
         aot_compiler::compile(module, &config).map_err(|error| Failure::compiler(&error, &self.path))
     }
+}
+
+/// Whether the parts of a command line fit together.
+fn check(path: &Path, libraries: &[LibraryArg], reexport: &[String]) -> Result<()> {
+    if let Some(unknown) = reexport.iter().find(|name| libraries.iter().all(|library| library.name != **name))
+    {
+        return Err(Failure::usage(format!("`--reexport {unknown}`: no module has this name")));
+    }
+    let inputs = libraries.iter().map(LibraryArg::path).chain([path]);
+    if inputs.filter(|path| *path == Path::new("-")).count() > 1 {
+        return Err(Failure::usage("only one module can come from standard input"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
