@@ -8,6 +8,7 @@ mod outputs;
 mod program;
 
 mod semantics;
+mod suite;
 
 use std::fs;
 use std::path::{Path, PathBuf};
