@@ -180,6 +180,56 @@ fn modules_are_linked_to_run() {
     assert!(stderr(&refused).contains("nothing can be linked to `app.cwasm`"), "{}", stderr(&refused));
 }
 
+/// Of libraries only what can be reached is in the result, imports excepted.
+#[test]
+fn what_nothing_reaches_is_left_out() {
+    let sandbox = Sandbox::new();
+    let lib = r#"(module
+        (import "env" "host" (func $host))
+        (func $used (export "used") (call $inner))
+        (func $inner)
+        (func $unused (export "unused") (call $unused_inner) (call $host))
+        (func $unused_inner)
+        (func $by_reference) (func $by_expression) (func $by_global) (func $by_body)
+        (func $taker (export "taker") (result funcref) (ref.func $by_body))
+        (table 2 funcref)
+        (elem (i32.const 0) func $by_reference)
+        (elem funcref (ref.func $by_expression))
+        (elem declare func $by_body)
+        (global funcref (ref.func $by_global))
+        (func $start) (start $start)
+        (func (export "_initialize")))"#;
+    sandbox.write("lib.wat", lib);
+    let app = r#"(module
+        (import "lib" "used" (func $used))
+        (func $main (export "main") (call $used))
+        (func $unused))"#;
+    sandbox.write("app.wat", app);
+    let names = |words: &[&str]| {
+        let words = [&["link", "app.wat", "lib=lib.wat", "--emit", "wasm=out.wasm"], words].concat();
+        sandbox.succeeds(&words);
+        let wasm = fs::read(sandbox.path("out.wasm")).unwrap();
+        let text = wasmparser::Parser::new(0).parse_all(&wasm);
+        let mut names = Vec::new();
+        for payload in text {
+            let wasmparser::Payload::CustomSection(section) = payload.unwrap() else { continue };
+            let wasmparser::KnownCustom::Name(section) = section.as_known() else { continue };
+            for subsection in section {
+                let wasmparser::Name::Function(functions) = subsection.unwrap() else { continue };
+                names.extend(functions.into_iter().map(|naming| naming.unwrap().name.to_owned()));
+            }
+        }
+        names
+    };
+    let references = ["lib.by_reference", "lib.by_expression", "lib.by_global", "lib.by_body"];
+    let used = ["host", "lib.used", "lib.inner"].into_iter().chain(references);
+    let used: Vec<&str> =
+        used.chain(["lib.start", "lib._initialize", "main", "start of linked modules"]).collect();
+    assert_eq!(names(&[]), used);
+    let all = names(&["--reexport", "lib"]);
+    assert!(all.len() == used.len() + 3 && all.contains(&String::from("lib.unused_inner")), "{all:?}");
+}
+
 /// Traps name the function with its library, and the offset in the library's file.
 #[test]
 fn traps_name_the_place_in_the_file() {

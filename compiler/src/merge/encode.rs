@@ -21,6 +21,9 @@ const MAX_LEN: usize = u32::MAX as usize;
 /// Longer names are refused by readers of modules.
 const MAX_NAME: usize = 100_000;
 
+/// The number of a function that is not in the result.
+const DEAD: u32 = u32::MAX;
+
 /// The indices in the result of what one unit has, by its own indices.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
@@ -50,13 +53,13 @@ impl<'a> Types<'a> {
     }
 }
 
-/// Writes the module that units become, which are in order and bound.
+/// Writes the module that units become, which are in order and bound, with the functions that are `live`.
 ///
 /// # Errors
 /// If a constant expression, or the result, becomes too large.
-pub(super) fn encode(units: &[Unit<'_>], bound: &Bound) -> Result<Vec<u8>> {
+pub(super) fn encode(units: &[Unit<'_>], bound: &Bound, live: &[Vec<bool>]) -> Result<Vec<u8>> {
     let mut types = Types::default();
-    let numbers = number(units, bound, &mut types);
+    let numbers = number(units, bound, live, &mut types);
     let exprs = Exprs::new(units, bound, &numbers)?;
     let initialisation = start::plan(units, bound, &numbers, &exprs)?;
     let plain = FuncType::default();
@@ -66,8 +69,8 @@ pub(super) fn encode(units: &[Unit<'_>], bound: &Bound) -> Result<Vec<u8>> {
     let mut bodies = Vec::new();
     let mut referenced = BTreeSet::new();
     let mut offsets = Vec::new();
-    for (unit, numbers) in units.iter().zip(&numbers) {
-        for body in reencode_bodies(unit, numbers)? {
+    for ((unit, numbers), live) in units.iter().zip(&numbers).zip(live) {
+        for body in reencode_bodies(unit, numbers, live)? {
             referenced.extend(body.referenced);
             bodies.push(body.bytes);
             offsets.push(body.offsets);
@@ -94,8 +97,8 @@ pub(super) fn encode(units: &[Unit<'_>], bound: &Bound) -> Result<Vec<u8>> {
     module.section(&section).section(&imports);
 
     let mut section = out::FunctionSection::new();
-    for (unit, numbers) in units.iter().zip(&numbers) {
-        for ty in &unit.info.funcs[unit.info.imported_funcs as usize..] {
+    for ((unit, numbers), live) in units.iter().zip(&numbers).zip(live) {
+        for (ty, _) in unit.info.funcs.iter().zip(live).filter(|(_, live)| **live) {
             section.function(numbers.types[*ty as usize]);
         }
     }
@@ -188,8 +191,14 @@ fn memories(units: &[Unit<'_>], bound: &Bound) -> Vec<(usize, usize)> {
     main.into_iter().chain(all.filter(|memory| Some(*memory) != main)).collect()
 }
 
-/// Numbers everything: what is imported first, then what units define, one after the other.
-fn number<'a>(units: &'a [Unit<'_>], bound: &'a Bound, types: &mut Types<'a>) -> Vec<Numbers> {
+/// Numbers everything: what is imported first, then what units define, one after the other. Functions that are not live
+/// get no number.
+fn number<'a>(
+    units: &'a [Unit<'_>],
+    bound: &'a Bound,
+    live: &[Vec<bool>],
+    types: &mut Types<'a>,
+) -> Vec<Numbers> {
     let mut next_of = BTreeMap::new();
     let imports: Vec<u32> = bound
         .imports
@@ -211,7 +220,7 @@ fn number<'a>(units: &'a [Unit<'_>], bound: &'a Bound, types: &mut Types<'a>) ->
     for kind in [EntityKind::Func, EntityKind::Table, EntityKind::Memory, EntityKind::Global] {
         let mut next = next_of.get(&(kind as u8)).copied().unwrap_or(0);
         let mut defined: Vec<Vec<u32>> =
-            bound.spaces.iter().map(|spaces| vec![0; spaces.of(kind).len()]).collect();
+            bound.spaces.iter().map(|spaces| vec![DEAD; spaces.of(kind).len()]).collect();
         let mut define = |unit: usize, index: usize| {
             defined[unit][index] = next;
             next += 1;
@@ -221,7 +230,8 @@ fn number<'a>(units: &'a [Unit<'_>], bound: &'a Bound, types: &mut Types<'a>) ->
         } else {
             for (at, spaces) in bound.spaces.iter().enumerate() {
                 for (index, entity) in spaces.of(kind).iter().enumerate() {
-                    if *entity == (Entity::Defined { unit: at as u32, index: index as u32 }) {
+                    let is_live = kind != EntityKind::Func || live[at][index];
+                    if is_live && *entity == (Entity::Defined { unit: at as u32, index: index as u32 }) {
                         define(at, index);
                     }
                 }
@@ -267,16 +277,20 @@ struct Body {
     offsets: SourceOffsets,
 }
 
-fn reencode_bodies(unit: &Unit<'_>, numbers: &Numbers) -> Result<Vec<Body>> {
-    let bodies: Vec<Result<Body>> = unit.bodies.par_iter().map(|body| reencode_body(body, numbers)).collect();
-    bodies
-        .into_iter()
+fn reencode_bodies(unit: &Unit<'_>, numbers: &Numbers, live: &[bool]) -> Result<Vec<Body>> {
+    let imported = unit.info.imported_funcs;
+    let bodies: Vec<Result<Body>> = unit
+        .bodies
+        .par_iter()
         .enumerate()
-        .map(|(index, body)| {
-            let func = unit.info.imported_funcs + index as u32;
+        .map(|(index, body)| (imported + index as u32, body))
+        .filter(|(func, _)| live[*func as usize])
+        .map(|(func, body)| {
+            let body = reencode_body(body, numbers);
             body.map_err(|error| error.in_function(func, unit.info.func_name(func)).in_file(unit.file))
         })
-        .collect()
+        .collect();
+    bodies.into_iter().collect()
 }
 
 fn reencode_body(body: &FunctionBody<'_>, numbers: &Numbers) -> Result<Body> {
@@ -313,7 +327,8 @@ struct Renumber<'n> {
 type Renumbered<T> = std::result::Result<T, reencode::Error<Missing>>;
 
 fn find(numbers: &[u32], index: u32) -> Renumbered<u32> {
-    numbers.get(index as usize).copied().ok_or(reencode::Error::UserError(Missing(index)))
+    let number = numbers.get(index as usize).copied().filter(|number| *number != DEAD);
+    number.ok_or(reencode::Error::UserError(Missing(index)))
 }
 
 impl Reencode for Renumber<'_> {
@@ -495,7 +510,7 @@ fn names(units: &[Unit<'_>], bound: &Bound, numbers: &[Numbers], start: Option<u
                 (Entity::Import(_), Some(name)) => {
                     names.entry(number).or_insert(Cow::Borrowed(name));
                 }
-                (Entity::Defined { unit: definer, .. }, _) if *definer as usize == at => {
+                (Entity::Defined { unit: definer, .. }, _) if *definer as usize == at && number != DEAD => {
                     let name = name.map_or_else(|| format!("wasm-function[{index}]").into(), Cow::Borrowed);
                     let name = match unit.name {
                         Some(library) => Cow::Owned(format!("{library}.{name}")),

@@ -4,13 +4,15 @@
 //! provides, exports what the main module exports, and is initialised as the modules would be one after the other.
 //!
 //! 1. [`bind`]: the order of instantiation, and what each index of each module stands for; all types are checked here.
-//! 2. [`expr`]: constant expressions without the globals that are known now.
-//! 3. [`start`]: which segments are copied at instantiation, and what a start function does after that.
-//! 4. [`encode`]: the result, with all indices renumbered.
+//! 2. [`live`]: the functions that are needed.
+//! 3. [`expr`]: constant expressions without the globals that are known now.
+//! 4. [`start`]: which segments are copied at instantiation, and what a start function does after that.
+//! 5. [`encode`]: the result, with all indices renumbered.
 
 mod bind;
 mod encode;
 mod expr;
+mod live;
 mod start;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -89,7 +91,8 @@ pub fn merge(main: Source<'_>, libraries: &[Library<'_>], features: WasmFeatures
     let units = bind::in_order(units)?;
     let warnings = warnings(&units);
     let bound = bind::bind(&units)?;
-    let wasm = encode::encode(&units, &bound)?;
+    let live = live::live(&units, &bound)?;
+    let wasm = encode::encode(&units, &bound, &live)?;
     Ok(Merged { wasm, warnings })
 }
 

@@ -145,7 +145,7 @@ pub(super) fn plan(
 
 /// The function by which a library for WASI wants to be initialised, once, before anything else of it is called. That of
 /// the main module is left to whoever runs the result.
-fn initialize(unit: &Unit<'_>) -> Option<u32> {
+pub(super) fn initialize(unit: &Unit<'_>) -> Option<u32> {
     unit.name?;
     let mut exports = unit.info.exports.iter();
     let export = exports.find(|export| export.name == "_initialize" && export.kind == EntityKind::Func)?;
