@@ -326,7 +326,8 @@ fn entity_name(ty: &aot_abi::types::EntityType) -> &'static str {
     }
 }
 
-fn type_text(ty: &aot_abi::types::FuncType) -> String {
+/// A function type for a message.
+pub(crate) fn type_text(ty: &aot_abi::types::FuncType) -> String {
     let list =
         |types: &[aot_abi::types::ValType]| types.iter().map(|ty| ty.name()).collect::<Vec<_>>().join(" ");
     format!("[{}] -> [{}]", list(&ty.params), list(&ty.results))

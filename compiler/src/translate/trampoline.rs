@@ -8,6 +8,7 @@ use crate::codegen::symbol::Symbol;
 use aot_abi::call::{ACTIVATION_FRAME_POINTER, HOST_CONTEXT_FUNCTION, VALUE_SIZE};
 use aot_abi::trap::TrapCode;
 use aot_abi::types::{FuncType, ValType};
+use aot_abi::vmctx::NO_MEMORY;
 use cranelift_codegen::ir::{
     AbiParam, BlockArg, Endianness, ExceptionTableData, ExceptionTableItem, Function, InstBuilder,
     MemFlagsData, Signature, StackSlotData, StackSlotKind, Type, UserFuncName, Value, types,
@@ -180,7 +181,14 @@ pub(crate) fn import_shim(module: &ModuleContext<'_>, func: u32) -> Function {
         }
         let mut args = builder.block_params(builder.current_block().expect("entry")).to_vec();
         let param = module.model.has_vmctx().then(|| args.remove(0));
-        args.insert(0, module.model.context(module, builder, param));
+        let context = module.model.context(module, builder, param);
+        args.insert(0, context);
+        if module.info.link.import_memories.is_some() {
+            let memory = module.info.caller_memory(func).unwrap_or(NO_MEMORY);
+            let memory = builder.ins().iconst(types::I32, i64::from(memory));
+            let offset = module.plan.offsets.caller_memory() as i32;
+            builder.ins().store(MemFlagsData::trusted(), memory, context, offset);
+        }
         let sig = builder.import_signature(host_signature(ty, module.isa));
         let callee = module.import_function(builder, Symbol::Import(func), sig);
         let call = builder.ins().call(callee, &args);
