@@ -3,6 +3,7 @@
 use crate::groups::{CODEGEN, Codegen, OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm};
 use crate::report::{Failure, Result};
 use aot_abi::call;
+use aot_compiler::wasi::{executable_import as wasi_import, library_import, no_import};
 use aot_compiler::{Config, Cpu, CpuFeature, ImportSymbol, Imports, Target};
 use clap::Args;
 use std::time::Duration;
@@ -91,23 +92,6 @@ pub fn target(name: Option<&str>, cpu: &CpuArgs) -> Result<Target> {
     Ok(target.with_cpu_features(cpu.cpu_features.clone()))
 }
 
-/// The function of the runtime library that an import of WASI is bound to.
-pub fn wasi_import(module: &str, name: &str) -> Option<ImportSymbol> {
-    let function = aot_abi::wasi::lookup(module, name)?;
-    let ty =
-        aot_abi::types::FuncType { params: function.params.to_vec(), results: function.results.to_vec() };
-    Some(ImportSymbol { symbol: function.symbol.to_owned(), ty })
-}
-
-/// The same for objects that are libraries of C programs.
-fn library_import(module: &str, name: &str) -> Option<ImportSymbol> {
-    let ImportSymbol { symbol, ty } = wasi_import(module, name)?;
-    let own = |prefix: &str, of_library: &str| Some(format!("{of_library}{}", symbol.strip_prefix(prefix)?));
-    let symbol = own("aot_wasi_", call::library::WASI_PREFIX)
-        .or_else(|| own("aot_wasi0_", call::library::WASI0_PREFIX))?;
-    Some(ImportSymbol { symbol, ty })
-}
-
 /// The options for an object that C programs call by names that start with `prefix`.
 pub fn library(config: Config, prefix: String) -> Config {
     let has_wasi = match config.imports {
@@ -115,10 +99,6 @@ pub fn library(config: Config, prefix: String) -> Config {
         _ => true,
     };
     config.into_library(if has_wasi { library_import } else { no_import }, prefix)
-}
-
-fn no_import(_module: &str, _name: &str) -> Option<ImportSymbol> {
-    None
 }
 
 /// What stops a program that a host runs.

@@ -28,10 +28,16 @@ mod pipeline;
 mod plan;
 mod target;
 mod translate;
+pub mod wasi;
 
 pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features, supported_features};
 pub use cpu::{Cpu, CpuFeature, CpuSetting, cpu_settings, used_cpu_features};
 pub use emit::image::Image;
+/// What programs see of a module that is a library.
+pub mod interface {
+    pub use crate::emit::interface::{Function, Global, Import, Interface, Memory};
+    pub use crate::translate::c_abi::results_by_address;
+}
 pub use error::{Error, ErrorKind, Result};
 pub use link::entry::{Entry, entry_object};
 pub use link::exe::{LinkOptions, Strip, link_executable};

@@ -351,6 +351,11 @@ impl CompiledModule {
         })
     }
 
+    /// What programs see of a library. Nothing for other code.
+    pub fn interface(&self) -> Option<&Interface> {
+        self.interface.as_ref()
+    }
+
     /// The C header of a library. Nothing for other code.
     pub fn header(&self) -> Option<String> {
         self.interface.as_ref().map(emit::header::write)

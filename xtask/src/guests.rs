@@ -1,13 +1,16 @@
-//! The guests of the embedding examples: builds `examples/embed/guests/*` into `target/programs/guests/<name>.wasm`.
+//! The guests of the examples: builds `examples/embed/guests/*`, and the library of `examples/codec`, into
+//! `target/programs/guests/<name>.wasm`.
 //!
 //! Guests whose sources have not changed are left alone. A file appears under its final name only when it is complete.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use wasmparser::{Validator, WasmFeatures};
 
+use crate::programs::recipe;
 use crate::setup::{self, Toolchain};
 use crate::{command, compilers, repo};
 
@@ -18,11 +21,32 @@ enum Kind {
     Rust,
     /// A Go module, with flags for `go build`.
     Go(&'static [&'static str]),
+    /// A C library, whose sources are a part of a pinned crate; `clang.rsp` has all flags.
+    C { sources: &'static str, files: &'static [&'static str] },
 }
 
-/// The folders of `examples/embed/guests`.
-const GUESTS: &[(&str, Kind)] =
-    &[("greet", Kind::Rust), ("go-add", Kind::Go(&["-buildmode=c-shared"])), ("go-worker", Kind::Go(&[]))];
+/// The guests, and their folders in `examples`.
+const GUESTS: &[(&str, &str, Kind)] = &[
+    ("greet", "embed/guests/greet", Kind::Rust),
+    ("go-add", "embed/guests/go-add", Kind::Go(&["-buildmode=c-shared"])),
+    ("go-worker", "embed/guests/go-worker", Kind::Go(&[])),
+    (
+        "bz2",
+        "codec",
+        Kind::C {
+            sources: "bzip2-sys/bzip2-1.0.8",
+            files: &[
+                "blocksort.c",
+                "bzlib.c",
+                "compress.c",
+                "crctable.c",
+                "decompress.c",
+                "huffman.c",
+                "randtable.c",
+            ],
+        },
+    ),
+];
 
 /// Builds every guest that has changed.
 ///
@@ -35,8 +59,8 @@ pub fn run() -> Result<()> {
         fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
     }
     let (mut built, mut skipped) = (0, 0);
-    for (name, kind) in GUESTS {
-        let dir = repo::root().join("examples/embed/guests").join(name);
+    for (name, folder, kind) in GUESTS {
+        let dir = repo::root().join("examples").join(folder);
         let key = kind.key(&dir)?;
         let (wasm, stamp) =
             (out_dir.join(format!("{name}.wasm")), build_dir.join(format!("guest-{name}.key")));
@@ -66,6 +90,7 @@ impl Kind {
         match self {
             Kind::Rust => Toolchain::Rust,
             Kind::Go(_) => Toolchain::Go,
+            Kind::C { .. } => Toolchain::C,
         }
     }
 
@@ -74,6 +99,7 @@ impl Kind {
         let mut key = match self {
             Kind::Rust => format!("{}\n{}\n", compilers::PROFILE, compilers::RUSTFLAGS),
             Kind::Go(flags) => format!("{}\n{}\n", setup::GO_PACKAGE, flags.join(" ")),
+            Kind::C { sources, files } => format!("{}\n{sources}\n{}\n", setup::CLANG, files.join(" ")),
         };
         let sources = dir.join("src");
         for dir in [dir, &sources] {
@@ -108,6 +134,16 @@ impl Kind {
                 let mut go = compilers::go_build(build_dir)?;
                 go.current_dir(dir).args(flags).arg("-o").arg(&out).arg(".");
                 command::run_quietly(&mut go)?;
+                Ok(out)
+            }
+            Kind::C { sources, files } => {
+                let out = build_dir.join(format!("guest-{name}.wasm"));
+                let sources = recipe::fetch_crates(build_dir)?.join(sources);
+                let mut clang = Command::new(setup::CLANG);
+                clang.current_dir(dir).arg("@clang.rsp").args(files.iter().map(|file| sources.join(file)));
+                // Paths in messages must not depend on where the repository is.
+                clang.arg(format!("-ffile-prefix-map={}/=", sources.display())).arg("-o").arg(&out);
+                command::run_quietly(&mut clang)?;
                 Ok(out)
             }
         }

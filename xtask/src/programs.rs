@@ -8,7 +8,7 @@
 mod corpus;
 
 mod c;
-mod recipe;
+pub mod recipe;
 mod reference;
 mod rust;
 

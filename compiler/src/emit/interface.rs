@@ -1,4 +1,4 @@
-//! What C programs see of a module that is a library, and by which names.
+//! What C and Rust programs see of a module that is a library, and by which names.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::ModuleInfo;
@@ -7,7 +7,7 @@ use aot_abi::types::{EntityKind, EntityType, FuncType, ValType};
 use std::collections::HashSet;
 
 /// The names that C programs use, of one module.
-pub(crate) struct Interface {
+pub struct Interface {
     /// What all of them start with, without the underscore.
     pub prefix: String,
     /// In the order of the exports; so the others.
@@ -22,29 +22,36 @@ pub(crate) struct Interface {
     pub number: u64,
 }
 
-pub(crate) struct Function {
+/// An exported function: its C type is that of [`results_by_address`](crate::interface::results_by_address).
+pub struct Function {
     pub symbol: String,
+    /// In wasm; so below.
     pub name: String,
     pub func: u32,
     pub ty: FuncType,
 }
 
-pub(crate) struct Memory {
+/// An exported memory.
+pub struct Memory {
+    /// Of the function that gives the address of its base and length.
     pub symbol: String,
     pub name: String,
     pub index: u32,
 }
 
-pub(crate) struct Global {
+/// An exported global.
+pub struct Global {
+    /// The symbol of the function that gives its value.
     pub get: String,
-    /// Nothing if it never changes.
+    /// The symbol of the one that sets it; nothing if it never changes.
     pub set: Option<String>,
     pub name: String,
     pub index: u32,
     pub ty: ValType,
 }
 
-pub(crate) struct Import {
+/// A function that the program gives.
+pub struct Import {
     /// Its field in the structure of imports.
     pub field: String,
     pub module: String,
@@ -59,7 +66,11 @@ const OWN_NAMES: [&str; 10] =
 impl Interface {
     /// # Errors
     /// If no name in C can start with the prefix.
-    pub fn new(info: &ModuleInfo<'_>, import_symbols: &[Option<String>], prefix: &str) -> Result<Interface> {
+    pub(crate) fn new(
+        info: &ModuleInfo<'_>,
+        import_symbols: &[Option<String>],
+        prefix: &str,
+    ) -> Result<Interface> {
         let is_name = |text: &str| {
             text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
                 && text.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())

@@ -15,8 +15,8 @@ use cranelift_frontend::FunctionBuilder;
 /// Bytes of the place of a result.
 const RESULT_SIZE: u32 = 16;
 
-/// The results that are written to addresses.
-pub(crate) fn results_by_address(ty: &FuncType) -> &[ValType] {
+/// The results that are written to addresses. Vectors always are; one other result is returned, several are not.
+pub fn results_by_address(ty: &FuncType) -> &[ValType] {
     match ty.results[..] {
         [ValType::V128] => &ty.results,
         [_] => &[],

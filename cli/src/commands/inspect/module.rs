@@ -1,8 +1,8 @@
 //! What `aot inspect` tells about a module.
 
 use super::{ExportReport, ImportReport, Out, SizeReport, limits};
-use crate::args::wasi_import;
 use aot_compiler::default_features;
+use aot_compiler::wasi::executable_import as wasi_import;
 use serde::Serialize;
 use wasmparser::{
     CompositeInnerType, ExternalKind, GlobalType, KnownCustom, MemoryType, Name, Parser, Payload, SubType,
