@@ -41,7 +41,7 @@ pub fn aot_options_inherit_stdio(options: *mut c_void);
 pub fn module(name: &str, file: &str, interface: &Interface) -> String {
     let mut out = format!(
         "// Made by `aot-build`: changes are lost.\n#[doc = {:?}]\n#[allow(warnings, clippy::all, clippy::pedantic, \
-         clippy::nursery, clippy::restriction, unsafe_code, clashing_extern_declarations)]\n#[rustfmt::skip]\npub mod \
+         clippy::nursery, clippy::restriction, unsafe_code, missing_docs, clashing_extern_declarations)]\n#[rustfmt::skip]\npub mod \
          {name} {{\n{PRELUDE}\n",
         format!("The WebAssembly module `{file}`."),
     );

@@ -69,7 +69,9 @@ impl Error for Trap {
 /// An offset and a length that are not in a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfBounds {
+    /// In the memory.
     pub offset: u32,
+    /// Bytes.
     pub len: usize,
     /// Bytes of the memory.
     pub size: usize,
@@ -110,6 +112,7 @@ pub struct Options {
 }
 
 impl Options {
+    /// None yet.
     pub fn new() -> Options {
         Options::default()
     }
