@@ -21,3 +21,20 @@ fn the_example_runs() {
     assert!(lines[0].starts_with("0 pieces: Unreachable: wasm trap: unreachable"), "{rest}");
     assert_eq!(lines[1..], ["30 pieces: Error: the shop has no more paper", "1 piece: 250"]);
 }
+
+#[test]
+fn the_guide_shows_what_is_generated() {
+    let price = include_str!(concat!(env!("OUT_DIR"), "/price.rs"));
+    let tax = include_str!(concat!(env!("OUT_DIR"), "/tax.rs"));
+    let guide = include_str!("../docs/rust-libraries.md");
+    let mut count = 0;
+    for line in guide.lines() {
+        let text = line.trim();
+        let is_signature = line.starts_with(' ') && (text.starts_with("pub fn ") || text.starts_with("fn "));
+        if let Some(signature) = text.strip_suffix(';').filter(|_| is_signature) {
+            count += 1;
+            assert!(price.contains(signature) || tax.contains(signature), "{signature}");
+        }
+    }
+    assert!(count > 10, "{count} signatures");
+}

@@ -2,7 +2,6 @@
 
 use crate::groups::{CODEGEN, Codegen, OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm};
 use crate::report::{Failure, Result};
-use aot_abi::call;
 use aot_compiler::wasi::{executable_import as wasi_import, library_import, no_import};
 use aot_compiler::{Config, Cpu, CpuFeature, ImportSymbol, Imports, Target};
 use clap::Args;

@@ -11,7 +11,7 @@
 /* As in bzlib.h. */
 enum { BZ_OK = 0, BZ_OUTBUFF_FULL = -8 };
 
-enum { LEVEL = 9, MAX_MEMORY = 256 << 20, PIECE = 1 << 16 };
+enum { LEVEL = 9, MAX_MEMORY = 256 << 20, MAX_ROOM = 64 << 20, PIECE = 1 << 16 };
 
 struct bytes {
     uint8_t *data;
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
     if (!compress && !(argc == 2 && strcmp(argv[1], "decompress") == 0))
         return fail("say `compress` or `decompress`; it copies standard input to standard output");
     struct bytes in = {NULL, 0}, out = {NULL, 0};
-    if (!read_all(stdin, &in) || in.len > MAX_MEMORY)
+    if (!read_all(stdin, &in) || in.len > MAX_MEMORY / 2)
         return fail("cannot read the input, or it is too large");
 
     aot_trap *trap = NULL;
@@ -101,10 +101,11 @@ int main(int argc, char **argv)
     if (bz2 == NULL)
         return report(trap);
 
-    /* What is compressed never needs more than this; how large it was before, nobody knows. */
+    /* What is compressed never needs more than this; how large it was before, nobody knows, and a small file can be the
+       beginning of a very large one. */
     uint32_t room = in.len + in.len / 100 + 600;
     int32_t status = run(bz2, compress, in, room, &out, &trap);
-    while (trap == NULL && status == BZ_OUTBUFF_FULL && room < MAX_MEMORY / 2) {
+    while (trap == NULL && status == BZ_OUTBUFF_FULL && room <= MAX_ROOM / 2) {
         room *= 2;
         status = run(bz2, compress, in, room, &out, &trap);
     }
