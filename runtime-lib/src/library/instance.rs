@@ -488,6 +488,54 @@ unsafe extern "C" fn aot_instance_grow_memory(
     }
 }
 
+/// The bytes of a memory from an offset on, if it has them all.
+///
+/// # Safety
+/// The memory is one of an instance that exists.
+unsafe fn bytes_at(memory: *const MemoryDef, offset: u64, len: usize) -> Option<*mut u8> {
+    // SAFETY: the caller vouches for the memory.
+    let MemoryDef { base, len: size } = unsafe { memory.read() };
+    let fits = offset.checked_add(len as u64).is_some_and(|end| end <= size as u64);
+    fits.then(|| base.wrapping_add(offset as usize))
+}
+
+/// Copies out of a memory. False if not all bytes are in it.
+///
+/// # Safety
+/// The memory is one of an instance that exists and is not running; `to` is valid for writes of `len` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_memory_read(memory: *const MemoryDef, offset: u64, to: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for both. They may be the same memory.
+    unsafe {
+        let from = bytes_at(memory, offset, len);
+        from.is_some_and(|from| {
+            ptr::copy(from, to, len);
+            true
+        })
+    }
+}
+
+/// Copies into a memory. False if not all bytes are in it.
+///
+/// # Safety
+/// The memory is one of an instance that exists and is not running; `from` is valid for reads of `len` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_memory_write(
+    memory: *const MemoryDef,
+    offset: u64,
+    from: *const u8,
+    len: usize,
+) -> bool {
+    // SAFETY: the caller vouches for both. They may be the same memory.
+    unsafe {
+        let to = bytes_at(memory, offset, len);
+        to.is_some_and(|to| {
+            ptr::copy(from, to, len);
+            true
+        })
+    }
+}
+
 /// What an export does whose stack limit may not be good.
 ///
 /// # Safety
