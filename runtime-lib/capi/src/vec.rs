@@ -31,8 +31,11 @@ impl<T> CVec<T> {
         if size == 0 {
             return CVec::empty();
         }
-        // SAFETY: `calloc` takes any sizes, and checks their product.
-        let data: *mut T = unsafe { calloc(size, size_of::<T>()) }.cast();
+        let data: *mut T = match core::alloc::Layout::array::<T>(size) {
+            // SAFETY: `calloc` takes any sizes.
+            Ok(_) => unsafe { calloc(size, size_of::<T>()) }.cast(),
+            Err(_) => ptr::null_mut(),
+        };
         if data.is_null() {
             error::set(Kind::Memory, format!("not enough memory for a vector of {size} elements"));
             return CVec::empty();
