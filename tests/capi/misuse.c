@@ -8,6 +8,11 @@ static wasm_trap_t *delete_the_store(void *env, const aot_caller_t *caller, cons
     return NULL;
 }
 
+static wasm_trap_t *nothing(const wasm_val_vec_t *args, wasm_val_vec_t *results) {
+    (void)args, (void)results;
+    return NULL;
+}
+
 static const aot_caller_t *kept;
 
 static wasm_trap_t *keep_the_caller(void *env, const aot_caller_t *caller, const wasm_val_vec_t *args,
@@ -45,7 +50,13 @@ int main(int argc, char **argv) {
         wasm_memory_new(store, memory_type);
     } else if (strcmp(bug, "type") == 0) {
         wasm_functype_delete(type);
+        wasm_func_new(store, type, nothing);
+    } else if (strcmp(bug, "callback") == 0) {
         wasm_func_new(store, type, NULL);
+    } else if (strcmp(bug, "text") == 0) {
+        aot_module_load_file(NULL);
+    } else if (strcmp(bug, "pointer") == 0) {
+        wasm_memorytype_new(NULL);
     } else if (strcmp(bug, "kind") == 0) {
         wasm_func_call((wasm_func_t *)memory, &none, &none);
     } else if (strcmp(bug, "class") == 0) {

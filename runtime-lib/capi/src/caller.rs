@@ -1,11 +1,11 @@
 //! What a callback knows of the guest that calls it.
 
 use crate::error::{self, Kind};
-use crate::handle::{Handle, Local};
+use crate::handle::{self, Handle, Local};
 use crate::reference::{Object, Reference};
 use crate::store::{Data, StoreCell, StoreObject};
 use aot_runtime::embed::Caller;
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::{c_char, c_void};
 use core::ptr;
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ unsafe extern "C" fn aot_caller_export(
 ) -> *mut Handle<Reference> {
     let caller = get!(caller);
     // SAFETY: C vouches for its texts.
-    let Ok(name) = unsafe { CStr::from_ptr(name) }.to_str() else { return ptr::null_mut() };
+    let Ok(name) = unsafe { handle::text(name, here!()) }.to_str() else { return ptr::null_mut() };
     // SAFETY: the callback runs, and its caller waits for it.
     let item = unsafe { (*caller.caller).get_export(name) };
     match item {

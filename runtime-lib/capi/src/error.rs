@@ -12,6 +12,10 @@ pub enum Kind {
     None = 0,
     Usage = 1,
     Load = 2,
+    #[cfg_attr(
+        not(feature = "compiler"),
+        expect(dead_code, reason = "the header has the same numbers always")
+    )]
     Compile = 3,
     Import = 4,
     Memory = 5,

@@ -2,7 +2,7 @@
 
 use crate::caller::CallerObject;
 use crate::error::{self, Kind};
-use crate::handle::{Handle, Local};
+use crate::handle::{self, Handle, Local};
 use crate::raw::CRaw;
 use crate::reference::{Object, Reference};
 use crate::store::{BUSY, Data, HostInfo, StoreObject};
@@ -150,6 +150,13 @@ fn drop_all<S: Slot>(types: &[ValType], values: &mut [S]) {
     }
 }
 
+/// How many arguments a call has.
+pub enum Count {
+    Exactly(usize),
+    /// The array has room for so many: for arguments and for results.
+    UpTo(usize),
+}
+
 /// Calls a function of a guest or of the host, with an array of arguments and one for the results. Returns a trap, or
 /// null.
 ///
@@ -158,7 +165,7 @@ fn drop_all<S: Slot>(types: &[ValType], values: &mut [S]) {
 pub unsafe fn call<S: Slot>(
     reference: &Reference,
     func: Func,
-    args: (*const S, usize),
+    args: (*const S, Count),
     results: (*mut S, usize),
 ) -> Trap {
     // A callback may delete all that C has of the store.
@@ -172,8 +179,12 @@ pub unsafe fn call<S: Slot>(
         return trap::give_message(reason, Kind::Usage);
     }
     let (params, outs) = (ty.params.len(), ty.results.len());
-    if args.1 != params {
-        let message = format!("a function of {params} parameters is called with {} arguments", args.1);
+    let (fits, count) = match args.1 {
+        Count::Exactly(count) => (count == params, count),
+        Count::UpTo(count) => (count >= params, count),
+    };
+    if !fits {
+        let message = format!("a function of {params} parameters is called with {count} arguments");
         return trap::give_message(message, Kind::Usage);
     }
     with_array(params + outs, Val::I32(0), |values| {
@@ -230,42 +241,42 @@ fn new(
 unsafe extern "C" fn wasm_func_new(
     store: *const Handle<StoreObject>,
     ty: *const Handle<ExternTypeObject>,
-    callback: Plain,
+    callback: Option<Plain>,
 ) -> *mut Handle<Reference> {
-    new(store, ty, Code::Plain(callback), ptr::null_mut(), None, here!())
+    new(store, ty, Code::Plain(handle::callback(callback, here!())), ptr::null_mut(), None, here!())
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn wasm_func_new_with_env(
     store: *const Handle<StoreObject>,
     ty: *const Handle<ExternTypeObject>,
-    callback: WithEnv,
+    callback: Option<WithEnv>,
     env: *mut c_void,
     finalizer: Finalizer,
 ) -> *mut Handle<Reference> {
-    new(store, ty, Code::WithEnv(callback), env, finalizer, here!())
+    new(store, ty, Code::WithEnv(handle::callback(callback, here!())), env, finalizer, here!())
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn aot_func_new(
     store: *const Handle<StoreObject>,
     ty: *const Handle<ExternTypeObject>,
-    callback: WithCaller,
+    callback: Option<WithCaller>,
     env: *mut c_void,
     finalizer: Finalizer,
 ) -> *mut Handle<Reference> {
-    new(store, ty, Code::WithCaller(callback), env, finalizer, here!())
+    new(store, ty, Code::WithCaller(handle::callback(callback, here!())), env, finalizer, here!())
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn aot_func_new_raw(
     store: *const Handle<StoreObject>,
     ty: *const Handle<ExternTypeObject>,
-    callback: Raw,
+    callback: Option<Raw>,
     env: *mut c_void,
     finalizer: Finalizer,
 ) -> *mut Handle<Reference> {
-    new(store, ty, Code::Raw(callback), env, finalizer, here!())
+    new(store, ty, Code::Raw(handle::callback(callback, here!())), env, finalizer, here!())
 }
 
 /// The function's type. Types are never forgotten, so it needs no store in use.
@@ -315,7 +326,7 @@ unsafe extern "C" fn wasm_func_call(
     // SAFETY: C vouches for its vectors.
     unsafe {
         let (args, count) = parts(args);
-        call(reference, func, (args, count), parts(results))
+        call(reference, func, (args, Count::Exactly(count)), parts(results))
     }
 }
 
@@ -326,8 +337,6 @@ unsafe extern "C" fn aot_func_call_raw(
     count: usize,
 ) -> *mut Handle<Reference> {
     let (func, reference) = object!(func, Object::Extern(Extern::Func(func)) => *func, "wasm_func_t");
-    let Some(ty) = type_of(func, reference) else { return trap::give_message(BUSY, Kind::Busy) };
-    let params = ty.params.len().min(count);
     // SAFETY: C vouches for the array.
-    unsafe { call(reference, func, (values.cast_const(), params), (values, count)) }
+    unsafe { call(reference, func, (values.cast_const(), Count::UpTo(count)), (values, count)) }
 }

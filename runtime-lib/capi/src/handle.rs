@@ -4,6 +4,7 @@
 //! it ends the process with a message. To find every use after deletion, deleted handles are kept in debug mode
 //! (`AOT_DEBUG=1`, `aot_set_debug`), so that their memory is never another object's.
 
+use core::ffi::{CStr, c_char};
 use core::mem::ManuallyDrop;
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicUsize};
@@ -168,6 +169,29 @@ pub fn misuse(function: &str, message: &str) -> ! {
     };
     eprintln!("libaot: {}: {message}{hint}", function_name(function));
     std::process::abort()
+}
+
+/// A plain pointer of C's, which must not be null.
+///
+/// # Safety
+/// The pointer is null or valid as long as the result is used.
+pub unsafe fn plain<'a, T>(pointer: *const T, what: &str, function: &str) -> &'a T {
+    // SAFETY: the caller vouches for the pointer.
+    unsafe { pointer.as_ref() }.unwrap_or_else(|| misuse(function, &format!("{what} is NULL")))
+}
+
+/// A text of C's.
+///
+/// # Safety
+/// The pointer is null or one of a text that ends with a zero, which stays as it is while the result is used.
+pub unsafe fn text<'a>(pointer: *const c_char, function: &str) -> &'a CStr {
+    // SAFETY: the caller vouches for the text.
+    unsafe { CStr::from_ptr(plain(pointer, "a text", function)) }
+}
+
+/// A function pointer of C's, which must not be null.
+pub fn callback<F>(pointer: Option<F>, function: &str) -> F {
+    pointer.unwrap_or_else(|| misuse(function, "the callback is NULL"))
 }
 
 /// The name of a C function, of that of an item in it.

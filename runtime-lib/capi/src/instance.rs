@@ -1,14 +1,14 @@
 //! Instances.
 
 use crate::error::{self, Kind};
-use crate::func::{self, ValVec};
-use crate::handle::Handle;
+use crate::func::{self, Count, ValVec};
+use crate::handle::{self, Handle};
 use crate::reference::{Object, Reference};
 use crate::store::{BUSY, StoreCell, StoreObject};
 use crate::trap;
 use crate::vec::{CVec, ObjectVec};
 use aot_runtime::embed::{Error, Extern, Instance};
-use core::ffi::{CStr, c_char};
+use core::ffi::c_char;
 use core::ptr;
 use std::sync::Arc;
 
@@ -112,7 +112,7 @@ unsafe extern "C" fn wasm_instance_exports(
 /// `name` is a text of C's.
 unsafe fn export(instance: Instance, store: &StoreCell, name: *const c_char) -> Option<Extern> {
     // SAFETY: the caller vouches for the text.
-    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
+    let name = unsafe { handle::text(name, "aot_instance_export") }.to_string_lossy();
     let found = instance.get_export(store.enter()?.context(), &name);
     if found.is_none() {
         error::set(Kind::Usage, format!("the instance exports no `{name}`"));
@@ -148,10 +148,10 @@ unsafe extern "C" fn aot_instance_call(
         match export(instance, store, name) {
             Some(Extern::Func(func)) => {
                 let (args, count) = func::parts(args);
-                func::call(reference, func, (args, count), func::parts(results))
+                func::call(reference, func, (args, Count::Exactly(count)), func::parts(results))
             }
             _ => {
-                let name = CStr::from_ptr(name).to_string_lossy();
+                let name = handle::text(name, here!()).to_string_lossy();
                 trap::give_message(format!("the instance exports no function `{name}`"), Kind::Usage)
             }
         }

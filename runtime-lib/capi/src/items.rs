@@ -1,7 +1,7 @@
 //! Globals, tables and memories, and what can be said of all that is exported.
 
 use crate::error::{self, Kind};
-use crate::handle::{Handle, misuse};
+use crate::handle::{self, Handle, misuse};
 use crate::reference::{Object, Reference};
 use crate::store::{StoreCell, StoreObject};
 use crate::types::ExternTypeObject;
@@ -31,7 +31,7 @@ unsafe extern "C" fn wasm_global_new(
     let Some(ty) = get!(ty).global_type() else { misuse(here!(), "the type is no wasm_globaltype_t") };
     let new = || {
         // SAFETY: C vouches for its pointers.
-        let value = usage(unsafe { &*value }.value(ty.content, store))?;
+        let value = usage(unsafe { handle::plain(value, "a wasm_val_t", here!()) }.value(ty.content, store))?;
         let entered = store.enter()?;
         error::noted(Global::new(entered.context(), value, ty.mutable))
     };
@@ -75,7 +75,9 @@ unsafe extern "C" fn aot_global_set(global: *mut Handle<Reference>, value: *cons
     let store = reference.store();
     let set = || {
         // SAFETY: C vouches for its pointers.
-        let value = usage(unsafe { &*value }.value(global.ty().content, store))?;
+        let value = usage(
+            unsafe { handle::plain(value, "a wasm_val_t", here!()) }.value(global.ty().content, store),
+        )?;
         let entered = store.enter()?;
         error::noted(global.set(entered.context(), value))
     };

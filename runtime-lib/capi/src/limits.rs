@@ -1,6 +1,6 @@
 //! What a store may use, and how it is stopped.
 
-use crate::handle::Handle;
+use crate::handle::{self, Handle};
 use crate::store::StoreObject;
 use aot_runtime::embed::{InterruptHandle, StoreLimits};
 
@@ -24,7 +24,7 @@ delete! { aot_interrupt_delete(InterruptObject); }
 #[unsafe(no_mangle)]
 unsafe extern "C" fn aot_store_set_limits(store: *const Handle<StoreObject>, limits: *const Limits) -> bool {
     // SAFETY: C vouches for its pointers.
-    let limits = unsafe { *limits };
+    let limits = *unsafe { handle::plain(limits, "an aot_limits_t", here!()) };
     let number = |limit: u64| (limit != u64::MAX).then_some(limit);
     let count = |limit| number(limit).and_then(|limit| usize::try_from(limit).ok());
     let limits = StoreLimits {

@@ -2,14 +2,14 @@
 
 use crate::error;
 use crate::func::{Callback, Code, Finalizer, Raw, WithCaller};
-use crate::handle::{Handle, misuse};
+use crate::handle::{self, Handle, misuse};
 use crate::instance;
 use crate::reference::{Object, Reference};
 use crate::store::{Data, StoreCell, StoreObject};
 use crate::types::ExternTypeObject;
 use crate::wasi;
 use aot_runtime::embed::{Error, Linker, Val};
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::{c_char, c_void};
 use core::ptr;
 use std::sync::Arc;
 
@@ -21,16 +21,13 @@ pub struct LinkerObject {
 class! { LinkerObject, "aot_linker_t"; }
 delete! { aot_linker_delete(LinkerObject); }
 
-/// A text of C's.
+/// A name of C's.
 ///
 /// # Safety
 /// C vouches for the text.
 unsafe fn text(text: *const c_char, function: &str) -> String {
-    if text.is_null() {
-        misuse(function, "a name is NULL");
-    }
     // SAFETY: the caller vouches for the text.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+    unsafe { handle::text(text, function) }.to_string_lossy().into_owned()
 }
 
 impl LinkerObject {
@@ -90,12 +87,21 @@ unsafe extern "C" fn aot_linker_define_func(
     module: *const c_char,
     name: *const c_char,
     ty: *const Handle<ExternTypeObject>,
-    callback: WithCaller,
+    callback: Option<WithCaller>,
     env: *mut c_void,
     finalizer: Finalizer,
 ) -> bool {
     // SAFETY: C vouches for its pointers.
-    unsafe { define_func(linker, [module, name], ty, Code::WithCaller(callback), (env, finalizer), here!()) }
+    unsafe {
+        define_func(
+            linker,
+            [module, name],
+            ty,
+            Code::WithCaller(handle::callback(callback, here!())),
+            (env, finalizer),
+            here!(),
+        )
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -104,12 +110,21 @@ unsafe extern "C" fn aot_linker_define_raw(
     module: *const c_char,
     name: *const c_char,
     ty: *const Handle<ExternTypeObject>,
-    callback: Raw,
+    callback: Option<Raw>,
     env: *mut c_void,
     finalizer: Finalizer,
 ) -> bool {
     // SAFETY: C vouches for its pointers.
-    unsafe { define_func(linker, [module, name], ty, Code::Raw(callback), (env, finalizer), here!()) }
+    unsafe {
+        define_func(
+            linker,
+            [module, name],
+            ty,
+            Code::Raw(handle::callback(callback, here!())),
+            (env, finalizer),
+            here!(),
+        )
+    }
 }
 
 #[unsafe(no_mangle)]

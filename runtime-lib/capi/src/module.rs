@@ -2,13 +2,13 @@
 
 use crate::compile;
 use crate::error::{self, Kind};
-use crate::handle::Handle;
+use crate::handle::{self, Handle};
 use crate::reference::{Object, Reference, WithInfo};
 use crate::store::StoreObject;
 use crate::types::{ExportTypeObject, ImportTypeObject};
 use crate::vec::{self, ByteVec, CVec, ObjectVec};
 use aot_runtime::embed::{Error, Module};
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::{c_char, c_void};
 use core::ptr;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -117,7 +117,7 @@ unsafe extern "C" fn aot_module_load(image: *const c_void, size: usize) -> *mut 
 unsafe extern "C" fn aot_module_load_file(path: *const c_char) -> *mut Handle<Reference> {
     // SAFETY: C vouches for its texts, and for the image, as the header says.
     give(unsafe {
-        let path = OsStr::from_bytes(CStr::from_ptr(path).to_bytes());
+        let path = OsStr::from_bytes(handle::text(path, here!()).to_bytes());
         Module::deserialize_file(path).map_err(Error::Load)
     })
 }

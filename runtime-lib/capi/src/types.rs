@@ -1,7 +1,7 @@
 //! Types of values, of what is imported and exported, and of imports and exports.
 
 use crate::error::{self, Kind};
-use crate::handle::Handle;
+use crate::handle::{self, Handle};
 use crate::vec::{ByteVec, CVec, ObjectVec};
 use aot_runtime::embed::{ExternType, FuncType, GlobalType, Limits, MemoryType, TableType, ValType};
 use core::ptr;
@@ -312,13 +312,25 @@ unsafe extern "C" fn wasm_valtype_kind(ty: *const Handle<ValTypeObject>) -> ValK
     kind_of(get!(ty).0)
 }
 
+/// Takes a vector that C gives away, and leaves an empty one.
+///
+/// # Safety
+/// C vouches for the vector.
+unsafe fn take_vec<T>(vec: *mut CVec<T>, function: &str) -> CVec<T> {
+    // SAFETY: the caller vouches for the vector.
+    unsafe {
+        handle::plain(vec, "a vector", function);
+        (*vec).take()
+    }
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn wasm_functype_new(
     params: *mut ObjectVec<ValTypeObject>,
     results: *mut ObjectVec<ValTypeObject>,
 ) -> *mut Handle<ExternTypeObject> {
     // SAFETY: C vouches for its pointers, and gives the vectors away.
-    let (params, results) = unsafe { ((*params).take(), (*results).take()) };
+    let (params, results) = unsafe { (take_vec(params, here!()), take_vec(results, here!())) };
     Handle::give(ExternTypeObject::Func(FuncTypeObject { params, results }))
 }
 
@@ -367,13 +379,18 @@ unsafe extern "C" fn wasm_tabletype_new(
 ) -> *mut Handle<ExternTypeObject> {
     get!(element);
     // SAFETY: C vouches for its pointers.
-    Handle::give(ExternTypeObject::Table { element, limits: unsafe { *limits } })
+    Handle::give(ExternTypeObject::Table {
+        element,
+        limits: *unsafe { handle::plain(limits, "a wasm_limits_t", here!()) },
+    })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn wasm_memorytype_new(limits: *const CLimits) -> *mut Handle<ExternTypeObject> {
     // SAFETY: C vouches for its pointers.
-    Handle::give(ExternTypeObject::Memory { limits: unsafe { *limits } })
+    Handle::give(ExternTypeObject::Memory {
+        limits: *unsafe { handle::plain(limits, "a wasm_limits_t", here!()) },
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -435,7 +452,7 @@ unsafe extern "C" fn wasm_importtype_new(
 ) -> *mut Handle<ImportTypeObject> {
     get!(ty);
     // SAFETY: C vouches for its pointers, and gives the names away.
-    let (module, name) = unsafe { ((*module).take(), (*name).take()) };
+    let (module, name) = unsafe { (take_vec(module, here!()), take_vec(name, here!())) };
     Handle::give(ImportTypeObject { module, name, ty })
 }
 
@@ -463,7 +480,7 @@ unsafe extern "C" fn wasm_exporttype_new(
 ) -> *mut Handle<ExportTypeObject> {
     get!(ty);
     // SAFETY: C vouches for its pointers, and gives the name away.
-    Handle::give(ExportTypeObject { name: unsafe { (*name).take() }, ty })
+    Handle::give(ExportTypeObject { name: unsafe { take_vec(name, here!()) }, ty })
 }
 
 #[unsafe(no_mangle)]

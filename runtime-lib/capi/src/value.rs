@@ -1,6 +1,6 @@
 //! Values as C has them, and their ways to and from the library.
 
-use crate::handle::Handle;
+use crate::handle::{self, Handle};
 use crate::reference::{Object, Reference};
 use crate::store::StoreCell;
 use crate::types::{ValKind, kind_of};
@@ -192,7 +192,7 @@ fn copy(value: &CVal) -> CVal {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn wasm_val_copy(out: *mut CVal, value: *const CVal) {
     // SAFETY: C vouches for its pointers.
-    unsafe { out.write(copy(&*value)) };
+    unsafe { out.write(copy(handle::plain(value, "a wasm_val_t", here!()))) };
 }
 
 vec_functions! {

@@ -1,12 +1,12 @@
 //! WASI: what a store's guests see of the world.
 
 use crate::error::{self, Kind};
-use crate::handle::Handle;
+use crate::handle::{self, Handle};
 use crate::store::{Data, StoreCell, StoreObject};
 use crate::vec::{self, ByteVec, CVec};
 use aot_runtime::embed::wasi::{self, OutputBuffer, Stdio, WasiCtx, WasiCtxBuilder};
 use aot_runtime::embed::{Error, Linker};
-use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -59,9 +59,9 @@ pub fn default_context(store: &Arc<StoreCell>) -> Result<(), Error> {
 ///
 /// # Safety
 /// C vouches for the text.
-unsafe fn bytes(text: *const c_char) -> Vec<u8> {
+unsafe fn bytes(text: *const c_char, function: &str) -> Vec<u8> {
     // SAFETY: the caller vouches for the text.
-    unsafe { CStr::from_ptr(text) }.to_bytes().to_vec()
+    unsafe { handle::text(text, function) }.to_bytes().to_vec()
 }
 
 impl WasiObject {
@@ -120,13 +120,13 @@ extern "C" fn aot_wasi_new() -> *mut Handle<WasiObject> {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn aot_wasi_arg(wasi: *mut Handle<WasiObject>, arg: *const c_char) {
     // SAFETY: C vouches for its texts.
-    get_mut!(wasi).args.push(unsafe { bytes(arg) });
+    get_mut!(wasi).args.push(unsafe { bytes(arg, here!()) });
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn aot_wasi_env(wasi: *mut Handle<WasiObject>, name: *const c_char, value: *const c_char) {
     // SAFETY: C vouches for its texts.
-    let variable = unsafe { [bytes(name), bytes(value)].join(&b'=') };
+    let variable = unsafe { [bytes(name, here!()), bytes(value, here!())].join(&b'=') };
     get_mut!(wasi).env.push(variable);
 }
 
@@ -143,7 +143,7 @@ unsafe extern "C" fn aot_wasi_preopen(
     guest: *const c_char,
 ) {
     // SAFETY: C vouches for its texts.
-    get_mut!(wasi).dirs.push(unsafe { (bytes(host), bytes(guest)) });
+    get_mut!(wasi).dirs.push(unsafe { (bytes(host, here!()), bytes(guest, here!())) });
 }
 
 #[unsafe(no_mangle)]
@@ -163,7 +163,7 @@ unsafe extern "C" fn aot_wasi_file(
     path: *const c_char,
 ) -> bool {
     // SAFETY: C vouches for its texts.
-    let path = unsafe { bytes(path) };
+    let path = unsafe { bytes(path, here!()) };
     let path = OsStr::from_bytes(&path);
     let Some(place) = place(get_mut!(wasi), stream) else { return false };
     let file = if stream == 0 { File::open(path) } else { File::create(path) };
