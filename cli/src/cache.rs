@@ -4,7 +4,6 @@ use crate::report;
 use aot_cache::{Key, Limits, Lookup, Store};
 use aot_compiler::{Config, Imports};
 use std::env;
-use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +56,7 @@ impl Cache {
                 // Where there is no place for a cache by default, there is none. What was asked for, or looks like an
                 // attack, should not go unnoticed.
                 if env::var_os(DIRECTORY).is_some() || error.get_ref().is_some() {
-                    warn(&format!("the cache is not used: {error}"));
+                    report::warn(&format!("the cache is not used: {error}"));
                 }
                 off
             }
@@ -75,6 +74,7 @@ impl Cache {
             inlining,
             schedule,
             dispatch,
+            epilogue,
             features,
             imports,
             model,
@@ -99,7 +99,7 @@ impl Cache {
             ("target", target.name()),
             ("cpu", aot_compiler::used_cpu_features(target).ok()?.join(",")),
             ("optimisation", format!("{opt_level:?}")),
-            ("code", format!("{model:?} {inlining} {schedule} {dispatch} {typed_entries}")),
+            ("code", format!("{model:?} {inlining} {schedule} {dispatch} {epilogue} {typed_entries}")),
             ("checks", format!("{stack_check} {libcalls_by_symbol} {interruptible} {fuel}")),
             ("features", format!("{features:?}")),
             ("imports", imports),
@@ -117,7 +117,7 @@ impl Cache {
             Lookup::Hit(bytes) => Some(bytes),
             Lookup::Miss => None,
             Lookup::Damaged => {
-                warn("a damaged entry of the cache was removed");
+                report::warn("a damaged entry of the cache was removed");
                 None
             }
         }
@@ -127,7 +127,7 @@ impl Cache {
         if let (Some(store), Some(key)) = (&self.store, key)
             && let Err(error) = store.put(key, bytes)
         {
-            warn(&format!("the result was not kept in the cache: {error}"));
+            report::warn(&format!("the result was not kept in the cache: {error}"));
         }
     }
 }
@@ -137,9 +137,4 @@ fn tool() -> Option<String> {
     let metadata = env::current_exe().ok()?.metadata().ok()?;
     let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
     Some(format!("{} {} {seconds}.{nanoseconds}", env!("CARGO_PKG_VERSION"), metadata.len()))
-}
-
-fn warn(message: &str) {
-    // Nobody listens: nothing is lost.
-    drop(writeln!(io::stderr(), "warning: {}", report::printable(message)));
 }

@@ -37,6 +37,13 @@ pub enum Imports {
         /// Give functions that `resolve` does not know a body that traps, instead of refusing the module.
         unknown_trap: bool,
     },
+    /// Functions of the runtime library as above; all others are C functions of the host program, which gives their
+    /// addresses when it makes an instance.
+    Library {
+        resolve: fn(module: &str, name: &str) -> Option<ImportSymbol>,
+        /// What the names in C start with.
+        prefix: String,
+    },
 }
 
 /// A function of the runtime library that an import is bound to.
@@ -57,6 +64,8 @@ pub struct Config {
     pub schedule: bool,
     /// Give each case of a switch in a loop its own jump to the next case.
     pub dispatch: bool,
+    /// Take out of x86-64 epilogues what does nothing.
+    pub epilogue: bool,
     /// Proposals that modules may use.
     pub features: wasmparser::WasmFeatures,
     pub imports: Imports,
@@ -114,6 +123,13 @@ impl Config {
         Config { imports, model, stack_check, typed_entries, libcalls_by_symbol, ..self }
     }
 
+    /// The same options, for an object that is a library of C programs: imports that `resolve` does not know are functions
+    /// of the program. Names in C start with `prefix`.
+    pub fn into_library(self, resolve: fn(&str, &str) -> Option<ImportSymbol>, prefix: String) -> Config {
+        let imports = Imports::Library { resolve, prefix };
+        Config { imports, typed_entries: false, ..self.into_image() }
+    }
+
     /// For images of `target` that a host program loads.
     pub fn image(target: Target) -> Config {
         Config {
@@ -122,6 +138,7 @@ impl Config {
             inlining: true,
             schedule: true,
             dispatch: true,
+            epilogue: true,
             features: default_features(),
             imports: Imports::AtInstantiation,
             model: Model::Instance,

@@ -3,13 +3,13 @@
 use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::cache::{Cache, CacheArgs};
 use crate::output::{self, Content};
-use crate::report::{Failure, Result, nearest};
-use crate::{input, report};
+use crate::program::{LibraryArg, Program};
+use crate::report::{self, Failure, Result, nearest};
 use aot_cache::Key;
 use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Strip, Target};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -37,12 +37,19 @@ pub struct Args {
     #[arg(value_name = "IN")]
     input: PathBuf,
 
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What to make, and how: the same for one module and for several that are linked.
+#[derive(clap::Args)]
+pub struct Options {
     /// Where the result goes; `-` is standard output [default: the name of IN, with the extension of the result, in
     /// the current directory]
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
 
-    /// What to make: `exe`, `obj`, `cwasm`, `clif` or `asm`; can be given several times [default: exe]
+    /// What to make: `exe`, `obj`, `cwasm`, `clif`, `asm`, or `wasm` (`aot link`); can be given several times [default: exe]
     #[arg(long, value_name = "KIND[=PATH]", value_parser = OsStringValueParser::new().try_map(Emit::parse))]
     emit: Vec<Emit>,
 
@@ -94,6 +101,8 @@ enum Kind {
     Image,
     Clif,
     Assembly,
+    /// What several modules are when they are linked.
+    Module,
 }
 
 /// What code is made for: each has its own.
@@ -120,12 +129,13 @@ impl Form {
 }
 
 impl Kind {
-    const NAMES: [(&str, Kind); 5] = [
+    const NAMES: [(&str, Kind); 6] = [
         ("exe", Kind::Executable),
         ("obj", Kind::Object),
         ("cwasm", Kind::Image),
         ("clif", Kind::Clif),
         ("asm", Kind::Assembly),
+        ("wasm", Kind::Module),
     ];
 
     fn extension(self) -> &'static str {
@@ -135,13 +145,14 @@ impl Kind {
             Kind::Image => "cwasm",
             Kind::Clif => "clif",
             Kind::Assembly => "s",
+            Kind::Module => "wasm",
         }
     }
 
     fn content(self) -> Content {
         match self {
             Kind::Executable => Content::Executable,
-            Kind::Object | Kind::Image => Content::Binary,
+            Kind::Object | Kind::Image | Kind::Module => Content::Binary,
             Kind::Clif | Kind::Assembly => Content::Text,
         }
     }
@@ -156,7 +167,7 @@ struct Emit {
 
 impl Emit {
     fn parse(text: OsString) -> Result<Emit, String> {
-        let (name, path) = match split_once(&text, '=') {
+        let (name, path) = match report::split_once(&text, '=') {
             Some((name, path)) => (name, Some(PathBuf::from(path))),
             None => (text.clone(), None),
         };
@@ -175,16 +186,8 @@ impl Emit {
     }
 }
 
-/// `str::split_once` for text of the operating system.
-fn split_once(text: &OsStr, separator: char) -> Option<(OsString, OsString)> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let at = text.as_bytes().iter().position(|byte| char::from(*byte) == separator)?;
-    let (before, after) = (&text.as_bytes()[..at], &text.as_bytes()[at + 1..]);
-    Some((OsStr::from_bytes(before).to_owned(), OsStr::from_bytes(after).to_owned()))
-}
-
 /// What to make and where to put it.
-fn outputs(input: &Path, output: Option<&Path>, emit: &[Emit]) -> Result<Vec<(Kind, PathBuf)>> {
+fn outputs(inputs: &[&Path], output: Option<&Path>, emit: &[Emit]) -> Result<Vec<(Kind, PathBuf)>> {
     let default = [Emit { kind: Kind::Executable, path: None }];
     let emit = if emit.is_empty() { &default } else { emit };
     let mut unnamed = output;
@@ -196,13 +199,13 @@ fn outputs(input: &Path, output: Option<&Path>, emit: &[Emit]) -> Result<Vec<(Ki
                 path.clone()
             }
             (None, Some(path)) => path.to_owned(),
-            (None, None) => default_output(input, output, *kind)?,
+            (None, None) => default_output(inputs[0], output, *kind)?,
         };
         if let Some((_, other)) = outputs.iter().find(|(_, other)| *other == path) {
             return Err(Failure::usage(format!("two results would go to `{}`", other.display()))
                 .with_help("give each its own place: `--emit KIND=PATH`"));
         }
-        if is_same_file(&path, input) {
+        if let Some(input) = inputs.iter().find(|input| is_same_file(&path, input)) {
             return Err(Failure::usage(format!(
                 "the result would overwrite the input `{}`",
                 input.display()
@@ -258,9 +261,20 @@ impl Progress {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    make(&args.input, &[], &[], &args.options)
+}
+
+/// Makes all that was asked for of a module and the libraries that are linked to it.
+pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &Options) -> Result<()> {
     let target = args::target(args.target.as_deref(), &args.cpu)?;
-    let outputs = outputs(&args.input, args.output.as_deref(), &args.emit)?;
+    let inputs: Vec<&Path> = [input].into_iter().chain(libraries.iter().map(LibraryArg::path)).collect();
+    let outputs = outputs(&inputs, args.output.as_deref(), &args.emit)?;
     let has = |kind| outputs.iter().any(|(other, _)| *other == kind);
+    if has(Kind::Module) && libraries.is_empty() {
+        return Err(Failure::usage(
+            "`--emit wasm` is the module that `aot link` makes, and here is only one",
+        ));
+    }
     if !has(Kind::Executable) {
         for (given, flag) in [
             (args.sealed, "--sealed"),
@@ -289,23 +303,24 @@ pub fn run(args: &Args) -> Result<()> {
     };
 
     let mut progress = Progress { verbose: args.verbose, since: Instant::now() };
-    let wasm = input::read_module(&args.input)?;
-    progress.done(&format!("read {} bytes", wasm.len()));
+    let program = Program::read(input, libraries, reexport)?;
+    progress.done(&format!("read {} bytes", program.len()));
     let mut config =
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
     if !config.target.has_executables() {
         // Its addresses are those of executables.
         config.model = Model::Instance;
     }
-    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &args.input);
+    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, input);
     let cache = Cache::open(args.cache);
+    let program_key = program.key();
     let cached: Vec<_> = outputs
         .iter()
         .map(|(kind, _)| {
             let key = match (kind, &executable_parts) {
-                (Kind::Object, _) => cache.key("obj", &wasm, &Form::Object.config(&config), &[]),
-                (Kind::Image, _) => cache.key("cwasm", &wasm, &Form::Image.config(&config), &[]),
-                (Kind::Executable, Some(parts)) => parts.key(&cache, &wasm, &config),
+                (Kind::Object, _) => cache.key("obj", &program_key, &Form::Object.config(&config), &[]),
+                (Kind::Image, _) => cache.key("cwasm", &program_key, &Form::Image.config(&config), &[]),
+                (Kind::Executable, Some(parts)) => parts.key(&cache, &program_key, &config),
                 _ => None,
             };
             let found = cache.get(&key);
@@ -314,6 +329,7 @@ pub fn run(args: &Args) -> Result<()> {
         .collect();
     let form = |kind| match kind {
         Kind::Object => Form::Object,
+        Kind::Module => Form::Program,
         Kind::Image => Form::Image,
         // What is shown is the code of the executable, unless only an image is made.
         Kind::Clif | Kind::Assembly if has(Kind::Image) && !has(Kind::Executable) => Form::Image,
@@ -321,13 +337,17 @@ pub fn run(args: &Args) -> Result<()> {
         Kind::Executable | Kind::Clif | Kind::Assembly if config.model == Model::Instance => Form::Object,
         Kind::Executable | Kind::Clif | Kind::Assembly => Form::Program,
     };
+    if !libraries.is_empty() && cached.iter().any(|(_, found)| found.is_none()) {
+        let module = program.module(&config)?;
+        progress.done(&format!("linked {} modules into one of {} bytes", inputs.len(), module.len()));
+    }
     let mut compiled: Vec<(Form, CompiledModule)> = Vec::new();
     for ((kind, _), (_, found)) in outputs.iter().zip(&cached) {
         let form = form(*kind);
-        if found.is_some() || compiled.iter().any(|(other, _)| *other == form) {
+        if *kind == Kind::Module || found.is_some() || compiled.iter().any(|(other, _)| *other == form) {
             continue;
         }
-        let module = aot_compiler::compile(&wasm, &form.config(&config)).map_err(in_file)?;
+        let module = program.compile(&form.config(&config))?;
         progress.done(&format!(
             "compiled {} functions ({} model)",
             module.function_count(),
@@ -344,9 +364,14 @@ pub fn run(args: &Args) -> Result<()> {
             results.push((kind, path, bytes));
             continue;
         }
+        if *kind == Kind::Module {
+            results.push((kind, path, program.module(&config)?.to_vec()));
+            continue;
+        }
         let module = compiled.iter().find(|(other, _)| *other == form(*kind)).map(|(_, module)| module);
         let module = module.expect("compiled for every kind of result that was not found");
         let bytes = match kind {
+            Kind::Module => unreachable!("it is not compiled"),
             Kind::Object => module.object().map_err(in_file)?,
             Kind::Image => module.cwasm().map_err(in_file)?,
             Kind::Clif => module.clif().as_bytes().to_vec(),
@@ -439,7 +464,7 @@ mod tests {
 
     fn check(input: &str, output: Option<&str>, emit: &[&str], expected: &[&str]) {
         let emit: Vec<Emit> = emit.iter().map(|text| Emit::parse(text.into()).unwrap()).collect();
-        let paths: Vec<String> = match outputs(Path::new(input), output.map(Path::new), &emit) {
+        let paths: Vec<String> = match outputs(&[Path::new(input)], output.map(Path::new), &emit) {
             Ok(outputs) => outputs.into_iter().map(|(_, path)| path.display().to_string()).collect(),
             Err(_) => vec![String::from("error")],
         };
@@ -462,7 +487,7 @@ mod tests {
     #[test]
     fn misspelt_kinds_are_explained() {
         assert_eq!(Emit::parse("exec".into()).unwrap_err(), "did you mean `exe`?");
-        assert_eq!(Emit::parse("wasm".into()).unwrap_err(), "did you mean `cwasm`?");
+        assert_eq!(Emit::parse("cwsm".into()).unwrap_err(), "did you mean `cwasm`?");
         assert!(Emit::parse("x".into()).unwrap_err().contains("one of exe, obj"));
         assert!(Emit::parse("obj=".into()).is_err());
     }

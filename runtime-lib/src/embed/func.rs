@@ -66,7 +66,7 @@ impl Func {
             entry: ptr::null(),
             type_id: func.type_id(),
         };
-        let context = func.context(store.base_ptr(), ptr::null_mut());
+        let context = func.context(store.base_ptr());
         let own = Box::new(UnsafeCell::new(OwnFunc { funcref, context, _func: func }));
         let raw = own.get();
         // SAFETY: the box is new, and its content does not move.
@@ -202,7 +202,7 @@ fn misfit(ty: &FuncType, args: &[Val], results: usize) -> Error {
 ///
 /// # Safety
 /// The function is of this store, and there is a slot for each parameter and result.
-#[inline]
+#[inline(always)]
 unsafe fn call_slots(store: NonNull<StoreBase>, record: &FuncRef, slots: *mut Slot) -> Result<(), Error> {
     let FuncRef { code, vmctx, entry, .. } = *record;
     if entry.is_null() {
@@ -284,6 +284,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         result.map(R::from_abi)
     }
 
+    #[inline(never)]
     fn call_slots(&self, store: NonNull<StoreBase>, params: P) -> Result<R, Error> {
         let mut slots: [Slot; MAX_TYPED] = [[0; 16]; MAX_TYPED];
         params.store(&mut slots);
