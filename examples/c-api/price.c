@@ -15,7 +15,7 @@ static wasm_trap_t *note(void *env, const aot_caller_t *caller, const wasm_val_v
     size_t size = (uint32_t)args->data[1].of.i32;
     const char *text = aot_caller_range(caller, address, size);
     if (text == NULL) {
-        return aot_trap_new("the note is not in the plugin's memory");
+        return aot_wasm_trap_new("the note is not in the plugin's memory");
     }
     printf("note: %.*s\n", (int)size, text);
     return NULL;

@@ -74,7 +74,7 @@ int main(int argc, char **argv) {
     wasm_val_vec_t none = WASM_EMPTY_VEC;
     wasm_trap_t *trap = aot_instance_call(instance, "_start", &none, &none);
     uint32_t status = 0;
-    if (trap != NULL && !aot_trap_exit_status(trap, &status)) {
+    if (trap != NULL && !aot_wasm_trap_exit_status(trap, &status)) {
         status = (uint32_t)fail();
     }
     if (trap != NULL) {

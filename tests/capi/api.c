@@ -322,8 +322,8 @@ static void test_references(wasm_store_t *store) {
     CHECK(sum[0].of.i32 == 42);
 
     trap = wasm_func_call(wasm_extern_as_func(exports.data[4]), &none, &none);
-    CHECK(trap != NULL && aot_trap_code(trap) == AOT_TRAP_UNREACHABLE && aot_trap_kind(trap) == AOT_ERROR_TRAP);
-    CHECK(!aot_trap_exit_status(trap, NULL));
+    CHECK(trap != NULL && aot_wasm_trap_code(trap) == AOT_CODE_UNREACHABLE && aot_wasm_trap_kind(trap) == AOT_ERROR_TRAP);
+    CHECK(!aot_wasm_trap_exit_status(trap, NULL));
     TEST_CASTS(trap, trap);
     wasm_frame_t *origin = wasm_trap_origin(trap);
     CHECK(origin != NULL && wasm_frame_func_index(origin) == 2 && wasm_frame_module_offset(origin) > 0);
@@ -479,12 +479,12 @@ static void test_items(wasm_store_t *store) {
     CHECK(wasm_memorytype_limits(memory_type)->min == 2);
     wasm_memorytype_delete(memory_type);
     char text[4];
-    CHECK(aot_memory_write(memory, 0x1fffc, "text", 4) && aot_memory_read(memory, 0x1fffc, text, 4));
+    CHECK(aot_wasm_memory_write(memory, 0x1fffc, "text", 4) && aot_wasm_memory_read(memory, 0x1fffc, text, 4));
     CHECK(memcmp(text, "text", 4) == 0 && memcmp(wasm_memory_data(memory) + 0x1fffc, "text", 4) == 0);
-    CHECK(aot_memory_range(memory, 0x1fffc, 4) == wasm_memory_data(memory) + 0x1fffc);
-    CHECK(aot_memory_range(memory, 0x20000, 0) != NULL);
-    CHECK(!aot_memory_write(memory, 0x1fffd, "text", 4) && last_error_has("0x1fffd"));
-    CHECK(!aot_memory_read(memory, UINT64_MAX, text, 4) && aot_memory_range(memory, 0, SIZE_MAX) == NULL);
+    CHECK(aot_wasm_memory_range(memory, 0x1fffc, 4) == wasm_memory_data(memory) + 0x1fffc);
+    CHECK(aot_wasm_memory_range(memory, 0x20000, 0) != NULL);
+    CHECK(!aot_wasm_memory_write(memory, 0x1fffd, "text", 4) && last_error_has("0x1fffd"));
+    CHECK(!aot_wasm_memory_read(memory, UINT64_MAX, text, 4) && aot_wasm_memory_range(memory, 0, SIZE_MAX) == NULL);
     wasm_memory_delete(memory);
 }
 
@@ -534,7 +534,7 @@ static wasm_trap_t *note(void *env, const aot_caller_t *caller, const wasm_val_v
     uint64_t offset = (uint32_t)args->data[0].of.i32;
     char *text = env;
     if (!aot_caller_read(caller, offset, text, len)) {
-        return aot_trap_new("the note is not in the memory");
+        return aot_wasm_trap_new("the note is not in the memory");
     }
     text[len] = 0;
     char *memory = aot_caller_memory(caller, &size);
@@ -613,7 +613,7 @@ static void test_linker(wasm_store_t *store) {
     expect_trap(aot_instance_call(instance, "note", &args, &none), "the note is not in the memory");
     expect_trap(aot_instance_call(instance, "nothing", &args, &none), "exports no function `nothing`");
     trap = aot_instance_call(instance, "fail", &none, &none);
-    CHECK(trap != NULL && wasm_trap_get_host_info(trap) == store && aot_trap_kind(trap) == AOT_ERROR_HOST);
+    CHECK(trap != NULL && wasm_trap_get_host_info(trap) == store && aot_wasm_trap_kind(trap) == AOT_ERROR_HOST);
     expect_trap(trap, "it fails");
 
     wasm_extern_t *item = aot_instance_export(instance, "reverse");
@@ -743,16 +743,16 @@ static void test_limits(wasm_engine_t *plain) {
     expect_trap(aot_instance_call(instance, "forever", &values, &values), "fuel");
     CHECK(aot_store_set_fuel(store, 100000));
     trap = aot_instance_call(instance, "forever", &values, &values);
-    CHECK(aot_trap_code(trap) == AOT_TRAP_OUT_OF_FUEL && aot_store_fuel(store) == 0);
+    CHECK(aot_wasm_trap_code(trap) == AOT_CODE_OUT_OF_FUEL && aot_store_fuel(store) == 0);
     wasm_trap_delete(trap);
     CHECK(aot_store_set_fuel(store, UINT64_MAX) && aot_store_fuel(store) > 100000);
     trap = aot_instance_call(instance, "deep", &values, &values);
-    CHECK(aot_trap_code(trap) == AOT_TRAP_STACK_OVERFLOW);
+    CHECK(aot_wasm_trap_code(trap) == AOT_CODE_STACK_OVERFLOW);
     wasm_trap_delete(trap);
     aot_interrupt_t *interrupt = aot_store_interrupt(store);
     aot_interrupt_now(interrupt);
     trap = aot_instance_call(instance, "forever", &values, &values);
-    CHECK(aot_trap_code(trap) == AOT_TRAP_INTERRUPT);
+    CHECK(aot_wasm_trap_code(trap) == AOT_CODE_INTERRUPT);
     wasm_trap_delete(trap);
     CHECK(aot_store_set_deadline(store, 1));
     aot_engine_tick(engine);
@@ -831,7 +831,7 @@ static void test_wasi(wasm_engine_t *engine) {
     number[0].of.i32 = 7;
     wasm_trap_t *trap = aot_instance_call(instance, "exit", &args, &none);
     uint32_t status;
-    CHECK(trap != NULL && aot_trap_exit_status(trap, &status) && status == 7 && aot_trap_kind(trap) == AOT_ERROR_EXIT);
+    CHECK(trap != NULL && aot_wasm_trap_exit_status(trap, &status) && status == 7 && aot_wasm_trap_kind(trap) == AOT_ERROR_EXIT);
     expect_trap(trap, "exited with status 7");
 
     /* Files, descriptors, the process's own streams. */

@@ -48,10 +48,10 @@ static void fault_and_trap(wasm_instance_t *instance) {
 
         before = with_info;
         wasm_trap_t *trap = aot_instance_call(instance, "load", &none, &none);
-        CHECK(trap != NULL && aot_trap_code(trap) == AOT_TRAP_MEMORY_OUT_OF_BOUNDS);
+        CHECK(trap != NULL && aot_wasm_trap_code(trap) == AOT_CODE_MEMORY_OUT_OF_BOUNDS);
         wasm_trap_delete(trap);
         trap = aot_instance_call(instance, "unreachable", &none, &none);
-        CHECK(trap != NULL && aot_trap_code(trap) == AOT_TRAP_UNREACHABLE);
+        CHECK(trap != NULL && aot_wasm_trap_code(trap) == AOT_CODE_UNREACHABLE);
         wasm_trap_delete(trap);
         CHECK(with_info == before);
     }

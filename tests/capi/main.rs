@@ -185,6 +185,37 @@ fn symbols(options: &[&str], file: &Path) -> BTreeSet<String> {
     text.lines().filter_map(|line| Some(line.split_whitespace().last()?.to_owned())).collect()
 }
 
+/// A program may have modules as objects, with their headers and `libaot_rt.a`, and others as images.
+#[test]
+fn objects_and_images_fit_in_one_program() {
+    let wasm = aot_compiler::parse_text(
+        br#"(module (memory (export "memory") 1) (func (export "add") (param i32 i32) (result i32)
+            (i32.add (local.get 0) (local.get 1))))"#,
+        "lib",
+    );
+    let host = aot_compiler::Target::host().expect("this machine is a target");
+    let config = aot_compiler::Config::image(host.clone()).into_library(|_, _| None, "lib".to_owned());
+    let compiled = aot_compiler::compile(&wasm.expect("the text is right"), &config).expect("it is valid");
+    let programs = Programs::new();
+    let write = |name: &str, bytes: &[u8]| fs::write(programs.dir.path().join(name), bytes).expect("a file");
+    write("lib.h", compiled.header().expect("libraries have a header").as_bytes());
+    let include =
+        "#include \"aot.h\"\n#include \"lib.h\"\nint main(void) { return aot_version() == NULL; }\n";
+    write("both.c", include.as_bytes());
+    let program = programs.build(&programs.dir.path().join("both.c"), Link::Shared, STRICT);
+    programs.run(&program, &[]);
+
+    let Some(archive) = aot_runtime_archive::runtime(&host.name()) else {
+        assert!(!support::is_there("the runtime library", false));
+        return;
+    };
+    write("libaot_rt.a", &archive);
+    let runtime = symbols(&["--defined-only", "-g"], &programs.dir.path().join("libaot_rt.a"));
+    assert!(runtime.contains("aot_instance_new"));
+    let both: Vec<String> = declared("aot.h").into_iter().filter(|name| runtime.contains(name)).collect();
+    assert!(both.is_empty(), "two libraries have {both:?}");
+}
+
 fn assert_same(declared: &BTreeSet<String>, exported: &BTreeSet<String>) {
     let missing: Vec<&String> = declared.difference(exported).collect();
     let unknown: Vec<&String> = exported.difference(declared).collect();

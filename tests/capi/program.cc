@@ -8,7 +8,7 @@
 static wasm_trap_t *greet(void *env, const aot_caller_t *caller, const wasm_val_vec_t *args, wasm_val_vec_t *) {
     std::string text(static_cast<size_t>(args->data[1].of.i32), '\0');
     if (!aot_caller_read(caller, static_cast<uint32_t>(args->data[0].of.i32), &text[0], text.size())) {
-        return aot_trap_new("out of bounds");
+        return aot_wasm_trap_new("out of bounds");
     }
     *static_cast<std::string *>(env) = text;
     return nullptr;

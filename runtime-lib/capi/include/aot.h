@@ -135,38 +135,38 @@ WASM_API_EXTERN own wasm_func_t *aot_func_new_raw(wasm_store_t *, const wasm_fun
 /* ---- Memory ---- */
 
 /* A part of a memory, or copies; NULL or false if it is not all there. A pointer stays good when the memory grows. */
-WASM_API_EXTERN void *aot_memory_range(wasm_memory_t *, uint64_t offset, size_t size);
-WASM_API_EXTERN bool aot_memory_read(const wasm_memory_t *, uint64_t offset, void *out, size_t size);
-WASM_API_EXTERN bool aot_memory_write(wasm_memory_t *, uint64_t offset, const void *bytes, size_t size);
+WASM_API_EXTERN void *aot_wasm_memory_range(wasm_memory_t *, uint64_t offset, size_t size);
+WASM_API_EXTERN bool aot_wasm_memory_read(const wasm_memory_t *, uint64_t offset, void *out, size_t size);
+WASM_API_EXTERN bool aot_wasm_memory_write(wasm_memory_t *, uint64_t offset, const void *bytes, size_t size);
 
 /* ---- Traps ---- */
 
-typedef uint8_t aot_trap_code_t;
-enum aot_trap_code_enum {
-    AOT_TRAP_NONE, /* no trap of the guest: aot_trap_kind says what it is */
-    AOT_TRAP_UNREACHABLE,
-    AOT_TRAP_MEMORY_OUT_OF_BOUNDS,
-    AOT_TRAP_TABLE_OUT_OF_BOUNDS,
-    AOT_TRAP_UNDEFINED_ELEMENT,
-    AOT_TRAP_UNINITIALIZED_ELEMENT,
-    AOT_TRAP_INDIRECT_CALL_TYPE_MISMATCH,
-    AOT_TRAP_INTEGER_OVERFLOW,
-    AOT_TRAP_INTEGER_DIVIDE_BY_ZERO,
-    AOT_TRAP_INVALID_CONVERSION_TO_INTEGER,
-    AOT_TRAP_STACK_OVERFLOW,
-    AOT_TRAP_NULL_REFERENCE,
-    AOT_TRAP_UNKNOWN_IMPORT,
-    AOT_TRAP_HOST_FUNCTION,
-    AOT_TRAP_INTERRUPT,
-    AOT_TRAP_OUT_OF_FUEL
+typedef uint8_t aot_code_t;
+enum aot_code_enum {
+    AOT_CODE_NONE, /* no trap of the guest: aot_wasm_trap_kind says what it is */
+    AOT_CODE_UNREACHABLE,
+    AOT_CODE_MEMORY_OUT_OF_BOUNDS,
+    AOT_CODE_TABLE_OUT_OF_BOUNDS,
+    AOT_CODE_UNDEFINED_ELEMENT,
+    AOT_CODE_UNINITIALIZED_ELEMENT,
+    AOT_CODE_INDIRECT_CALL_TYPE_MISMATCH,
+    AOT_CODE_INTEGER_OVERFLOW,
+    AOT_CODE_INTEGER_DIVIDE_BY_ZERO,
+    AOT_CODE_INVALID_CONVERSION_TO_INTEGER,
+    AOT_CODE_STACK_OVERFLOW,
+    AOT_CODE_NULL_REFERENCE,
+    AOT_CODE_UNKNOWN_IMPORT,
+    AOT_CODE_HOST_FUNCTION,
+    AOT_CODE_INTERRUPT,
+    AOT_CODE_OUT_OF_FUEL
 };
 
 /* A trap for a callback to return. */
-WASM_API_EXTERN own wasm_trap_t *aot_trap_new(const char *message);
-WASM_API_EXTERN aot_trap_code_t aot_trap_code(const wasm_trap_t *);
-WASM_API_EXTERN aot_error_kind_t aot_trap_kind(const wasm_trap_t *);
+WASM_API_EXTERN own wasm_trap_t *aot_wasm_trap_new(const char *message);
+WASM_API_EXTERN aot_code_t aot_wasm_trap_code(const wasm_trap_t *);
+WASM_API_EXTERN aot_error_kind_t aot_wasm_trap_kind(const wasm_trap_t *);
 /* Whether the guest ended itself (WASI's proc_exit), and with what; `status` may be NULL. */
-WASM_API_EXTERN bool aot_trap_exit_status(const wasm_trap_t *, uint32_t *status);
+WASM_API_EXTERN bool aot_wasm_trap_exit_status(const wasm_trap_t *, uint32_t *status);
 /* The function's name, or NULL. It is good as long as the frame. */
 WASM_API_EXTERN const char *aot_frame_func_name(const wasm_frame_t *);
 

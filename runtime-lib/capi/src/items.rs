@@ -242,7 +242,7 @@ fn range(memory: Memory, reference: &Reference, offset: u64, size: usize) -> Opt
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn aot_memory_range(
+unsafe extern "C" fn aot_wasm_memory_range(
     memory: *mut Handle<Reference>,
     offset: u64,
     size: usize,
@@ -253,7 +253,7 @@ unsafe extern "C" fn aot_memory_range(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn aot_memory_read(
+unsafe extern "C" fn aot_wasm_memory_read(
     memory: *const Handle<Reference>,
     offset: u64,
     out: *mut c_void,
@@ -268,7 +268,7 @@ unsafe extern "C" fn aot_memory_read(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn aot_memory_write(
+unsafe extern "C" fn aot_wasm_memory_write(
     memory: *mut Handle<Reference>,
     offset: u64,
     bytes: *const c_void,

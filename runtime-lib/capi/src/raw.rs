@@ -4,7 +4,7 @@ use crate::handle::Handle;
 use crate::reference::Reference;
 use crate::store::StoreCell;
 use crate::value::{Slot, give_reference, reference_value};
-use aot_runtime::embed::{Val, ValType};
+use aot_runtime::embed::{V128, Val, ValType};
 use core::ptr;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Slot for CRaw {
             Val::I64(value) => CRaw { i64: *value },
             Val::F32(bits) => CRaw { f32: f32::from_bits(*bits) },
             Val::F64(bits) => CRaw { f64: f64::from_bits(*bits) },
-            Val::V128(bytes) => CRaw { v128: *bytes },
+            Val::V128(bytes) => CRaw { v128: bytes.0 },
             Val::FuncRef(_) | Val::ExternRef(_) => CRaw { reference: give_reference(value, store) },
         }
     }
@@ -50,7 +50,7 @@ impl Slot for CRaw {
                 ValType::I64 => Val::I64(self.i64),
                 ValType::F32 => Val::F32(self.f32.to_bits()),
                 ValType::F64 => Val::F64(self.f64.to_bits()),
-                ValType::V128 => Val::V128(self.v128),
+                ValType::V128 => Val::V128(V128(self.v128)),
                 ValType::FuncRef | ValType::ExternRef => reference_value(self.reference, ty, store)?,
             })
         }

@@ -16,7 +16,7 @@ pub struct TrapObject {
     /// Without the zero at its end.
     message: Vec<u8>,
     frames: Vec<FrameObject>,
-    /// `aot_trap_code_t`; 0 if it is no trap of the guest.
+    /// `aot_code_t`; 0 if it is no trap of the guest.
     code: u8,
     exit: Option<u32>,
     kind: Kind,
@@ -143,7 +143,7 @@ unsafe extern "C" fn wasm_trap_new(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn aot_trap_new(message: *const c_char) -> *mut Handle<Reference> {
+unsafe extern "C" fn aot_wasm_trap_new(message: *const c_char) -> *mut Handle<Reference> {
     let message = match message.is_null() {
         true => Vec::new(),
         // SAFETY: C vouches for its texts.
@@ -179,17 +179,17 @@ unsafe extern "C" fn wasm_trap_trace(trap: *const Handle<Reference>, out: *mut O
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn aot_trap_code(trap: *const Handle<Reference>) -> u8 {
+unsafe extern "C" fn aot_wasm_trap_code(trap: *const Handle<Reference>) -> u8 {
     get(trap, here!()).code
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn aot_trap_kind(trap: *const Handle<Reference>) -> core::ffi::c_int {
+unsafe extern "C" fn aot_wasm_trap_kind(trap: *const Handle<Reference>) -> core::ffi::c_int {
     get(trap, here!()).kind as core::ffi::c_int
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn aot_trap_exit_status(trap: *const Handle<Reference>, status: *mut u32) -> bool {
+unsafe extern "C" fn aot_wasm_trap_exit_status(trap: *const Handle<Reference>, status: *mut u32) -> bool {
     let Some(exit) = get(trap, here!()).exit else { return false };
     if !status.is_null() {
         // SAFETY: C vouches for its pointers.
