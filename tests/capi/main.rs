@@ -28,7 +28,9 @@ fn nothing_leaks() {
         return;
     }
     let programs = Programs::new();
-    for name in ["api.c", "program.cc"] {
+    write_bad_images(&programs);
+    let images = programs.dir.path().display().to_string();
+    let valgrind = |name: &str, args: &[&str]| {
         let program = programs.build(&source(name), Link::Shared, STRICT);
         let mut valgrind = support::command("valgrind");
         valgrind.args(["--quiet", "--error-exitcode=99", "--leak-check=full"]);
@@ -36,8 +38,16 @@ fn nothing_leaks() {
         valgrind
             .args(["--show-leak-kinds=definite,indirect", "--errors-for-leak-kinds=definite,indirect"])
             .arg(format!("--suppressions={}", source("valgrind.supp").display()));
-        succeed(valgrind.arg(&program).current_dir(programs.dir.path()));
-    }
+        valgrind.arg(&program).args(args).current_dir(programs.dir.path());
+        valgrind
+    };
+    succeed(&mut valgrind("api.c", &[]));
+    succeed(&mut valgrind("program.cc", &[]));
+    // Errors leave nothing behind either.
+    succeed(&mut valgrind("bad.c", &[&images]));
+    // This one deletes nothing of what it makes.
+    let status = valgrind("misuse.c", &["nothing"]).output().expect("valgrind starts").status;
+    assert_eq!(status.code(), Some(99), "valgrind finds what leaks");
 }
 
 #[test]
@@ -248,7 +258,7 @@ fn without_the_compiler_it_loads_images() {
     let target = support::target_dir().join("capi-lean");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--locked", "--quiet", "-p", "aot-capi", "--no-default-features", "--target-dir"]);
-    // As the tests are built, or the locks of one cargo keep the other one waiting.
+    // In a directory of its own: the cargo that runs this test has locked the other one.
     succeed(cargo.arg(&target).current_dir(support::root()).env_remove("RUSTFLAGS"));
     let programs = Programs::of(&target.join("debug"));
     let image =
