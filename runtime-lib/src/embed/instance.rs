@@ -14,7 +14,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Something that is imported or exported.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Extern {
     Func(Func),
     Table(Table),
@@ -105,7 +105,7 @@ macro_rules! from_item {
 from_item!(Func Table Memory Global);
 
 /// An instance of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
     pub(super) index: usize,
     pub(super) store: StoreId,
