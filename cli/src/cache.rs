@@ -89,6 +89,10 @@ impl Cache {
         } = config;
         let imports = match imports {
             Imports::AtInstantiation => String::from("at instantiation"),
+            Imports::Library { resolve, prefix } => {
+                let is_wasi = resolve("wasi_snapshot_preview1", "proc_exit").is_some();
+                format!("wasi {is_wasi}, of a program that calls {prefix}")
+            }
             Imports::AtBuild { resolve, unknown_trap } => {
                 // The function itself has no name that lasts: what it says does.
                 let is_wasi = resolve("wasi_snapshot_preview1", "proc_exit").is_some();

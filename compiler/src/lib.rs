@@ -35,6 +35,7 @@ pub use emit::image::Image;
 pub use error::{Error, ErrorKind, Result};
 pub use link::entry::{Entry, entry_object};
 pub use link::exe::{LinkOptions, Strip, link_executable};
+pub use link::library::{shared_library, static_library};
 pub use link::options::options_object;
 pub use merge::{FEATURES as LINK_FEATURES, Library, Merged, Source, merge};
 pub use pipeline::{CompiledModule, compile, parse_text};

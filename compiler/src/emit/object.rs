@@ -284,7 +284,8 @@ impl Builder<'_> {
             value: offset,
             size,
             kind: SymbolKind::Data,
-            scope: SymbolScope::Linkage,
+            // A program finds it in a shared object.
+            scope: if self.input.interface.is_some() { SymbolScope::Dynamic } else { SymbolScope::Linkage },
             weak: false,
             section: SymbolSection::Section(section),
             flags: SymbolFlags::None,

@@ -2,7 +2,7 @@
 
 use super::c_abi;
 use super::function::ModuleContext;
-use super::trampoline::{Entered, build, call_wasm};
+use super::trampoline::{Entered, build, call_wasm, set_caller_memory};
 use super::types::clif_type;
 use crate::codegen::symbol::Symbol;
 use aot_abi::call::library::{SET_AT_POINTERS, TOLERANCE};
@@ -169,6 +169,7 @@ pub(super) fn call_import(
     let constant = MemFlagsData::trusted().with_readonly().with_can_move();
     let call = match &module.import_symbols[func as usize] {
         Some(_) => {
+            set_caller_memory(module, builder, func, vmctx);
             let callee = module.import_function(builder, Symbol::Import(func), sig);
             builder.ins().call(callee, &passed)
         }

@@ -183,18 +183,28 @@ pub(crate) fn import_shim(module: &ModuleContext<'_>, func: u32) -> Function {
         let param = module.model.has_vmctx().then(|| args.remove(0));
         let context = module.model.context(module, builder, param);
         args.insert(0, context);
-        if module.info.link.import_memories.is_some() {
-            let memory = module.info.caller_memory(func).unwrap_or(NO_MEMORY);
-            let memory = builder.ins().iconst(types::I32, i64::from(memory));
-            let offset = module.plan.offsets.caller_memory() as i32;
-            builder.ins().store(MemFlagsData::trusted(), memory, context, offset);
-        }
+        set_caller_memory(module, builder, func, context);
         let sig = builder.import_signature(host_signature(ty, module.isa));
         let callee = module.import_function(builder, Symbol::Import(func), sig);
         let call = builder.ins().call(callee, &args);
         let results = builder.inst_results(call).to_vec();
         builder.ins().return_(&results);
     })(module)
+}
+
+/// Tells functions of the runtime which memory they act on, if that is not the same in every call.
+pub(super) fn set_caller_memory(
+    module: &ModuleContext<'_>,
+    builder: &mut FunctionBuilder<'_>,
+    func: u32,
+    context: Value,
+) {
+    if module.info.link.import_memories.is_some() {
+        let memory = module.info.caller_memory(func).unwrap_or(NO_MEMORY);
+        let memory = builder.ins().iconst(types::I32, i64::from(memory));
+        let offset = module.plan.offsets.caller_memory() as i32;
+        builder.ins().store(MemFlagsData::trusted(), memory, context, offset);
+    }
 }
 
 /// Makes a function whose body is filled in block by block, from its entry block on.

@@ -20,8 +20,8 @@ struct Member<'data> {
     needs: Vec<String>,
 }
 
-/// The functions of a libc that the library brings itself, and what they are called then: this, and the name.
-const OF_LIBC: [&str; 6] = ["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen"];
+/// The functions of a libc, or of a compiler, that the library brings itself, and what they are called then: this, and the name.
+const OF_LIBC: [&str; 7] = ["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "_Unwind_Resume"];
 const OWN_PREFIX: &str = "aot_";
 
 /// Puts archives together, and drops members and sections that nobody needs.

@@ -53,6 +53,13 @@ fn abort(text: &str) -> ! {
     sys::exit_group(ABORTED)
 }
 
+/// What `alloc` was compiled to call when it unwinds, which nothing here does.
+#[cfg(not(test))]
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    abort("bug in the runtime of aot: it unwinds")
+}
+
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
