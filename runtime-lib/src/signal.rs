@@ -51,7 +51,7 @@ pub unsafe fn restore(signal: Signal, action: KernelSigaction) {
 ///
 /// # Safety
 /// `action` was in force before; the other arguments are those of a handler that runs now for this signal.
-#[cfg(feature = "embed")]
+#[cfg(any(feature = "embed", feature = "library"))]
 pub unsafe fn forward(signal: Signal, action: &KernelSigaction, info: *mut Siginfo, context: *mut c_void) {
     use rustix::runtime_448b8ad740e2a26f::{How, KernelSigSet, kernel_sigprocmask};
     let flags = action.sa_flags;

@@ -272,15 +272,26 @@ unsafe fn make(
     let mut given = imports.iter();
     let mut bound = Vec::new();
     let mut uses_wasi = false;
-    for import in &module.declarations().imports {
-        let EntityType::Func(_) = import.ty else {
+    let declarations = module.declarations();
+    // Linked modules may import the same function; it is given once.
+    let mut seen: Vec<(&str, &str, Option<&FuncType>, *const u8)> = Vec::new();
+    for import in &declarations.imports {
+        let EntityType::Func(ty) = import.ty else {
             return Err(Trap::error("the object is damaged: it imports what is no function"));
         };
         let mut code = ptr::null();
         if is_wasi(&import.module, &import.name) {
             uses_wasi = true;
         } else {
-            code = given.next().copied().unwrap_or(ptr::null());
+            let ty = declarations.types.get(ty as usize);
+            let known = seen.iter().find(|other| {
+                (other.0, other.1, other.2) == (import.module.as_str(), import.name.as_str(), ty)
+            });
+            code = match known {
+                Some(known) => known.3,
+                None => given.next().copied().unwrap_or(ptr::null()),
+            };
+            seen.push((&import.module, &import.name, ty, code));
             if code.is_null() {
                 let what = format!("missing import: function `{}` of `{}`", import.name, import.module);
                 return Err(Trap::error(&what));
