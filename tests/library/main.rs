@@ -122,6 +122,26 @@ fn archives_and_shared_objects_are_whole() {
 }
 
 #[test]
+fn the_guide_is_a_program() {
+    let place = Place::new("guide");
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/libraries.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let program = guide.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    place.write("program.c", program);
+    place.write(
+        "lib.wat",
+        r#"(module (import "env" "log" (func $log (param i32)))
+          (func (export "add") (param i32 i32) (result i32)
+            (call $log (local.get 0)) (i32.add (local.get 0) (local.get 1))))"#,
+    );
+    // The commands of the guide, but for the warnings that are errors here.
+    place.aot(&["build", "lib.wat", "--emit", "obj,header"]);
+    place.aot(&["runtime"]);
+    cc(&place, &["program.c", "lib.o", "libaot_rt.a", "-o", "program"]);
+    assert_eq!(place.do_run("./program", &[]), "40\n42\n");
+}
+
+#[test]
 fn headers_are_c99_and_cpp11() {
     let place = Place::new("headers");
     let strict = ["-Wall", "-Wextra", "-pedantic", "-Wconversion", "-Werror", "-fsyntax-only"];

@@ -206,7 +206,8 @@ mod ours {
     /// The guest with the library linked to it.
     fn linked() -> Module {
         let [main, library] = [GUEST, LIBRARY].map(|text| wat::parse_str(text).expect("a valid module"));
-        let library = Library { name: "h", source: Source { file: "library", wasm: &library }, reexport: false };
+        let library =
+            Library { name: "h", source: Source { file: "library", wasm: &library }, reexport: false };
         let mut config = Config::image(Target::host().expect("a target"));
         let merged = aot_compiler::merge(Source { file: "guest", wasm: &main }, &[library], config.features);
         config.features |= LINK_FEATURES;
