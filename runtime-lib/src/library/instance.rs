@@ -156,28 +156,32 @@ impl Library {
         }
         Trap::new(site.code, site.wasm_offset, backtrace)
     }
+}
 
-    /// Calls a function without parameters and results.
-    fn run(&mut self, callee: Callee) -> Result<(), Trap> {
-        let here = 0u8;
-        if !self.enter(&raw const here as usize) {
-            return Err(self.take_refusal());
+/// Calls a function without parameters and results.
+///
+/// # Safety
+/// The instance exists, and no reference to it: functions of the host that the guest calls make their own.
+unsafe fn run(library: *mut Library, callee: Callee) -> Result<(), Trap> {
+    let here = 0u8;
+    // SAFETY: the caller vouches for the instance. The trampoline is that of the function's type, which has neither
+    // parameters nor results.
+    unsafe {
+        if !(*library).enter(&raw const here as usize) {
+            return Err((*library).take_refusal());
         }
         let mut activation = Activation::default();
         let mut slots: [Slot; 1] = [[0; 16]];
         let Callee { entry, code, vmctx } = callee;
-        // SAFETY: the trampoline is that of the function's type, which has neither parameters nor results. `self` is not
-        // used while it runs; functions of the host that it calls get to it by the context.
-        let returned = unsafe { call::enter(&mut activation, entry, code, vmctx, slots.as_mut_ptr()) };
-        if returned {
+        if call::enter(&mut activation, entry, code, vmctx, slots.as_mut_ptr()) {
             return Ok(());
         }
+        // The landing pad stored what the handler of faults passed on.
         let mut record = [0; size_of::<usize>()];
         record.copy_from_slice(&slots[0][..size_of::<usize>()]);
         let record = ptr::NonNull::new(usize::from_ne_bytes(record) as *mut fault::Record);
         let record = record.ok_or_else(|| Trap::error("the guest trapped"))?;
-        // SAFETY: the landing pad stored what the handler passed on.
-        Err(unsafe { fault::take(self, record) })
+        Err(fault::take(&mut *library, record))
     }
 }
 
@@ -329,16 +333,17 @@ unsafe fn make(
     };
     // SAFETY: the module is never unloaded; the host vouches for its functions; the library outlives its instance.
     let (instance, result) = unsafe { Instance::new(module, bound.into_iter(), resources) };
-    // SAFETY: made just now, and used by nobody else.
-    let owner = unsafe { &mut *library };
     let result = match (instance, result) {
         (Some(mut instance), Ok(())) => {
             if let Some(wasi) = wasi {
                 instance.set_wasi(Box::new(wasi));
             }
             let vmctx = instance.vmctx();
-            owner.instance = Some(instance);
-            start(owner, module).map(|()| vmctx)
+            // SAFETY: made above, and used by nobody else.
+            unsafe {
+                (*library).instance = Some(instance);
+                start(library, module).map(|()| vmctx)
+            }
         }
         (_, Err(error)) => Err(instantiate_error(error)),
         (None, Ok(())) => Err(instantiate_error(InstantiateError::Damaged)),
@@ -377,21 +382,29 @@ fn check(descriptor: &Descriptor, interface: u64) -> Result<(), Trap> {
 }
 
 /// Runs what a module wants to be run before its exports are called.
-fn start(library: &mut Library, module: &'static LoadedModule) -> Result<(), Trap> {
-    if let Some(start) = module.declarations().start {
-        let callee = library.instance().callee(start);
-        let callee = callee.ok_or_else(|| instantiate_error(InstantiateError::Damaged))?;
-        library.run(callee)?;
-    }
+///
+/// # Safety
+/// As [`run`].
+unsafe fn start(library: *mut Library, module: &'static LoadedModule) -> Result<(), Trap> {
+    let damaged = || instantiate_error(InstantiateError::Damaged);
     let declarations = module.declarations();
+    if let Some(start) = declarations.start {
+        // SAFETY: the caller vouches for the instance.
+        unsafe {
+            let callee = (*library).instance().callee(start).ok_or_else(damaged)?;
+            run(library, callee)?;
+        }
+    }
     let ty = declarations.export("_initialize").and_then(|export| declarations.func_type_index(export.index));
     let ty = ty.and_then(|ty| declarations.types.get(ty as usize));
-    if ty.is_some_and(|ty| ty.params.is_empty() && ty.results.is_empty())
-        && let Some(Extern::Func(func)) = library.instance().export("_initialize")
-    {
-        // SAFETY: a reference of the instance.
-        let FuncRef { code, vmctx, entry, .. } = unsafe { *func };
-        library.run(Callee { entry, code, vmctx })?;
+    if ty.is_some_and(|ty| ty.params.is_empty() && ty.results.is_empty()) {
+        // SAFETY: as above; the reference is one of the instance.
+        unsafe {
+            if let Some(Extern::Func(func)) = (*library).instance().export("_initialize") {
+                let FuncRef { code, vmctx, entry, .. } = *func;
+                run(library, Callee { entry, code, vmctx })?;
+            }
+        }
     }
     Ok(())
 }
