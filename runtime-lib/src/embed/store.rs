@@ -141,6 +141,18 @@ impl StoreBase {
         self.wasm_stack
     }
 
+    fn set_fuel(&self, fuel: u64) {
+        self.cells.fuel.store(i64::try_from(fuel).unwrap_or(i64::MAX), Relaxed);
+    }
+
+    fn fuel(&self) -> u64 {
+        u64::try_from(self.cells.fuel.load(Relaxed)).unwrap_or(0)
+    }
+
+    fn set_epoch_deadline(&self, ticks: u64) {
+        self.engine.set_deadline(&self.cells, ticks);
+    }
+
     pub fn resource_limits(&self) -> ResourceLimits {
         ResourceLimits { memory_bytes: self.limits.memory_bytes, table_elements: self.limits.table_elements }
     }
@@ -237,12 +249,12 @@ impl<T: 'static> Store<T> {
     /// Sets the fuel that is left for modules that were built to count it (`Config::fuel`): one unit for an instruction
     /// other than `nop`, `drop`, `block` and `end`. Without fuel such modules trap at once.
     pub fn set_fuel(&mut self, fuel: u64) {
-        self.base_mut().cells.fuel.store(i64::try_from(fuel).unwrap_or(i64::MAX), Relaxed);
+        self.base().set_fuel(fuel);
     }
 
     /// The fuel that is left.
     pub fn fuel(&self) -> u64 {
-        u64::try_from(self.base().cells.fuel.load(Relaxed)).unwrap_or(0)
+        self.base().fuel()
     }
 
     /// What stops this store's guest from another thread.
@@ -255,8 +267,7 @@ impl<T: 'static> Store<T> {
     ///
     /// Code looks for it at the start of each function; in loops if it was built for that (`Config::interruptible`).
     pub fn set_epoch_deadline(&mut self, ticks: u64) {
-        let base = self.base();
-        base.engine.set_deadline(&base.cells, ticks);
+        self.base().set_epoch_deadline(ticks);
     }
 
     /// Takes the deadline away.
@@ -356,6 +367,21 @@ impl<T: 'static> StoreContextMut<'_, T> {
     pub fn data_mut(&mut self) -> &mut T {
         // SAFETY: the store is borrowed.
         unsafe { &mut self.inner.as_mut().data }
+    }
+
+    /// As [`Store::set_fuel`].
+    pub fn set_fuel(&mut self, fuel: u64) {
+        self.base().set_fuel(fuel);
+    }
+
+    /// As [`Store::fuel`].
+    pub fn fuel(&self) -> u64 {
+        self.base().fuel()
+    }
+
+    /// As [`Store::set_epoch_deadline`]: a host function can give its guest more time.
+    pub fn set_epoch_deadline(&mut self, ticks: u64) {
+        self.base().set_epoch_deadline(ticks);
     }
 }
 

@@ -1,0 +1,160 @@
+//! Calls: of wasm functions by JavaScript, and of JavaScript functions by wasm code.
+
+use crate::convert::{no_vectors, to_javascript, to_wasm};
+use crate::error::type_error;
+use crate::realm::Realm;
+use crate::store::StoreObject;
+use aot_runtime::embed::{Func, FuncType, Val, ValType};
+use rquickjs::class::{ClassKind, JsCell, JsClass, Readable, Trace, Tracer};
+use rquickjs::function::{Args, Constructor, Params};
+use rquickjs::{Array, Class, Ctx, Function, JsLifetime, Object, Result, Value};
+
+/// A function of a wasm instance, as JavaScript calls it.
+pub struct WasmFunction<'js> {
+    store: Class<'js, StoreObject<'js>>,
+    func: Func,
+    ty: &'static FuncType,
+    has_vectors: bool,
+    /// Whether a result of type `i32` becomes `true` or `false`.
+    boolean: bool,
+}
+
+impl<'js> Trace<'js> for WasmFunction<'js> {
+    fn trace(&self, tracer: Tracer<'_, 'js>) {
+        self.store.trace(tracer);
+    }
+}
+
+// SAFETY: the lifetime is that of the JavaScript values.
+unsafe impl<'js> JsLifetime<'js> for WasmFunction<'js> {
+    type Changed<'to> = WasmFunction<'to>;
+}
+
+impl<'js> JsClass<'js> for WasmFunction<'js> {
+    const NAME: &'static str = "WasmFunction";
+    const KIND: ClassKind = ClassKind::Callable;
+    type Mutable = Readable;
+
+    fn prototype(ctx: &Ctx<'js>) -> Result<Option<Object<'js>>> {
+        Ok(Some(Function::prototype(ctx.clone())))
+    }
+
+    fn constructor(_: &Ctx<'js>) -> Result<Option<Constructor<'js>>> {
+        Ok(None)
+    }
+
+    fn call<'a>(this: &JsCell<'js, Self>, params: Params<'a, 'js>) -> Result<Value<'js>> {
+        let this = this.borrow();
+        // Few values have their place on the stack.
+        match this.ty.params.len().max(this.ty.results.len()) {
+            0..=4 => this.call_with(&params, &mut [Val::I32(0); 4], &mut [Val::I32(0); 4]),
+            5..=16 => this.call_with(&params, &mut [Val::I32(0); 16], &mut [Val::I32(0); 16]),
+            count => this.call_with(&params, &mut vec![Val::I32(0); count], &mut vec![Val::I32(0); count]),
+        }
+    }
+}
+
+impl<'js> WasmFunction<'js> {
+    /// The object of a function of a store.
+    pub fn create(ctx: &Ctx<'js>, store: Class<'js, StoreObject<'js>>, func: Func) -> Result<Value<'js>> {
+        let ty = store.borrow().with(ctx, |context| func.ty(&*context))?;
+        let ty = ty.map_err(|error| type_error(ctx, &error.to_string()))?;
+        let has_vectors = ty.params.iter().chain(&ty.results).any(|ty| *ty == ValType::V128);
+        WasmFunction { store, func, ty, has_vectors, boolean: false }.into_value(ctx)
+    }
+
+    fn into_value(self, ctx: &Ctx<'js>) -> Result<Value<'js>> {
+        let params = self.ty.params.len();
+        let value = Class::instance(ctx.clone(), self)?.into_value();
+        let function = Function::from_value(value)?;
+        function.set_length(params)?;
+        Ok(function.into_value())
+    }
+
+    /// The same function with `true` and `false` as results.
+    pub fn boolean(&self, ctx: &Ctx<'js>) -> Result<Value<'js>> {
+        if self.ty.results != [ValType::I32] {
+            return Err(type_error(
+                ctx,
+                "only a function with one result of type i32 can return true or false",
+            ));
+        }
+        let WasmFunction { func, ty, has_vectors, .. } = *self;
+        WasmFunction { store: self.store.clone(), func, ty, has_vectors, boolean: true }.into_value(ctx)
+    }
+
+    pub fn ty(&self) -> &'static FuncType {
+        self.ty
+    }
+
+    /// The function, if it is one of this store.
+    pub fn func_in(&self, store: &StoreObject<'js>) -> Option<Func> {
+        std::ptr::eq(&raw const *self.store.borrow(), store).then_some(self.func)
+    }
+
+    fn call_with(
+        &self,
+        params: &Params<'_, 'js>,
+        args: &mut [Val],
+        results: &mut [Val],
+    ) -> Result<Value<'js>> {
+        let ctx = params.ctx();
+        let store = self.store.borrow();
+        if self.has_vectors {
+            return Err(no_vectors(ctx));
+        }
+        let args = &mut args[..self.ty.params.len()];
+        for (index, (arg, ty)) in args.iter_mut().zip(&self.ty.params).enumerate() {
+            let value = params.arg(index).unwrap_or_else(|| Value::new_undefined(ctx.clone()));
+            *arg = to_wasm(ctx, &store, *ty, &value)?;
+        }
+        let results = &mut results[..self.ty.results.len()];
+        store.try_with(ctx, |context| self.func.call(context, args, results))?;
+        match results {
+            [] => Ok(Value::new_undefined(ctx.clone())),
+            [Val::I32(number)] if self.boolean => Ok(Value::new_bool(ctx.clone(), *number != 0)),
+            [result] => to_javascript(ctx, &store, *result),
+            results => {
+                let array = Array::new(ctx.clone())?;
+                for (index, result) in results.iter().enumerate() {
+                    array.set(index, to_javascript(ctx, &store, *result)?)?;
+                }
+                Ok(array.into_value())
+            }
+        }
+    }
+}
+
+/// Calls a JavaScript function for wasm code.
+pub fn call_javascript<'js>(
+    ctx: &Ctx<'js>,
+    store: &StoreObject<'js>,
+    function: &Function<'js>,
+    args: &[Val],
+    results: &mut [Val],
+) -> Result<()> {
+    if args.iter().chain(&*results).any(|value| value.ty() == ValType::V128) {
+        return Err(no_vectors(ctx));
+    }
+    let mut values = Args::new(ctx.clone(), args.len());
+    for arg in args {
+        values.push_arg(to_javascript(ctx, store, *arg)?)?;
+    }
+    let value: Value<'js> = values.apply(function)?;
+    match results {
+        [] => {}
+        [result] => *result = to_wasm(ctx, store, result.ty(), &value)?,
+        results => {
+            let list = Realm::of(ctx).list(value)?;
+            if list.len() != results.len() {
+                let message =
+                    format!("an imported function returned {} values, not {}", list.len(), results.len());
+                return Err(type_error(ctx, &message));
+            }
+            for (index, result) in results.iter_mut().enumerate() {
+                *result = to_wasm(ctx, store, result.ty(), &list.get(index)?)?;
+            }
+        }
+    }
+    Ok(())
+}
