@@ -205,11 +205,13 @@ fn instantiate<'js>(
     let store = stored.borrow();
     let module = code.borrow().0.clone();
     let mut items = Vec::new();
+    let mut functions = Vec::new();
     for (import, value) in module.imports().zip(values.iter::<Value<'js>>()) {
         let value = value?;
         items.push(match &import.ty {
             ExternType::Func(ty) => {
                 let wasm = Class::<WasmFunction<'js>>::from_value(&value).ok();
+                functions.push(wasm.is_some().then(|| value.clone()));
                 let direct = wasm.as_ref().and_then(|wasm| wasm.borrow().func_in(&store));
                 if let Some(found) = wasm.map(|wasm| wasm.borrow().ty())
                     && found != ty
@@ -234,7 +236,12 @@ fn instantiate<'js>(
     let instance = store.try_with(&ctx, |context| Instance::new(context, &module, &items))?;
     let exports = store.with(&ctx, |context| instance.exports(&*context))?;
     let list = Array::new(ctx.clone())?;
-    for (index, (name, item)) in exports.into_iter().enumerate() {
+    let declared = module.declarations().exports.iter().map(|export| export.index as usize);
+    for (index, ((name, item), declared)) in exports.into_iter().zip(declared).enumerate() {
+        // A function of another instance stays the same object when it is exported again.
+        if let (Extern::Func(_), Some(Some(imported))) = (item, functions.get(declared)) {
+            store.keep(&ctx, item, imported)?;
+        }
         list.set(index, List((name, store.wrap(&ctx, item)?)))?;
     }
     Ok(list)

@@ -144,11 +144,11 @@
     }
 
     static imports(module) {
-      return native.imports(Module.code(module)).map(([module, name, kind]) => ({ module, name, kind }));
+      return native.imports(codeOf(module)).map(([module, name, kind]) => ({ module, name, kind }));
     }
 
     static exports(module) {
-      return native.exports(Module.code(module)).map(([name, kind]) => ({ name, kind }));
+      return native.exports(codeOf(module)).map(([name, kind]) => ({ name, kind }));
     }
   }
   const codeOf = Module.code;
