@@ -95,7 +95,7 @@ fn run(options: Options, script: &str) -> Result<(), String> {
     let unhandled = track_rejections(&runtime);
     let context = Context::full(&runtime).map_err(|error| error.to_string())?;
     let result = context.with(|ctx| {
-        let outcome = install(&ctx, &engine, &options).and_then(|()| evaluate(&ctx, &path, source));
+        let outcome = install(&ctx, &engine, &options).and_then(|()| evaluate(&ctx, &path, source, deadline));
         outcome.catch(&ctx).map_err(|error| report(&ctx, &error))
     });
     // A script is over when nothing is left to be done, also after an error.
@@ -103,7 +103,7 @@ fn run(options: Options, script: &str) -> Result<(), String> {
     unhandled.borrow_mut().clear();
     let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
     match options.timeout {
-        Some(timeout) if is_late && result.is_err() => {
+        Some(timeout) if is_late => {
             Err(format!("`{script}` was stopped: it ran for more than {} s", timeout.as_secs_f64()))
         }
         _ => result,
@@ -118,9 +118,14 @@ fn install<'js>(ctx: &Ctx<'js>, engine: &Engine, options: &Rc<Options>) -> rquic
 }
 
 /// Evaluates the script as a module, and runs what it leaves to be done.
-fn evaluate<'js>(ctx: &Ctx<'js>, path: &str, source: Vec<u8>) -> rquickjs::Result<()> {
+fn evaluate<'js>(
+    ctx: &Ctx<'js>,
+    path: &str,
+    source: Vec<u8>,
+    deadline: Option<Instant>,
+) -> rquickjs::Result<()> {
     let (_, promise) = Module::declare(ctx.clone(), path, source)?.eval()?;
-    while ctx.execute_pending_job() {}
+    while deadline.is_none_or(|deadline| Instant::now() < deadline) && ctx.execute_pending_job() {}
     match promise.state() {
         PromiseState::Pending => {
             Err(rquickjs::Exception::throw_message(ctx, "the script waits for something that never happens"))
