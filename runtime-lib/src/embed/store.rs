@@ -141,14 +141,6 @@ impl StoreBase {
         self.wasm_stack
     }
 
-    fn set_fuel(&self, fuel: u64) {
-        self.cells.fuel.store(i64::try_from(fuel).unwrap_or(i64::MAX), Relaxed);
-    }
-
-    fn fuel(&self) -> u64 {
-        u64::try_from(self.cells.fuel.load(Relaxed)).unwrap_or(0)
-    }
-
     fn set_epoch_deadline(&self, ticks: u64) {
         self.engine.set_deadline(&self.cells, ticks);
     }
@@ -249,12 +241,12 @@ impl<T: 'static> Store<T> {
     /// Sets the fuel that is left for modules that were built to count it (`Config::fuel`): one unit for an instruction
     /// other than `nop`, `drop`, `block` and `end`. Without fuel such modules trap at once.
     pub fn set_fuel(&mut self, fuel: u64) {
-        self.base().set_fuel(fuel);
+        self.base_mut().cells.fuel.store(i64::try_from(fuel).unwrap_or(i64::MAX), Relaxed);
     }
 
     /// The fuel that is left.
     pub fn fuel(&self) -> u64 {
-        self.base().fuel()
+        u64::try_from(self.base().cells.fuel.load(Relaxed)).unwrap_or(0)
     }
 
     /// What stops this store's guest from another thread.
@@ -367,16 +359,6 @@ impl<T: 'static> StoreContextMut<'_, T> {
     pub fn data_mut(&mut self) -> &mut T {
         // SAFETY: the store is borrowed.
         unsafe { &mut self.inner.as_mut().data }
-    }
-
-    /// As [`Store::set_fuel`].
-    pub fn set_fuel(&mut self, fuel: u64) {
-        self.base().set_fuel(fuel);
-    }
-
-    /// As [`Store::fuel`].
-    pub fn fuel(&self) -> u64 {
-        self.base().fuel()
     }
 
     /// As [`Store::set_epoch_deadline`]: a host function can give its guest more time.
