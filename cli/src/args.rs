@@ -131,6 +131,7 @@ impl CompileArgs {
                 Codegen::Inlining(on) => config.inlining = on,
                 Codegen::PassSchedule(on) => config.schedule = on,
                 Codegen::PassDispatch(on) => config.dispatch = on,
+                Codegen::PassEpilogue(on) => config.epilogue = on,
             }
         }
         let mut resolve: fn(&str, &str) -> Option<ImportSymbol> = wasi_import;

@@ -24,6 +24,7 @@ pub enum Codegen {
     PassSchedule(bool),
     /// Whether each case of a switch in a loop gets a jump of its own.
     PassDispatch(bool),
+    PassEpilogue(bool),
 }
 
 /// `-W`: the wasm language and its limits.
@@ -140,6 +141,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             value: "",
             help: "give each case of a switch in a loop its own jump to the next case [default: y]",
             parse: Parse::Switch(|on| Ok(Codegen::PassDispatch(on))),
+        },
+        Key {
+            name: "pass-epilogue",
+            value: "",
+            help: "take out of the epilogues of x86-64 code what does nothing [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::PassEpilogue(on))),
         },
     ],
 };

@@ -57,6 +57,8 @@ pub struct Config {
     pub schedule: bool,
     /// Give each case of a switch in a loop its own jump to the next case.
     pub dispatch: bool,
+    /// Take out of x86-64 epilogues what does nothing.
+    pub epilogue: bool,
     /// Proposals that modules may use.
     pub features: wasmparser::WasmFeatures,
     pub imports: Imports,
@@ -122,6 +124,7 @@ impl Config {
             inlining: true,
             schedule: true,
             dispatch: true,
+            epilogue: true,
             features: default_features(),
             imports: Imports::AtInstantiation,
             model: Model::Instance,

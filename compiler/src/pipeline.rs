@@ -106,6 +106,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     let options = codegen::Options {
         schedule: config.schedule,
         dispatch: config.dispatch,
+        epilogue: config.epilogue,
         keep_clif: config.keep_clif,
         keep_asm: config.keep_asm,
     };

@@ -27,6 +27,7 @@ pub type Entry = unsafe extern "C" fn(
 /// # Safety
 /// `entry` is the trampoline of the type of the function at `code`, `vmctx` its context, and `values` has a slot for
 /// each parameter and each result, references among them being valid.
+#[inline]
 pub unsafe fn enter(
     activation: *mut Activation,
     entry: *const u8,

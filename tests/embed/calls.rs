@@ -2,7 +2,7 @@
 
 use super::{instance, module, store};
 use aot_runtime::embed::{
-    AsContext, Error, Extern, Func, HostError, Instance, Linker, Store, TrapCode, Val, ValType,
+    AsContext, Error, Extern, Func, HostError, Instance, Linker, Store, TrapCode, V128, Val, ValType,
 };
 
 #[test]
@@ -50,7 +50,7 @@ fn untyped_calls_pass_every_type() {
         Val::I64(i64::MIN),
         Val::F32(nan),
         Val::from(2.5f64),
-        Val::V128(std::array::from_fn(|byte| byte as u8)),
+        Val::V128(V128(std::array::from_fn(|byte| byte as u8))),
         Val::FuncRef(Some(all)),
         Val::ExternRef(Some(u32::MAX - 1)),
     ];
@@ -262,9 +262,9 @@ fn host_functions_travel_through_tables() {
     });
     let ty = aot_runtime::embed::FuncType { params: vec![ValType::V128], results: vec![ValType::V128] };
     let reverse = Func::new(&mut store, ty, |_, args, results| {
-        let Val::V128(mut bytes) = args[0] else { return Err(HostError::from("no vector")) };
+        let Val::V128(V128(mut bytes)) = args[0] else { return Err(HostError::from("no vector")) };
         bytes.reverse();
-        results[0] = Val::V128(bytes);
+        results[0] = Val::V128(V128(bytes));
         Ok(())
     });
     table.set(&mut store, 0, Val::FuncRef(Some(double))).unwrap();

@@ -2,7 +2,7 @@
 
 use super::{module, store};
 use aot_runtime::embed::{
-    Caller, Engine, Error, Func, FuncType, HostError, Linker, Memory, MemoryType, Store, TrapCode, Val,
+    Caller, Engine, Error, Func, FuncType, HostError, Linker, Memory, MemoryType, Store, TrapCode, V128, Val,
     ValType,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,7 +75,7 @@ fn untyped_functions_take_and_return_values() {
     linker
         .func_new("h", "f", ty, |_, args, results| {
             assert_eq!(results, [Val::ExternRef(None), Val::I64(0)]);
-            let Val::V128(bytes) = args[1] else { return Err(HostError::from("no vector")) };
+            let Val::V128(V128(bytes)) = args[1] else { return Err(HostError::from("no vector")) };
             results[0] = args[2];
             results[1] = Val::I64(i64::from(args[0].i32().unwrap_or(0)) + i64::from(bytes[15]));
             if bytes[0] == 99 {

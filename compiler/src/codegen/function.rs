@@ -1,5 +1,6 @@
 //! One CLIF function → [`CompiledFunction`]: code, relocations, trap sites, unwind information.
 
+use super::epilogue;
 use super::symbol::Symbol;
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes;
@@ -74,6 +75,8 @@ pub(crate) struct Options {
     pub schedule: bool,
     /// Copy the blocks of loops that dispatch.
     pub dispatch: bool,
+    /// Take out of epilogues what does nothing.
+    pub epilogue: bool,
     /// Text to keep beside the code.
     pub keep_clif: bool,
     pub keep_asm: bool,
@@ -110,8 +113,8 @@ pub(crate) fn compile(
     scratch.context.func = function;
     let compiled = optimise_and_lower(isa, scratch, options);
     let context = &scratch.context;
-    let mut compiled = match compiled {
-        Ok(compiled) => compiled,
+    let Lowered { code: mut compiled, marked } = match compiled {
+        Ok(lowered) => lowered,
         Err(error) => return Err(codegen_error(&error, &context.func)),
     };
     correct_prologue(&mut compiled.buffer.unwind_info);
@@ -131,8 +134,9 @@ pub(crate) fn compile(
     let lines: Vec<(u32, u32)> = buffer
         .get_srclocs_sorted()
         .iter()
-        .filter(|range| !range.loc.is_default())
-        .map(|range| (range.start, range.loc.bits()))
+        .map(|range| (range.start, if marked { epilogue::without_mark(range.loc) } else { range.loc }))
+        .filter(|(_, location)| !location.is_default())
+        .map(|(start, location)| (start, location.bits()))
         .collect();
     let wasm_offset = |code_offset: u32| match lines.partition_point(|line| line.0 <= code_offset) {
         0 => 0,
@@ -161,8 +165,12 @@ pub(crate) fn compile(
         _ => None,
     };
     let unwind = Unwind { prologue: buffer.unwind_info.to_vec(), dwarf };
+    let mut code = compiled.code_buffer().to_vec();
+    if marked {
+        epilogue::shorten(&mut code, buffer.get_srclocs_sorted());
+    }
     Ok(CompiledFunction {
-        code: compiled.code_buffer().to_vec(),
+        code,
         alignment: buffer.alignment.max(if has_loop { LOOP_ALIGNMENT } else { 1 }),
         relocs,
         traps,
@@ -203,12 +211,18 @@ fn correct_prologue(events: &mut [(u32, UnwindInst)]) {
     }
 }
 
+struct Lowered {
+    code: CompiledCode,
+    /// Whether the source locations of returns are marked.
+    marked: bool,
+}
+
 /// Cranelift's optimiser, our passes after it, Cranelift's back end.
 fn optimise_and_lower(
     isa: &dyn TargetIsa,
     Scratch { context, registers }: &mut Scratch,
     options: Options,
-) -> CodegenResult<CompiledCode> {
+) -> CodegenResult<Lowered> {
     let mut control = ControlPlane::default();
     context.verify_if(isa)?;
     context.optimize(isa, &mut control)?;
@@ -224,9 +238,12 @@ fn optimise_and_lower(
         }
         context.verify_if(isa)?;
     }
+    let marked = options.epilogue
+        && isa.triple().architecture == Architecture::X86_64
+        && epilogue::mark(&mut context.func);
     let stencil =
         isa.compile_function(&context.func, &context.domtree, registers, options.keep_asm, &mut control)?;
-    Ok(stencil.apply_params(&context.func.params))
+    Ok(Lowered { code: stencil.apply_params(&context.func.params), marked })
 }
 
 fn symbol(name: &ExternalName, function: &Function) -> Result<Symbol> {

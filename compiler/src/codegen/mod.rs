@@ -1,5 +1,6 @@
 //! Stage 4: CLIF → machine code.
 
+mod epilogue;
 pub(crate) mod function;
 pub(crate) mod symbol;
 

@@ -81,19 +81,23 @@ pub(super) unsafe fn enter<R>(
     entry: *const u8,
     call: impl FnOnce(*mut Activation) -> R,
 ) -> Result<R, Error> {
-    let here = MaybeUninit::<usize>::uninit();
+    // One place calls, whatever the record: what the closure holds then stays in registers. Entries are bound by their
+    // stores to memory.
+    let mut inner = MaybeUninit::<Entered>::uninit();
     // SAFETY: the store exists. The record in it is used by the outermost entry only, of which there is one at a time: a
-    // store is used by one thread at a time.
+    // store is used by one thread at a time. The other one outlives the call.
     unsafe {
-        let distance = (here.as_ptr() as usize).wrapping_sub(store.as_ref().limit_set_at);
-        if !CURRENT.get().is_null() || distance > LIMIT_TOLERANCE {
-            return enter_slowly(store, entry, call);
+        let distance = (inner.as_ptr() as usize).wrapping_sub(store.as_ref().limit_set_at);
+        let entered = match CURRENT.with(Cell::get).is_null() && distance <= LIMIT_TOLERANCE {
+            true => &raw mut (*store.as_ptr()).outermost,
+            false => begin_inner(store, &mut inner),
+        };
+        if (*entered).entry != entry {
+            (*entered).entry = entry;
         }
-        let entered = &raw mut (*store.as_ptr()).outermost;
-        (*entered).entry = entry;
-        CURRENT.set(entered);
+        CURRENT.with(|current| current.set(entered));
         let result = call(&raw mut (*entered).activation);
-        CURRENT.set(ptr::null());
+        CURRENT.with(|current| current.set((*entered).previous));
         match (*entered).trap.get() {
             None => Ok(result),
             Some(site) => {
@@ -104,33 +108,20 @@ pub(super) unsafe fn enter<R>(
     }
 }
 
-/// As [`enter`], inside of another entry, or with another stack than before.
+/// The record of an entry inside of another one, or with another stack than before.
 #[cold]
 #[inline(never)]
-unsafe fn enter_slowly<R>(
-    store: NonNull<StoreBase>,
-    entry: *const u8,
-    call: impl FnOnce(*mut Activation) -> R,
-) -> Result<R, Error> {
-    let mut entered = Entered {
+unsafe fn begin_inner(store: NonNull<StoreBase>, place: &mut MaybeUninit<Entered>) -> *mut Entered {
+    let entered = place.write(Entered {
         activation: Activation::default(),
         previous: CURRENT.get(),
         store,
-        entry,
+        entry: ptr::null(),
         trap: Cell::new(None),
-    };
-    let entered = &raw mut entered;
-    // SAFETY: the store exists, and the record outlives the call.
-    unsafe {
-        set_limit(&mut *store.as_ptr(), &*entered);
-        CURRENT.set(entered);
-        let result = call(&raw mut (*entered).activation);
-        CURRENT.set((*entered).previous);
-        match (*entered).trap.get() {
-            None => Ok(result),
-            Some(site) => Err(left_by(store, site)),
-        }
-    }
+    });
+    // SAFETY: the store exists.
+    unsafe { set_limit(&mut *store.as_ptr(), entered) };
+    entered
 }
 
 impl Entered {

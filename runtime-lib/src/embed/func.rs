@@ -202,7 +202,7 @@ fn misfit(ty: &FuncType, args: &[Val], results: usize) -> Error {
 ///
 /// # Safety
 /// The function is of this store, and there is a slot for each parameter and result.
-#[inline]
+#[inline(always)]
 unsafe fn call_slots(store: NonNull<StoreBase>, record: &FuncRef, slots: *mut Slot) -> Result<(), Error> {
     let FuncRef { code, vmctx, entry, .. } = *record;
     if entry.is_null() {
@@ -284,6 +284,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         result.map(R::from_abi)
     }
 
+    #[inline(never)]
     fn call_slots(&self, store: NonNull<StoreBase>, params: P) -> Result<R, Error> {
         let mut slots: [Slot; MAX_TYPED] = [[0; 16]; MAX_TYPED];
         params.store(&mut slots);

@@ -47,4 +47,4 @@ pub use store::{
     AsContext, AsContextMut, InterruptHandle, Store, StoreContext, StoreContextMut, StoreLimits,
 };
 pub use types::ExternType;
-pub use value::Val;
+pub use value::{V128, Val};

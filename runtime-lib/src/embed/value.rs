@@ -6,8 +6,16 @@ use crate::call::Slot;
 use aot_abi::types::ValType;
 use core::ptr;
 
+/// A vector of 128 bits: its bytes, the lowest first.
+// Aligned as the rest of a value, so that values are copied by words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(8))]
+pub struct V128(pub [u8; 16]);
+
 /// A wasm value.
+// The representation is a fixed one: see `Val::narrow`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(u32)]
 pub enum Val {
     I32(i32),
     I64(i64),
@@ -15,7 +23,7 @@ pub enum Val {
     F32(u32),
     /// Bits of the number: NaNs keep theirs.
     F64(u64),
-    V128([u8; 16]),
+    V128(V128),
     FuncRef(Option<Func>),
     /// A number of the host's choice.
     ExternRef(Option<u32>),
@@ -42,7 +50,7 @@ impl Val {
             ValType::I64 => Val::I64(0),
             ValType::F32 => Val::F32(0),
             ValType::F64 => Val::F64(0),
-            ValType::V128 => Val::V128([0; 16]),
+            ValType::V128 => Val::V128(V128([0; 16])),
             ValType::FuncRef => Val::FuncRef(None),
             ValType::ExternRef => Val::ExternRef(None),
         }
@@ -100,7 +108,7 @@ impl Val {
                 (Val::I64(value), ValType::I64) => slot.cast::<i64>().write_unaligned(value.to_le()),
                 (Val::F32(bits), ValType::F32) => slot.cast::<u32>().write_unaligned(bits.to_le()),
                 (Val::F64(bits), ValType::F64) => slot.cast::<u64>().write_unaligned(bits.to_le()),
-                (Val::V128(bytes), ValType::V128) => slot.write(*bytes),
+                (Val::V128(V128(bytes)), ValType::V128) => slot.write(*bytes),
                 (Val::FuncRef(_), ValType::FuncRef) | (Val::ExternRef(_), ValType::ExternRef)
                     if self.belongs_to(store) =>
                 {
@@ -121,6 +129,21 @@ impl Val {
         slot
     }
 
+    /// A value of 32 bits, by the number of its variant. It is written as a word: a copy reads words, and must wait long
+    /// for one that was written in two parts.
+    ///
+    /// # Safety
+    /// The variant has a field of 32 bits in which all bits are valid.
+    #[inline]
+    unsafe fn narrow(variant: u32, bits: u32) -> Val {
+        let mut word = [0; 8];
+        word[..4].copy_from_slice(&variant.to_ne_bytes());
+        word[4..].copy_from_slice(&bits.to_ne_bytes());
+        // SAFETY: the representation is that of a union of structures, each with the variant's number first, and then,
+        // as the caller vouches, 32 bits.
+        unsafe { core::mem::transmute::<[u64; 3], Val>([u64::from_ne_bytes(word), 0, 0]) }
+    }
+
     /// # Safety
     /// `slot` holds a value of the type `ty`; a reference in it is one that compiled code of this store gave.
     #[inline]
@@ -128,11 +151,11 @@ impl Val {
         // SAFETY: the caller vouches for the slot; slots are not aligned.
         unsafe {
             match ty {
-                ValType::I32 => Val::I32(i32::from_le(slot.cast::<i32>().read_unaligned())),
+                ValType::I32 => Val::narrow(0, u32::from_le(slot.cast::<u32>().read_unaligned())),
                 ValType::I64 => Val::I64(i64::from_le(slot.cast::<i64>().read_unaligned())),
-                ValType::F32 => Val::F32(u32::from_le(slot.cast::<u32>().read_unaligned())),
+                ValType::F32 => Val::narrow(2, u32::from_le(slot.cast::<u32>().read_unaligned())),
                 ValType::F64 => Val::F64(u64::from_le(slot.cast::<u64>().read_unaligned())),
-                ValType::V128 => Val::V128(slot.read()),
+                ValType::V128 => Val::V128(V128(slot.read())),
                 ValType::FuncRef | ValType::ExternRef => {
                     Val::from_ref(slot.cast::<*mut ()>().read_unaligned(), ty, store)
                 }

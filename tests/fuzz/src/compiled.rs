@@ -7,7 +7,7 @@ use crate::value::{Type, Value};
 use aot_abi::types::{EntityKind, FuncType, Limits, MemoryType, TableType, ValType};
 use aot_compiler::{Config, Cpu, OptLevel, Target};
 use aot_runtime::embed::{
-    Error, Extern, Func, Global, HostError, Instance, Memory, Module, Store, Table, Val,
+    Error, Extern, Func, Global, HostError, Instance, Memory, Module, Store, Table, V128, Val,
 };
 
 /// The configurations whose code is compared, with a name for each.
@@ -144,7 +144,7 @@ fn val(value: Value) -> Val {
         Value::I64(bits) => Val::I64(bits.cast_signed()),
         Value::F32(bits) => Val::F32(bits),
         Value::F64(bits) => Val::F64(bits),
-        Value::V128(bytes) => Val::V128(bytes),
+        Value::V128(bytes) => Val::V128(V128(bytes)),
         Value::FuncRef { .. } => Val::FuncRef(None),
         Value::ExternRef(number) => Val::ExternRef(number),
     }
@@ -156,7 +156,7 @@ fn value(val: &Val) -> Value {
         Val::I64(value) => Value::I64(value.cast_unsigned()),
         Val::F32(bits) => Value::F32(*bits),
         Val::F64(bits) => Value::F64(*bits),
-        Val::V128(bytes) => Value::V128(*bytes),
+        Val::V128(V128(bytes)) => Value::V128(*bytes),
         Val::FuncRef(func) => Value::FuncRef { null: func.is_none() },
         Val::ExternRef(number) => Value::ExternRef(*number),
     }

@@ -222,7 +222,7 @@ fn text(value: &Val) -> String {
         Val::I64(value) => value.to_string(),
         Val::F32(bits) => f32::from_bits(*bits).to_string(),
         Val::F64(bits) => f64::from_bits(*bits).to_string(),
-        Val::V128(bytes) => format!("{:#034x}", u128::from_le_bytes(*bytes)),
+        Val::V128(vector) => format!("{:#034x}", u128::from_le_bytes(vector.0)),
         Val::FuncRef(_) => String::from("<funcref>"),
         Val::ExternRef(_) => String::from("<externref>"),
     }

@@ -1,7 +1,7 @@
 //! Arguments and expected results of scripts.
 
 use aot_abi::types::ValType;
-use aot_runtime::embed::Val;
+use aot_runtime::embed::{V128, Val};
 use wast::core::{NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
@@ -29,7 +29,7 @@ impl Value {
             Val::I64(value) => Value::I64(value),
             Val::F32(bits) => Value::F32(bits),
             Val::F64(bits) => Value::F64(bits),
-            Val::V128(bytes) => Value::V128(bytes),
+            Val::V128(V128(bytes)) => Value::V128(bytes),
             Val::FuncRef(func) => Value::FuncRef(func.is_some()),
             Val::ExternRef(number) => Value::ExternRef(number),
         }
@@ -42,7 +42,7 @@ impl Value {
             Value::I64(value) => Val::I64(value),
             Value::F32(bits) => Val::F32(bits),
             Value::F64(bits) => Val::F64(bits),
-            Value::V128(bytes) => Val::V128(bytes),
+            Value::V128(bytes) => Val::V128(V128(bytes)),
             Value::FuncRef(_) => Val::FuncRef(None),
             Value::ExternRef(number) => Val::ExternRef(number),
         }
