@@ -97,8 +97,9 @@ fn host_functions_give_their_guests_more_time() {
     let module = module(
         r#"(module
             (import "h" "wait" (func $wait (param i64)))
-            (func (export "run") (param i64) (call $wait (local.get 0)) (call $work))
-            (func $work))"#,
+            (func (export "run") (param i64) (call $wait (local.get 0)) (call $work (i32.const 9)))
+            (func $work (param i32)
+                (if (local.get 0) (then (call $work (i32.sub (local.get 0) (i32.const 1)))))))"#,
     );
     let engine = Engine::default();
     let clock = engine.clone();

@@ -4,16 +4,18 @@
 //!
 //! README.md says what it does, and how.
 
+mod buffers;
 mod convert;
 mod error;
 mod function;
+mod items;
 mod loader;
 mod native;
 mod realm;
 mod store;
 
 use aot_runtime::embed::{Engine, EngineConfig};
-use realm::{Options, Realm};
+use realm::{Deadline, Options, Realm};
 use rquickjs::promise::PromiseState;
 use rquickjs::{CatchResultExt, CaughtError, Context, Ctx, Function, Module, Persistent, Runtime, Value};
 use std::cell::RefCell;
@@ -95,13 +97,14 @@ fn run(options: Options, script: &str) -> Result<(), String> {
     let unhandled = track_rejections(&runtime);
     let context = Context::full(&runtime).map_err(|error| error.to_string())?;
     let result = context.with(|ctx| {
-        let outcome = install(&ctx, &engine, &options).and_then(|()| evaluate(&ctx, &path, source, deadline));
+        let outcome =
+            install(&ctx, &engine, &options, deadline).and_then(|()| evaluate(&ctx, &path, source, deadline));
         outcome.catch(&ctx).map_err(|error| report(&ctx, &error))
     });
     // A script is over when nothing is left to be done, also after an error.
     let result = result.and_then(|()| context.with(|ctx| rejection(&ctx, &unhandled)));
     unhandled.borrow_mut().clear();
-    let is_late = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    let is_late = deadline.is_some_and(Deadline::is_over);
     match options.timeout {
         Some(timeout) if is_late => {
             Err(format!("`{script}` was stopped: it ran for more than {} s", timeout.as_secs_f64()))
@@ -111,10 +114,15 @@ fn run(options: Options, script: &str) -> Result<(), String> {
 }
 
 /// Makes the API.
-fn install<'js>(ctx: &Ctx<'js>, engine: &Engine, options: &Rc<Options>) -> rquickjs::Result<()> {
+fn install<'js>(
+    ctx: &Ctx<'js>,
+    engine: &Engine,
+    options: &Rc<Options>,
+    deadline: Option<Deadline>,
+) -> rquickjs::Result<()> {
     let api: Function<'js> = ctx.eval(include_str!("webassembly.js"))?;
     let hooks = api.call((native::functions(ctx)?,))?;
-    Realm::install(ctx, engine, options, hooks)
+    Realm::install(ctx, engine, options, deadline, hooks)
 }
 
 /// Evaluates the script as a module, and runs what it leaves to be done.
@@ -122,10 +130,10 @@ fn evaluate<'js>(
     ctx: &Ctx<'js>,
     path: &str,
     source: Vec<u8>,
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
 ) -> rquickjs::Result<()> {
     let (_, promise) = Module::declare(ctx.clone(), path, source)?.eval()?;
-    while deadline.is_none_or(|deadline| Instant::now() < deadline) && ctx.execute_pending_job() {}
+    while !deadline.is_some_and(Deadline::is_over) && ctx.execute_pending_job() {}
     match promise.state() {
         PromiseState::Pending => {
             Err(rquickjs::Exception::throw_message(ctx, "the script waits for something that never happens"))
@@ -135,17 +143,13 @@ fn evaluate<'js>(
 }
 
 /// Stops JavaScript and wasm code when the time is over. Returns when that is.
-fn stop_after(runtime: &Runtime, engine: &Engine, timeout: Duration) -> Result<Instant, String> {
-    let deadline = Instant::now().checked_add(timeout).ok_or("the timeout is too long")?;
-    runtime.set_interrupt_handler(Some(Box::new(move || Instant::now() >= deadline)));
+fn stop_after(runtime: &Runtime, engine: &Engine, timeout: Duration) -> Result<Deadline, String> {
+    let deadline = Deadline(Instant::now().checked_add(timeout).ok_or("the timeout is too long")?);
+    runtime.set_interrupt_handler(Some(Box::new(move || deadline.is_over())));
     let engine = engine.clone();
-    let clock = move || {
-        thread::sleep(timeout);
-        // Also for stores that are made later.
-        loop {
-            engine.increment_epoch();
-            thread::sleep(Duration::from_millis(5));
-        }
+    let clock = move || loop {
+        thread::sleep(Deadline::TICK);
+        engine.increment_epoch();
     };
     let clock = thread::Builder::new().spawn(clock);
     clock.map_err(|error| format!("cannot make a thread: {error}"))?;

@@ -1,14 +1,14 @@
 //! What all stores of a script share, and what Rust needs of the API's JavaScript part.
 
-use crate::store::Item;
-use aot_runtime::embed::{Engine, Extern, FuncType, Module};
+use crate::items::Item;
+use aot_runtime::embed::{Engine, Extern, Module};
 use rquickjs::function::Constructor;
 use rquickjs::{Array, Class, Ctx, Function, JsLifetime, Object, Result, Value};
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the command line says.
 #[derive(Default)]
@@ -19,6 +19,25 @@ pub struct Options {
     pub trust_images: bool,
     /// Files for imports that are not paths.
     pub imports: HashMap<String, PathBuf>,
+}
+
+/// When everything has to be over.
+#[derive(Clone, Copy)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// How often the engine's clock ticks. It ticks from the beginning: a tick also forgets stores that are gone.
+    pub const TICK: Duration = Duration::from_millis(10);
+
+    /// Ticks of the engine's clock after which it is over for sure: the next one can come at once.
+    pub fn ticks(self) -> u64 {
+        let left = self.0.saturating_duration_since(Instant::now());
+        u64::try_from(left.as_nanos() / Deadline::TICK.as_nanos()).unwrap_or(u64::MAX).saturating_add(2)
+    }
+
+    pub fn is_over(self) -> bool {
+        Instant::now() >= self.0
+    }
 }
 
 /// How much address space and memory stores use, in wasm pages. QuickJS collects garbage when its own heap has grown; this
@@ -59,10 +78,10 @@ impl Accounts {
 pub struct Realm<'js> {
     pub engine: Engine,
     pub options: Rc<Options>,
+    pub deadline: Option<Deadline>,
     pub accounts: Rc<Accounts>,
     /// Modules by the path that they were imported by, until they are instantiated.
     pub modules: RefCell<HashMap<String, Module>>,
-    types: RefCell<HashSet<&'static FuncType>>,
     /// Functions of `webassembly.js`.
     hooks: Object<'js>,
     weak: Function<'js>,
@@ -76,13 +95,19 @@ unsafe impl<'js> JsLifetime<'js> for Realm<'js> {
 
 impl<'js> Realm<'js> {
     /// Makes the realm of a context, of what `webassembly.js` returns.
-    pub fn install(ctx: &Ctx<'js>, engine: &Engine, options: &Rc<Options>, hooks: Object<'js>) -> Result<()> {
+    pub fn install(
+        ctx: &Ctx<'js>,
+        engine: &Engine,
+        options: &Rc<Options>,
+        deadline: Option<Deadline>,
+        hooks: Object<'js>,
+    ) -> Result<()> {
         let realm = Realm {
             engine: engine.clone(),
             options: Rc::clone(options),
+            deadline,
             accounts: Rc::default(),
             modules: RefCell::default(),
-            types: RefCell::default(),
             weak: hooks.get("weak")?,
             deref: hooks.get("deref")?,
             hooks,
@@ -93,17 +118,6 @@ impl<'js> Realm<'js> {
     /// The realm of a context.
     pub fn of<'a>(ctx: &'a Ctx<'js>) -> rquickjs::runtime::UserDataGuard<'a, Realm<'js>> {
         ctx.userdata().expect("installed before any script runs")
-    }
-
-    /// A type that lives as long as the process. There are as many as modules have; the library keeps them too.
-    pub fn intern(&self, ty: &FuncType) -> &'static FuncType {
-        let mut types = self.types.borrow_mut();
-        if let Some(known) = types.get(ty) {
-            return known;
-        }
-        let known: &'static FuncType = Box::leak(Box::new(ty.clone()));
-        types.insert(known);
-        known
     }
 
     /// A function of `webassembly.js`.

@@ -4,18 +4,17 @@
 //! as they do. A [`StoreObject`] is the object by which JavaScript's garbage collector knows of the store: functions,
 //! memories, tables and globals refer to it, and it refers to the JavaScript values that the wasm code uses.
 
+use crate::buffers::Buffer;
 use crate::error::{self, Thrown};
 use crate::function::{self, WasmFunction};
+use crate::items::Item;
 use crate::realm::{Accounts, Realm};
 use aot_runtime::embed::{
-    AsContextMut, Caller, Error as WasmError, Extern, Func, FuncType, HostError, Memory, Store,
-    StoreContextMut, Val,
+    AsContextMut, Caller, Error as WasmError, Extern, Func, FuncType, HostError, Store, StoreContextMut, Val,
 };
 use rquickjs::class::{JsClass, Readable, Trace, Tracer};
 use rquickjs::function::Constructor;
-use rquickjs::{
-    ArrayBuffer, ArrayBufferSource, Class, Ctx, Function, JsLifetime, Object, Result, Value, qjs,
-};
+use rquickjs::{Class, Ctx, Function, JsLifetime, Result, Value, qjs};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -90,31 +89,6 @@ impl Drop for StoreCell {
     }
 }
 
-/// The bytes of a linear memory, as long as its store lives. Memories never move or shrink, so these bytes stay accessible
-/// even when the memory has grown and its buffer is an old one.
-struct View {
-    bytes: NonNull<[u8]>,
-    _store: Rc<StoreCell>,
-}
-
-// SAFETY: a memory of the store, which lives as long as this value; see above.
-unsafe impl ArrayBufferSource for View {
-    fn as_ptr(&self) -> *mut u8 {
-        self.bytes.as_ptr().cast()
-    }
-
-    fn len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-/// The array buffer of a memory.
-struct Buffer<'js> {
-    memory: Memory,
-    pages: u64,
-    buffer: ArrayBuffer<'js>,
-}
-
 /// The object of a store.
 pub struct StoreObject<'js> {
     pub cell: Rc<StoreCell>,
@@ -123,11 +97,11 @@ pub struct StoreObject<'js> {
     /// Functions that wasm code imports.
     imports: RefCell<Vec<Function<'js>>>,
     /// Host functions by imported function and type: one for each is enough.
-    imported: RefCell<HashMap<(Value<'js>, &'static FuncType), Func>>,
+    imported: RefCell<HashMap<(Value<'js>, FuncType), Func>>,
     /// What external references stand for. Nobody knows when wasm code has forgotten one, so they stay.
     externs: RefCell<Vec<Value<'js>>>,
     extern_numbers: RefCell<HashMap<Value<'js>, u32>>,
-    buffers: RefCell<Vec<Buffer<'js>>>,
+    pub buffers: RefCell<Vec<Buffer<'js>>>,
     /// Weak references of the objects that stand for items, so that each item has one object.
     wrappers: RefCell<HashMap<Extern, Value<'js>>>,
 }
@@ -147,7 +121,7 @@ impl<'js> Trace<'js> for StoreObject<'js> {
             numbers.keys().for_each(|value| value.trace(tracer));
         }
         if let Ok(buffers) = self.buffers.try_borrow() {
-            buffers.iter().for_each(|buffer| buffer.buffer.as_value().trace(tracer));
+            buffers.iter().for_each(|buffer| buffer.trace(tracer));
         }
         if let Ok(wrappers) = self.wrappers.try_borrow() {
             wrappers.values().for_each(|weak| weak.trace(tracer));
@@ -180,8 +154,8 @@ impl<'js> StoreObject<'js> {
         }
         let data = HostData { ctx: ctx.as_raw(), object: Cell::new(ptr::null()) };
         let mut store = Store::new(&realm.engine, data);
-        if realm.options.timeout.is_some() {
-            store.set_epoch_deadline(1);
+        if let Some(deadline) = realm.deadline {
+            store.set_epoch_deadline(deadline.ticks());
         }
         // SAFETY: only the lifetime changes; the cell has the store too, which does nothing else.
         let context = unsafe { transmute::<StoreContextMut<'_, HostData>, Context>(store.as_context_mut()) };
@@ -243,8 +217,7 @@ impl<'js> StoreObject<'js> {
 
     /// A host function that calls a JavaScript function.
     pub fn import(&self, ctx: &Ctx<'js>, function: &Function<'js>, ty: &FuncType) -> Result<Func> {
-        let ty = Realm::of(ctx).intern(ty);
-        let key = (function.as_value().clone(), ty);
+        let key = (function.as_value().clone(), ty.clone());
         if let Some(func) = self.imported.borrow().get(&key) {
             return Ok(*func);
         }
@@ -328,52 +301,6 @@ impl<'js> StoreObject<'js> {
         Ok(())
     }
 
-    /// The array buffer of a memory: the same one until the memory grows.
-    pub fn buffer(&self, ctx: &Ctx<'js>, memory: Memory) -> Result<ArrayBuffer<'js>> {
-        self.refresh_buffers();
-        let known = self.buffers.borrow().iter().position(|known| known.memory == memory);
-        if let Some(index) = known {
-            let mut buffers = self.buffers.borrow_mut();
-            // A script can transfer it, which detaches it.
-            if buffers[index].buffer.as_raw().is_some() {
-                return Ok(buffers[index].buffer.clone());
-            }
-            ctx.catch();
-            buffers.swap_remove(index);
-        }
-        let (pages, bytes) = self.with(ctx, |context| {
-            (memory.size(&*context).unwrap_or(0), NonNull::from(memory.data_mut(context)))
-        })?;
-        let view = View { bytes, _store: Rc::clone(&self.cell) };
-        let buffer = ArrayBuffer::from_source(ctx.clone(), view)?;
-        self.buffers.borrow_mut().push(Buffer { memory, pages, buffer: buffer.clone() });
-        Ok(buffer)
-    }
-
-    /// Detaches the buffers of memories that have grown. To be called whenever JavaScript runs again.
-    #[inline]
-    pub fn refresh_buffers(&self) {
-        if !self.buffers.borrow().is_empty() {
-            self.detach_buffers(|memory, pages, context| memory.size(context).is_ok_and(|now| now == pages));
-        }
-    }
-
-    /// Detaches the buffer of a memory, whether it has grown or not.
-    pub fn detach_buffer(&self, memory: Memory) {
-        self.detach_buffers(|other, _, _| *other != memory);
-    }
-
-    /// Detaches and forgets the buffers that are not to be kept.
-    fn detach_buffers(&self, keep: impl Fn(&Memory, u64, &Context) -> bool) {
-        let old = self.cell.with(|context| {
-            let mut buffers = self.buffers.borrow_mut();
-            buffers.extract_if(.., |buffer| !keep(&buffer.memory, buffer.pages, context)).collect::<Vec<_>>()
-        });
-        for mut old in old.into_iter().flatten() {
-            old.buffer.detach();
-        }
-    }
-
     /// Tells the garbage collector about memory that the store has got.
     pub fn charge(&self, pages: u64) {
         self.cell.charge(pages);
@@ -413,35 +340,5 @@ impl HostData {
     unsafe fn javascript<'a, 'js>(&self) -> (&'a StoreObject<'js>, Ctx<'js>) {
         // SAFETY: the caller vouches for both.
         unsafe { (&*self.object.get().cast(), Ctx::from_raw(self.ctx)) }
-    }
-}
-
-/// A memory, table or global, for the objects that scripts see.
-pub struct Item<'js> {
-    pub store: Class<'js, StoreObject<'js>>,
-    pub item: Extern,
-}
-
-impl<'js> Trace<'js> for Item<'js> {
-    fn trace(&self, tracer: Tracer<'_, 'js>) {
-        self.store.trace(tracer);
-    }
-}
-
-// SAFETY: the lifetime is that of the JavaScript values.
-unsafe impl<'js> JsLifetime<'js> for Item<'js> {
-    type Changed<'to> = Item<'to>;
-}
-
-impl<'js> JsClass<'js> for Item<'js> {
-    const NAME: &'static str = "Item";
-    type Mutable = Readable;
-
-    fn prototype(_: &Ctx<'js>) -> Result<Option<Object<'js>>> {
-        Ok(None)
-    }
-
-    fn constructor(_: &Ctx<'js>) -> Result<Option<Constructor<'js>>> {
-        Ok(None)
     }
 }
