@@ -94,13 +94,13 @@ fn deadlines_pass_by_the_ticks_of_the_engine() {
 
 #[test]
 fn host_functions_give_their_guests_more_time() {
-    let module = module(
-        r#"(module
-            (import "h" "wait" (func $wait (param i64)))
-            (func (export "run") (param i64) (call $wait (local.get 0)) (call $work (i32.const 9)))
-            (func $work (param i32)
-                (if (local.get 0) (then (call $work (i32.sub (local.get 0) (i32.const 1)))))))"#,
-    );
+    let text = r#"(module
+        (import "h" "wait" (func $wait (param i64)))
+        (func (export "run") (param i64) (local $n i32)
+            (call $wait (local.get 0))
+            (local.set $n (i32.const 9))
+            (loop (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+    let module = module_with(text, |config| config.interruptible = true);
     let engine = Engine::default();
     let clock = engine.clone();
     let mut linker: Linker<()> = Linker::new();
