@@ -63,13 +63,18 @@ pub fn no_vectors(ctx: &Ctx<'_>) -> Error {
 }
 
 /// A number as QuickJS likes it best: an integer if it is one. Minus zero is none.
-fn number<'js>(ctx: &Ctx<'js>, number: f64) -> Value<'js> {
+pub fn raw_number(number: f64) -> qjs::JSValue {
     let integer = number as i32;
     if f64::from(integer).to_bits() == number.to_bits() {
-        Value::new_int(ctx.clone(), integer)
+        qjs::JS_MKVAL(qjs::JS_TAG_INT, integer)
     } else {
-        Value::new_float(ctx.clone(), number)
+        qjs::JS_NewFloat64(number)
     }
+}
+
+fn number<'js>(ctx: &Ctx<'js>, number: f64) -> Value<'js> {
+    // SAFETY: numbers are values of any context, and nobody owns them.
+    unsafe { Value::from_raw(ctx.clone(), raw_number(number)) }
 }
 
 #[inline]

@@ -307,8 +307,8 @@ impl<'js> StoreObject<'js> {
     }
 
     /// The JavaScript function with a number.
-    fn imported(&self, index: usize) -> Function<'js> {
-        self.imports.borrow()[index].clone()
+    fn imported(&self, index: usize) -> qjs::JSValue {
+        self.imports.borrow()[index].as_value().as_raw()
     }
 }
 
@@ -324,7 +324,9 @@ fn call_import(
     let (object, ctx) = unsafe { caller.data().javascript() };
     let lent = object.cell.lend(&mut caller);
     object.refresh_buffers();
-    let called = function::call_javascript(&ctx, object, &object.imported(index), args, results);
+    let function = object.imported(index);
+    // SAFETY: a function that the object of the store refers to, and never forgets.
+    let called = unsafe { function::call_javascript(&ctx, object, function, args, results) };
     drop(lent);
     called.map_err(|error| {
         error::as_exception(&ctx, error);
