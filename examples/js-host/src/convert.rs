@@ -62,8 +62,56 @@ pub fn no_vectors(ctx: &Ctx<'_>) -> Error {
     type_error(ctx, "a value of type v128 cannot cross between JavaScript and WebAssembly")
 }
 
+/// As [`to_wasm`], of a value that somebody else owns. Numbers take the short way.
+///
+/// # Safety
+/// The value is one of this context.
+#[inline]
+pub unsafe fn raw_to_wasm<'js>(
+    ctx: &Ctx<'js>,
+    store: &StoreObject<'js>,
+    ty: ValType,
+    value: qjs::JSValue,
+) -> Result<Val> {
+    // SAFETY: the caller vouches for the value. It is read as what its tag says; else this takes one more reference to it.
+    unsafe {
+        let tag = qjs::JS_VALUE_GET_NORM_TAG(value);
+        let number = match tag {
+            qjs::JS_TAG_INT if ty == ValType::I32 => return Ok(Val::I32(qjs::JS_VALUE_GET_INT(value))),
+            qjs::JS_TAG_INT => Some(f64::from(qjs::JS_VALUE_GET_INT(value))),
+            qjs::JS_TAG_FLOAT64 => Some(qjs::JS_VALUE_GET_FLOAT64(value)),
+            _ => None,
+        };
+        match (ty, number) {
+            (ValType::F32, Some(number)) => Ok(Val::F32((number as f32).to_bits())),
+            (ValType::F64, Some(number)) => Ok(Val::F64(number.to_bits())),
+            _ => {
+                let value = qjs::JS_DupValue(ctx.as_raw().as_ptr(), value);
+                to_wasm(ctx, store, ty, &Value::from_raw(ctx.clone(), value))
+            }
+        }
+    }
+}
+
+/// As [`to_javascript`], of which the caller is the owner. Numbers take the short way.
+#[inline]
+pub fn to_raw<'js>(ctx: &Ctx<'js>, store: &StoreObject<'js>, value: Val) -> Result<qjs::JSValue> {
+    Ok(match value {
+        Val::I32(number) => qjs::JS_MKVAL(qjs::JS_TAG_INT, number),
+        Val::F32(bits) => raw_number(f64::from(f32::from_bits(bits))),
+        Val::F64(bits) => raw_number(f64::from_bits(bits)),
+        value => owned(ctx, &to_javascript(ctx, store, value)?),
+    })
+}
+
+/// One more reference to a value, for the caller to own.
+pub fn owned<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> qjs::JSValue {
+    // SAFETY: a value of this context.
+    unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), value.as_raw()) }
+}
+
 /// A number as QuickJS likes it best: an integer if it is one. Minus zero is none.
-pub fn raw_number(number: f64) -> qjs::JSValue {
+fn raw_number(number: f64) -> qjs::JSValue {
     let integer = number as i32;
     if f64::from(integer).to_bits() == number.to_bits() {
         qjs::JS_MKVAL(qjs::JS_TAG_INT, integer)

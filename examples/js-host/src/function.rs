@@ -1,13 +1,13 @@
 //! Calls: of wasm functions by JavaScript, and of JavaScript functions by wasm code.
 
-use crate::convert::{no_vectors, raw_number, to_javascript, to_wasm};
+use crate::callable;
+use crate::convert::{no_vectors, owned, raw_to_wasm, to_javascript, to_raw, to_wasm};
 use crate::error::type_error;
 use crate::realm::Realm;
 use crate::store::StoreObject;
 use aot_runtime::embed::{Func, FuncType, Val, ValType};
-use rquickjs::class::{ClassKind, JsCell, JsClass, Readable, Trace, Tracer};
-use rquickjs::function::{Constructor, Params};
-use rquickjs::{Array, Class, Ctx, Error, Function, JsLifetime, Object, Result, Value, qjs};
+use rquickjs::class::{Trace, Tracer};
+use rquickjs::{Array, Class, Ctx, Error, Function, Result, Value, qjs};
 
 /// A function of a wasm instance, as JavaScript calls it.
 pub struct WasmFunction<'js> {
@@ -25,35 +25,6 @@ impl<'js> Trace<'js> for WasmFunction<'js> {
     }
 }
 
-// SAFETY: the lifetime is that of the JavaScript values.
-unsafe impl<'js> JsLifetime<'js> for WasmFunction<'js> {
-    type Changed<'to> = WasmFunction<'to>;
-}
-
-impl<'js> JsClass<'js> for WasmFunction<'js> {
-    const NAME: &'static str = "WasmFunction";
-    const KIND: ClassKind = ClassKind::Callable;
-    type Mutable = Readable;
-
-    fn prototype(ctx: &Ctx<'js>) -> Result<Option<Object<'js>>> {
-        Ok(Some(Function::prototype(ctx.clone())))
-    }
-
-    fn constructor(_: &Ctx<'js>) -> Result<Option<Constructor<'js>>> {
-        Ok(None)
-    }
-
-    fn call<'a>(this: &JsCell<'js, Self>, params: Params<'a, 'js>) -> Result<Value<'js>> {
-        let this = this.borrow();
-        // Few values have their place on the stack.
-        match this.ty.params.len().max(this.ty.results.len()) {
-            0..=4 => this.call_with(&params, &mut [Val::I32(0); 4], &mut [Val::I32(0); 4]),
-            5..=16 => this.call_with(&params, &mut [Val::I32(0); 16], &mut [Val::I32(0); 16]),
-            count => this.call_with(&params, &mut vec![Val::I32(0); count], &mut vec![Val::I32(0); count]),
-        }
-    }
-}
-
 impl<'js> WasmFunction<'js> {
     /// The object of a function of a store.
     pub fn create(ctx: &Ctx<'js>, store: Class<'js, StoreObject<'js>>, func: Func) -> Result<Value<'js>> {
@@ -65,8 +36,7 @@ impl<'js> WasmFunction<'js> {
 
     fn into_value(self, ctx: &Ctx<'js>) -> Result<Value<'js>> {
         let params = self.ty.params.len();
-        let value = Class::instance(ctx.clone(), self)?.into_value();
-        let function = Function::from_value(value)?;
+        let function = Function::from_value(callable::create(ctx, self)?)?;
         function.set_length(params)?;
         Ok(function.into_value())
     }
@@ -92,34 +62,55 @@ impl<'js> WasmFunction<'js> {
         std::ptr::eq(&raw const *self.store.borrow(), store).then_some(self.func)
     }
 
-    fn call_with(
+    /// Calls the function; the result is owned by the caller.
+    ///
+    /// # Safety
+    /// The arguments are values of this context.
+    pub unsafe fn call(&self, ctx: &Ctx<'js>, args: &[qjs::JSValue]) -> Result<qjs::JSValue> {
+        // Few values have their place on the stack.
+        let count = self.ty.params.len().max(self.ty.results.len());
+        // SAFETY: the caller vouches for the arguments.
+        unsafe {
+            match count {
+                0..=4 => self.call_with(ctx, args, &mut [Val::I32(0); 4], &mut [Val::I32(0); 4]),
+                5..=16 => self.call_with(ctx, args, &mut [Val::I32(0); 16], &mut [Val::I32(0); 16]),
+                _ => self.call_with(ctx, args, &mut vec![Val::I32(0); count], &mut vec![Val::I32(0); count]),
+            }
+        }
+    }
+
+    /// As `call`, with room for arguments and results.
+    unsafe fn call_with(
         &self,
-        params: &Params<'_, 'js>,
+        ctx: &Ctx<'js>,
+        values: &[qjs::JSValue],
         args: &mut [Val],
         results: &mut [Val],
-    ) -> Result<Value<'js>> {
-        let ctx = params.ctx();
+    ) -> Result<qjs::JSValue> {
         let store = self.store.borrow();
         if self.has_vectors {
             return Err(no_vectors(ctx));
         }
         let args = &mut args[..self.ty.params.len()];
         for (index, (arg, ty)) in args.iter_mut().zip(&self.ty.params).enumerate() {
-            let value = params.arg(index).unwrap_or_else(|| Value::new_undefined(ctx.clone()));
-            *arg = to_wasm(ctx, &store, *ty, &value)?;
+            let value = values.get(index).copied().unwrap_or(qjs::JS_UNDEFINED);
+            // SAFETY: the caller vouches for the values.
+            *arg = unsafe { raw_to_wasm(ctx, &store, *ty, value)? };
         }
         let results = &mut results[..self.ty.results.len()];
         store.try_with(ctx, |context| self.func.call(context, args, results))?;
         match results {
-            [] => Ok(Value::new_undefined(ctx.clone())),
-            [Val::I32(number)] if self.boolean => Ok(Value::new_bool(ctx.clone(), *number != 0)),
-            [result] => to_javascript(ctx, &store, *result),
+            [] => Ok(qjs::JS_UNDEFINED),
+            [Val::I32(number)] if self.boolean => {
+                Ok(qjs::JS_MKVAL(qjs::JS_TAG_BOOL, i32::from(*number != 0)))
+            }
+            [result] => to_raw(ctx, &store, *result),
             results => {
                 let array = Array::new(ctx.clone())?;
                 for (index, result) in results.iter().enumerate() {
                     array.set(index, to_javascript(ctx, &store, *result)?)?;
                 }
-                Ok(array.into_value())
+                Ok(owned(ctx, array.as_value()))
             }
         }
     }
@@ -169,16 +160,7 @@ pub unsafe fn call_javascript<'js>(
     };
     let arguments = Arguments { ctx, values };
     for (value, arg) in arguments.values.iter_mut().zip(args) {
-        *value = match *arg {
-            Val::I32(number) => qjs::JS_MKVAL(qjs::JS_TAG_INT, number),
-            Val::F32(bits) => raw_number(f64::from(f32::from_bits(bits))),
-            Val::F64(bits) => raw_number(f64::from_bits(bits)),
-            arg => {
-                let arg = to_javascript(ctx, store, arg)?;
-                // SAFETY: one more reference to a value of this context.
-                unsafe { qjs::JS_DupValue(ctx.as_raw().as_ptr(), arg.as_raw()) }
-            }
-        };
+        *value = to_raw(ctx, store, *arg)?;
     }
     let count = args.len() as i32;
     let values = arguments.values.as_mut_ptr();

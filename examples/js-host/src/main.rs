@@ -5,6 +5,7 @@
 //! README.md says what it does, and how.
 
 mod buffers;
+mod callable;
 mod convert;
 mod error;
 mod function;
@@ -120,6 +121,7 @@ fn install<'js>(
     options: &Rc<Options>,
     deadline: Option<Deadline>,
 ) -> rquickjs::Result<()> {
+    callable::register(ctx)?;
     let api: Function<'js> = ctx.eval(include_str!("webassembly.js"))?;
     let hooks = api.call((native::functions(ctx)?,))?;
     Realm::install(ctx, engine, options, deadline, hooks)

@@ -1,5 +1,6 @@
 //! The functions that `webassembly.js` builds the API on.
 
+use crate::callable;
 use crate::error::{throw, type_error};
 use crate::function::WasmFunction;
 use crate::items::{self, Handle, Stored, type_name};
@@ -180,10 +181,10 @@ fn instantiate<'js>(
         let value = value?;
         items.push(match &import.ty {
             ExternType::Func(ty) => {
-                let wasm = Class::<WasmFunction<'js>>::from_value(&value).ok();
+                let wasm = callable::get(&value);
                 functions.push(wasm.is_some().then(|| value.clone()));
-                let direct = wasm.as_ref().and_then(|wasm| wasm.borrow().func_in(&store));
-                if let Some(found) = wasm.map(|wasm| wasm.borrow().ty())
+                let direct = wasm.and_then(|wasm| wasm.func_in(&store));
+                if let Some(found) = wasm.map(WasmFunction::ty)
                     && found != ty
                 {
                     let (module, name) = (import.module, import.name);
@@ -218,9 +219,9 @@ fn instantiate<'js>(
 }
 
 fn boolean<'js>(ctx: Ctx<'js>, function: Value<'js>) -> Result<Value<'js>> {
-    match Class::<WasmFunction<'js>>::from_value(&function) {
-        Ok(wasm) => wasm.borrow().boolean(&ctx),
-        Err(_) => Err(type_error(&ctx, "this is no function of a WebAssembly module")),
+    match callable::get(&function) {
+        Some(wasm) => wasm.boolean(&ctx),
+        None => Err(type_error(&ctx, "this is no function of a WebAssembly module")),
     }
 }
 

@@ -5,6 +5,7 @@
 //! memories, tables and globals refer to it, and it refers to the JavaScript values that the wasm code uses.
 
 use crate::buffers::Buffer;
+use crate::callable;
 use crate::error::{self, Thrown};
 use crate::function::{self, WasmFunction};
 use crate::items::Item;
@@ -229,7 +230,7 @@ impl<'js> StoreObject<'js> {
         })?;
         self.imports.borrow_mut().push(function.clone());
         self.imported.borrow_mut().insert(key, func);
-        if Class::<WasmFunction<'js>>::from_value(function.as_value()).is_ok() {
+        if callable::get(function.as_value()).is_some() {
             // A function of another store: what reads it back, from a table for example, gets the same object.
             self.keep(ctx, Extern::Func(func), function.as_value())?;
         }
@@ -241,13 +242,12 @@ impl<'js> StoreObject<'js> {
         if value.is_null() {
             return Ok(None);
         }
-        let Ok(wasm) = Class::<WasmFunction<'js>>::from_value(value) else {
+        let Some(wasm) = callable::get(value) else {
             return Err(error::type_error(
                 ctx,
                 "a function reference has to be null or a function that a module exports",
             ));
         };
-        let wasm = wasm.borrow();
         if let Some(func) = wasm.func_in(self) {
             return Ok(Some(func));
         }
