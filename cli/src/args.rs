@@ -2,6 +2,7 @@
 
 use crate::groups::{CODEGEN, Codegen, OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm};
 use crate::report::{Failure, Result};
+use aot_abi::call;
 use aot_compiler::{Config, Cpu, CpuFeature, ImportSymbol, Imports, Target};
 use clap::Args;
 use std::time::Duration;
@@ -96,6 +97,24 @@ pub fn wasi_import(module: &str, name: &str) -> Option<ImportSymbol> {
     let ty =
         aot_abi::types::FuncType { params: function.params.to_vec(), results: function.results.to_vec() };
     Some(ImportSymbol { symbol: function.symbol.to_owned(), ty })
+}
+
+/// The same for objects that are libraries of C programs.
+fn library_import(module: &str, name: &str) -> Option<ImportSymbol> {
+    let ImportSymbol { symbol, ty } = wasi_import(module, name)?;
+    let own = |prefix: &str, of_library: &str| Some(format!("{of_library}{}", symbol.strip_prefix(prefix)?));
+    let symbol = own("aot_wasi_", call::library::WASI_PREFIX)
+        .or_else(|| own("aot_wasi0_", call::library::WASI0_PREFIX))?;
+    Some(ImportSymbol { symbol, ty })
+}
+
+/// The options for an object that C programs call by names that start with `prefix`.
+pub fn library(config: Config, prefix: String) -> Config {
+    let has_wasi = match config.imports {
+        Imports::AtBuild { resolve, .. } => resolve("wasi_snapshot_preview1", "proc_exit").is_some(),
+        _ => true,
+    };
+    config.into_library(if has_wasi { library_import } else { no_import }, prefix)
 }
 
 fn no_import(_module: &str, _name: &str) -> Option<ImportSymbol> {

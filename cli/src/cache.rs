@@ -4,7 +4,6 @@ use crate::report;
 use aot_cache::{Key, Limits, Lookup, Store};
 use aot_compiler::{Config, Imports};
 use std::env;
-use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +56,7 @@ impl Cache {
                 // Where there is no place for a cache by default, there is none. What was asked for, or looks like an
                 // attack, should not go unnoticed.
                 if env::var_os(DIRECTORY).is_some() || error.get_ref().is_some() {
-                    warn(&format!("the cache is not used: {error}"));
+                    report::warn(&format!("the cache is not used: {error}"));
                 }
                 off
             }
@@ -90,6 +89,10 @@ impl Cache {
         } = config;
         let imports = match imports {
             Imports::AtInstantiation => String::from("at instantiation"),
+            Imports::Library { resolve, prefix } => {
+                let is_wasi = resolve("wasi_snapshot_preview1", "proc_exit").is_some();
+                format!("wasi {is_wasi}, of a program that calls {prefix}")
+            }
             Imports::AtBuild { resolve, unknown_trap } => {
                 // The function itself has no name that lasts: what it says does.
                 let is_wasi = resolve("wasi_snapshot_preview1", "proc_exit").is_some();
@@ -118,7 +121,7 @@ impl Cache {
             Lookup::Hit(bytes) => Some(bytes),
             Lookup::Miss => None,
             Lookup::Damaged => {
-                warn("a damaged entry of the cache was removed");
+                report::warn("a damaged entry of the cache was removed");
                 None
             }
         }
@@ -128,7 +131,7 @@ impl Cache {
         if let (Some(store), Some(key)) = (&self.store, key)
             && let Err(error) = store.put(key, bytes)
         {
-            warn(&format!("the result was not kept in the cache: {error}"));
+            report::warn(&format!("the result was not kept in the cache: {error}"));
         }
     }
 }
@@ -138,9 +141,4 @@ fn tool() -> Option<String> {
     let metadata = env::current_exe().ok()?.metadata().ok()?;
     let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
     Some(format!("{} {} {seconds}.{nanoseconds}", env!("CARGO_PKG_VERSION"), metadata.len()))
-}
-
-fn warn(message: &str) {
-    // Nobody listens: nothing is lost.
-    drop(writeln!(io::stderr(), "warning: {}", report::printable(message)));
 }

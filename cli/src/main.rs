@@ -14,6 +14,7 @@ mod file_kind;
 mod groups;
 mod input;
 mod output;
+mod program;
 mod report;
 
 use clap::Parser as _;

@@ -1,5 +1,6 @@
 //! Errors as the user sees them: what happened, where, and what to do about it; printed once, in the style of rustc.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -8,6 +9,12 @@ use std::path::Path;
 const FAILED: u8 = 1;
 /// Exit code of a command line that makes no sense.
 const USAGE: u8 = 2;
+
+/// Prints something that stops nothing.
+pub fn warn(message: &str) {
+    // Nobody listens: nothing is lost.
+    drop(writeln!(io::stderr(), "warning: {}", printable(message)));
+}
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -61,7 +68,7 @@ impl Failure {
         }
         // Errors of the text format quote the source, and say where it is.
         if !error.message().contains("-->") {
-            parts.file = Some(file.display().to_string());
+            parts.file = Some(error.file().map_or_else(|| file.display().to_string(), str::to_owned));
         }
         parts.location = error.location();
         parts.help = error.help().map(str::to_owned);
@@ -148,6 +155,14 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let scored = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
     let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
     best.filter(|(score, _)| *score >= LIKE).map(|(_, candidate)| candidate)
+}
+
+/// `str::split_once` for text of the operating system.
+pub fn split_once(text: &OsStr, separator: char) -> Option<(OsString, OsString)> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let at = text.as_bytes().iter().position(|byte| char::from(*byte) == separator)?;
+    let (before, after) = (&text.as_bytes()[..at], &text.as_bytes()[at + 1..]);
+    Some((OsStr::from_bytes(before).to_owned(), OsStr::from_bytes(after).to_owned()))
 }
 
 #[cfg(test)]

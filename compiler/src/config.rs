@@ -37,6 +37,13 @@ pub enum Imports {
         /// Give functions that `resolve` does not know a body that traps, instead of refusing the module.
         unknown_trap: bool,
     },
+    /// Functions of the runtime library as above; all others are C functions of the host program, which gives their
+    /// addresses when it makes an instance.
+    Library {
+        resolve: fn(module: &str, name: &str) -> Option<ImportSymbol>,
+        /// What the names in C start with.
+        prefix: String,
+    },
 }
 
 /// A function of the runtime library that an import is bound to.
@@ -114,6 +121,13 @@ impl Config {
         let Config { imports, model, stack_check, typed_entries, libcalls_by_symbol, .. } =
             Config::image(self.target.clone());
         Config { imports, model, stack_check, typed_entries, libcalls_by_symbol, ..self }
+    }
+
+    /// The same options, for an object that is a library of C programs: imports that `resolve` does not know are functions
+    /// of the program. Names in C start with `prefix`.
+    pub fn into_library(self, resolve: fn(&str, &str) -> Option<ImportSymbol>, prefix: String) -> Config {
+        let imports = Imports::Library { resolve, prefix };
+        Config { imports, typed_entries: false, ..self.into_image() }
     }
 
     /// For images of `target` that a host program loads.

@@ -9,6 +9,8 @@
 //! 5. [`emit`]: all functions, in index order → an object file or an image.
 //! 6. [`link`]: an object and the runtime library → a static executable.
 //!
+//! [`merge`](mod@merge) comes before all of them where modules are linked: several modules → one.
+//!
 //! [`pipeline`] is the only place that knows the order.
 #![forbid(unsafe_code)]
 
@@ -19,6 +21,7 @@ mod cpu;
 mod emit;
 mod error;
 mod link;
+mod merge;
 mod module;
 mod passes;
 mod pipeline;
@@ -32,6 +35,8 @@ pub use emit::image::Image;
 pub use error::{Error, ErrorKind, Result};
 pub use link::entry::{Entry, entry_object};
 pub use link::exe::{LinkOptions, Strip, link_executable};
+pub use link::library::{shared_library, static_library};
 pub use link::options::options_object;
+pub use merge::{FEATURES as LINK_FEATURES, Library, Merged, Source, merge};
 pub use pipeline::{CompiledModule, compile, parse_text};
 pub use target::{System, Target};

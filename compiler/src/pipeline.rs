@@ -4,6 +4,7 @@ use crate::bottom_up;
 use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, Imports, Model, OptLevel};
 use crate::emit::fixed::Fixed;
+use crate::emit::interface::{Function, Global, Interface, Memory};
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
@@ -11,7 +12,7 @@ use crate::passes;
 use crate::plan::plan;
 use crate::target::Target;
 use crate::translate::state::StateModel;
-use crate::translate::{ModuleContext, Scratch, trampoline, translate};
+use crate::translate::{ImportCalls, ModuleContext, Scratch, library, trampoline, translate};
 use aot_abi::image::flags;
 use aot_abi::module::Module;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
@@ -32,6 +33,8 @@ pub struct CompiledModule {
     data: Vec<u8>,
     /// Symbols of the runtime's functions that imports are bound to, by function index.
     import_symbols: Vec<Option<String>>,
+    /// What C programs see of a library.
+    interface: Option<Interface>,
     /// Features of WebAssembly that were on.
     features: WasmFeatures,
     /// What a loader has to know (`aot_abi::image::flags`).
@@ -59,8 +62,11 @@ pub fn parse_text<'a>(bytes: &'a [u8], file_name: &str) -> Result<Cow<'a, [u8]>>
 /// If the module is invalid, or uses what is not supported or not enabled.
 pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     let stops = config.interruptible || config.fuel;
-    if stops && (!matches!(config.imports, Imports::AtInstantiation) || !config.stack_check) {
-        let message = "only code of images can be interrupted or count fuel";
+    let is_library = matches!(config.imports, Imports::Library { .. });
+    let can_stop = matches!(config.imports, Imports::AtInstantiation) || is_library && !config.fuel;
+    if stops && (!can_stop || !config.stack_check) {
+        let message =
+            "only code of images can be interrupted or count fuel, and that of libraries be interrupted";
         return Err(Error::new(ErrorKind::Config, message).with_help(
             "`--emit cwasm` makes an image, and `aot run` uses one when it is to stop the program",
         ));
@@ -68,6 +74,10 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     let (info, bodies) = module::parse(wasm, config.features)?;
     let plan = plan(&info, &bodies, config)?;
     let import_symbols = bind_imports(&info, config)?;
+    let interface = match &config.imports {
+        Imports::Library { prefix, .. } => Some(Interface::new(&info, &import_symbols, prefix)?),
+        _ => None,
+    };
     let isa = config.target.isa(|flags| {
         let mut set = |name, value| flags.set(name, value).expect("a setting of this version of Cranelift");
         set(
@@ -96,7 +106,12 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         plan: &plan,
         isa: &*isa,
         model: StateModel::from(plan.model),
-        imports_at_build: matches!(config.imports, Imports::AtBuild { .. }),
+        imports: match config.imports {
+            Imports::AtInstantiation => ImportCalls::Slots,
+            Imports::AtBuild { .. } => ImportCalls::Shims,
+            Imports::Library { .. } => ImportCalls::Library,
+        },
+        import_symbols: &import_symbols,
         libcalls_by_symbol: config.libcalls_by_symbol,
         stack_check: config.stack_check,
         typed_entries: config.typed_entries,
@@ -124,7 +139,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
             None => text.dead_function(func),
         }
     }
-    add_trampolines(&context, &import_symbols, &mut text, options)?;
+    add_trampolines(&context, interface.as_ref(), &mut text, options)?;
     let (text, clif, asm) = text.finish();
     let (module, data) = emit::description::describe(&info, &text)?;
     let fixed = match plan.model {
@@ -138,6 +153,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         module,
         data,
         import_symbols,
+        interface,
         features: config.features,
         flags: image_flags(config),
         isa,
@@ -184,17 +200,16 @@ fn compile_bodies(
 /// Adds the code that does not come from bodies: import shims, entry and host trampolines.
 fn add_trampolines(
     context: &ModuleContext<'_>,
-    import_symbols: &[Option<String>],
+    interface: Option<&Interface>,
     text: &mut emit::text::Builder<'_>,
     options: codegen::Options,
 ) -> Result<()> {
     let info = context.info;
     let mut codegen = codegen::Scratch::default();
     let mut compile = |function| codegen::compile(function, context.isa, &mut codegen, options);
-    if context.imports_at_build {
+    if context.imports != ImportCalls::Slots {
         for func in 0..info.imported_funcs {
-            let bound = import_symbols[func as usize].is_some();
-            text.function(func, compile(trampoline::import_shim(context, func, bound))?)?;
+            text.function(func, compile(trampoline::import_shim(context, func))?)?;
         }
     } else {
         for ty in host_types(info) {
@@ -207,6 +222,20 @@ fn add_trampolines(
     if context.typed_entries {
         for func in exported_functions(info) {
             text.typed_entry(func, compile(trampoline::typed_entry(context, func))?)?;
+        }
+    }
+    if let Some(interface) = interface {
+        for Function { symbol, func, .. } in &interface.functions {
+            text.library_entry(symbol, *func, compile(library::export(context, *func))?)?;
+        }
+        for Memory { symbol, index, .. } in &interface.memories {
+            text.accessor(symbol, compile(library::memory(context, *index))?)?;
+        }
+        for Global { get, set, index, .. } in &interface.globals {
+            text.accessor(get, compile(library::global_get(context, *index))?)?;
+            if let Some(set) = set {
+                text.accessor(set, compile(library::global_set(context, *index))?)?;
+            }
         }
     }
     text.helpers(compile)
@@ -238,7 +267,12 @@ fn host_types(info: &ModuleInfo<'_>) -> Vec<u32> {
 
 /// Finds the symbol of every imported function, where imports are bound at build time.
 fn bind_imports(info: &ModuleInfo<'_>, config: &Config) -> Result<Vec<Option<String>>> {
-    let Imports::AtBuild { resolve, unknown_trap } = config.imports else { return Ok(Vec::new()) };
+    // Whether functions that nobody knows may be left open.
+    let (resolve, open) = match config.imports {
+        Imports::AtInstantiation => return Ok(Vec::new()),
+        Imports::AtBuild { resolve, unknown_trap } => (resolve, unknown_trap),
+        Imports::Library { resolve, .. } => (resolve, true),
+    };
     let mut symbols = Vec::new();
     let mut unknown = Vec::new();
     for import in &info.imports {
@@ -257,7 +291,7 @@ fn bind_imports(info: &ModuleInfo<'_>, config: &Config) -> Result<Vec<Option<Str
                 );
                 return Err(Error::new(ErrorKind::UnknownImport, message));
             }
-            None if unknown_trap => symbols.push(None),
+            None if open => symbols.push(None),
             None => unknown.push(format!("func {name}")),
         }
     }
@@ -271,11 +305,17 @@ fn bind_imports(info: &ModuleInfo<'_>, config: &Config) -> Result<Vec<Option<Str
         list.push_str(&format!(" and {more} more"));
     }
     let plural = if unknown.len() == 1 { "unknown import" } else { "unknown imports" };
-    Err(Error::new(ErrorKind::UnknownImport, format!("{plural}: {list}")).with_help(
-        "executables can import the functions of `wasi_snapshot_preview1`; \
-         `-W unknown-imports-trap` builds anyway, and calls of unknown functions trap",
-    ))
+    let help = match config.imports {
+        Imports::Library { .. } => {
+            "a library can import functions only; `aot link` binds other imports to another module"
+        }
+        _ => EXECUTABLE_IMPORTS,
+    };
+    Err(Error::new(ErrorKind::UnknownImport, format!("{plural}: {list}")).with_help(help))
 }
+/// What to do about imports of an executable that nobody knows.
+const EXECUTABLE_IMPORTS: &str = "executables can import the functions of `wasi_snapshot_preview1`; \
+         `-W unknown-imports-trap` builds anyway, and calls of unknown functions trap";
 
 fn entity_name(ty: &aot_abi::types::EntityType) -> &'static str {
     match ty {
@@ -286,7 +326,8 @@ fn entity_name(ty: &aot_abi::types::EntityType) -> &'static str {
     }
 }
 
-fn type_text(ty: &aot_abi::types::FuncType) -> String {
+/// A function type for a message.
+pub(crate) fn type_text(ty: &aot_abi::types::FuncType) -> String {
     let list =
         |types: &[aot_abi::types::ValType]| types.iter().map(|ty| ty.name()).collect::<Vec<_>>().join(" ");
     format!("[{}] -> [{}]", list(&ty.params), list(&ty.results))
@@ -306,7 +347,13 @@ impl CompiledModule {
             data: &self.data,
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),
+            interface: self.interface.as_ref(),
         })
+    }
+
+    /// The C header of a library. Nothing for other code.
+    pub fn header(&self) -> Option<String> {
+        self.interface.as_ref().map(emit::header::write)
     }
 
     /// The model that the code was made for.

@@ -1,6 +1,7 @@
-//! The allocator of executables: small blocks from free lists by power of two, large ones from the kernel.
+//! The allocator of executables and libraries: small blocks from free lists by power of two, large ones from the kernel.
 //!
-//! The runtime allocates little and seldom (file names, directory listings, tables of files), in one thread.
+//! The runtime allocates little and seldom (file names, directory listings, tables of files). In an executable there is
+//! one thread; in a library, a lock.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::UnsafeCell;
@@ -24,8 +25,31 @@ struct Block {
 
 struct Allocator(UnsafeCell<Lists>);
 
-// SAFETY: an executable has one thread, and signal handlers do not allocate.
+// SAFETY: an executable has one thread, and signal handlers do not allocate; libraries have a lock.
 unsafe impl Sync for Allocator {}
+
+/// Held while the lists are used.
+struct Guard;
+
+#[cfg(feature = "library")]
+static LOCKED: core::sync::atomic::AtomicBool = core::sync::atomic::AtomicBool::new(false);
+
+impl Guard {
+    fn new() -> Guard {
+        #[cfg(feature = "library")]
+        while LOCKED.swap(true, core::sync::atomic::Ordering::Acquire) {
+            rustix::thread::sched_yield();
+        }
+        Guard
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        #[cfg(feature = "library")]
+        LOCKED.store(false, core::sync::atomic::Ordering::Release);
+    }
+}
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator(UnsafeCell::new(Lists {
@@ -54,7 +78,8 @@ fn map(size: usize) -> *mut u8 {
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(class) = class(layout) else { return map(layout.size()) };
-        // SAFETY: one thread, so nothing else refers to the lists.
+        let _guard = Guard::new();
+        // SAFETY: nothing else refers to the lists.
         let lists = unsafe { &mut *self.0.get() };
         let head = lists.free[class];
         if !head.is_null() {
@@ -80,7 +105,8 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match class(layout) {
             Some(class) => {
-                // SAFETY: one thread, so nothing else refers to the lists; the block is the caller's to give back.
+                let _guard = Guard::new();
+                // SAFETY: nothing else refers to the lists; the block is the caller's to give back.
                 unsafe {
                     let lists = &mut *self.0.get();
                     let block = block.cast::<Block>();

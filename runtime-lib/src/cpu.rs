@@ -28,6 +28,36 @@ unsafe extern "C" fn aot_check_cpu(names: *const u8, len: usize, auxv: *const [u
     fail(message.as_bytes());
 }
 
+/// Whether the machine has the CPU features that a library needs.
+///
+/// # Safety
+/// `names` points to `len` bytes: names that are each ended by NUL.
+#[cfg(feature = "library")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_lib_check_cpu(names: *const u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for the names.
+    let names = unsafe { core::slice::from_raw_parts(names, len) };
+    let mut auxv = [[0usize; 2]; 64];
+    // The vector ends with an entry of type 0; an empty one says that there is nothing but the baseline.
+    let read = rustix::fs::openat(
+        rustix::fs::CWD,
+        c"/proc/self/auxv",
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    );
+    if let Ok(file) = read {
+        let (entries, _) = auxv.split_at_mut(63);
+        // SAFETY: any bytes are words, and the last entry stays zero.
+        let bytes = unsafe {
+            core::slice::from_raw_parts_mut(entries.as_mut_ptr().cast::<u8>(), size_of_val(entries))
+        };
+        let _len = rustix::io::read(&file, bytes);
+    }
+    // SAFETY: it is a vector of this form.
+    let machine = unsafe { Machine::new(auxv.as_ptr()) };
+    names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).all(|name| machine.has(name))
+}
+
 /// Whether this machine has a CPU feature, by the names of `aot settings`.
 #[cfg(feature = "embed")]
 pub fn has_feature(name: &str) -> bool {

@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 use aot_abi::module::{ConstOp, ElementItems, SegmentMode};
 use aot_abi::trap::TrapCode;
 use aot_abi::types::{EntityKind, ValType};
+use aot_abi::vmctx::NO_MEMORY;
 use core::ptr::{self, NonNull};
 
 /// What an export gives. The pointers belong to instances that must outlive their users.
@@ -112,7 +113,7 @@ pub struct Instance {
     wasi: Option<Box<WasiCtx>>,
 }
 
-/// The WASI context of an instance, and its memory (empty if it exports none).
+/// The WASI context of an instance, and the memory that the function acts on (empty if there is none).
 ///
 /// # Safety
 /// `vmctx` is the context of an instance that exists, has a WASI context, and is used by no one else while the result
@@ -121,8 +122,23 @@ pub unsafe fn wasi_caller<'a>(vmctx: *mut VmContext) -> Caller<'a> {
     // SAFETY: the caller vouches for `vmctx`; memories outlive the instances that use them.
     unsafe {
         let instance = Instance::of(vmctx);
-        let memory = instance.guest_memory();
+        let memory = instance.vm().caller_memory().read();
+        let memory = guest_memory(instance.memory(memory));
         Caller { ctx: instance.wasi.as_deref_mut().expect("set before WASI functions are bound"), memory }
+    }
+}
+
+/// A memory as WASI functions see it; empty if there is none.
+///
+/// # Safety
+/// The memory exists, and nothing else uses it, while the result is used.
+pub unsafe fn guest_memory<'a>(memory: Option<*mut Memory>) -> GuestMemory<'a> {
+    // SAFETY: the caller vouches for it.
+    unsafe {
+        match memory {
+            Some(memory) => GuestMemory::from_raw_parts((*memory).base(), (*memory).len()),
+            None => GuestMemory::from_raw_parts(ptr::dangling_mut(), 0),
+        }
     }
 }
 
@@ -212,6 +228,7 @@ impl Instance {
             vm.stack_limit().write(resources.stack_limit);
             vm.libcalls().write(LIBCALLS.as_ptr());
             vm.type_ids().write(loaded.type_ids().as_ptr());
+            vm.caller_memory().write(loaded.main_memory().unwrap_or(NO_MEMORY));
         }
         let result = instance.initialise(loaded, imports, resources);
         (Some(instance), result)
@@ -417,23 +434,10 @@ impl Instance {
         self.wasi = Some(ctx);
     }
 
-    /// The memory that host functions such as those of WASI work on: the one exported as `memory`.
-    pub fn main_memory(&self) -> Option<*mut Memory> {
-        self.memory(self.module().main_memory()?)
-    }
-
-    /// [`Instance::main_memory`] for WASI functions; empty if there is none.
-    ///
-    /// # Safety
-    /// Nothing else uses the memory while the result is used.
-    pub unsafe fn guest_memory<'a>(&self) -> GuestMemory<'a> {
-        // SAFETY: memories outlive the instances that use them; the caller vouches for the rest.
-        unsafe {
-            match self.main_memory() {
-                Some(memory) => GuestMemory::from_raw_parts((*memory).base(), (*memory).len()),
-                None => GuestMemory::from_raw_parts(ptr::dangling_mut(), 0),
-            }
-        }
+    /// The memory that an imported function acts on, if it acts on that of its caller, as those of WASI do.
+    #[cfg(feature = "embed")]
+    pub fn caller_memory(&self, func: u32) -> Option<*mut Memory> {
+        self.memory(self.module().declarations().caller_memory(func)?)
     }
 
     fn vm(&self) -> Vm<'static> {

@@ -6,7 +6,7 @@
 
 extern crate alloc;
 // Only its symbols are used.
-#[cfg(feature = "standalone")]
+#[cfg(any(feature = "standalone", feature = "library"))]
 extern crate aot_mem as _;
 #[cfg(any(test, feature = "embed"))]
 extern crate std;
@@ -26,9 +26,9 @@ pub mod trap;
 pub mod vmctx;
 pub mod wasi;
 
-#[cfg(feature = "standalone")]
+#[cfg(any(feature = "standalone", feature = "library"))]
 mod allocator;
-#[cfg(any(feature = "standalone", feature = "embed"))]
+#[cfg(any(feature = "standalone", feature = "library", feature = "embed"))]
 mod cpu;
 #[cfg(all(feature = "standalone", not(test)))]
 mod defaults;
@@ -38,5 +38,7 @@ mod drive;
 pub mod embed;
 #[cfg(feature = "standalone")]
 mod invoke;
+#[cfg(feature = "library")]
+mod library;
 #[cfg(feature = "standalone")]
 mod start;

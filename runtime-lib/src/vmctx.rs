@@ -90,6 +90,10 @@ impl<'m> Vm<'m> {
         self.field(self.offsets.type_ids())
     }
 
+    pub fn caller_memory(self) -> *mut u32 {
+        self.field(self.offsets.caller_memory())
+    }
+
     pub fn imported_memory(self, index: u32) -> *mut *mut MemoryDef {
         self.field(self.offsets.imported_memory(index))
     }

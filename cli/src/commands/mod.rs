@@ -4,6 +4,7 @@ mod build;
 mod cache;
 mod completion;
 mod inspect;
+mod link;
 mod objdump;
 mod run;
 mod runtime;
@@ -22,6 +23,7 @@ Examples:
   aot build app.wasm                     make the executable `app`, which needs nothing to run
   aot build app.wasm -o bin/app --dir .  … that can open files below its working directory
   aot app.wasm input.txt                 build for this machine and run, without a file
+  aot link app.wasm math=math.wasm       several modules, one executable
   aot inspect app.wasm                   imports, exports, sizes, needed features
   aot build app.wasm --emit asm -o -     look at the machine code
 
@@ -67,6 +69,7 @@ pub struct Cli {
 pub enum Command {
     Build(build::Args),
     Run(run::Args),
+    Link(link::Args),
     Inspect(inspect::Args),
     Objdump(objdump::Args),
     Runtime(runtime::Args),
@@ -82,6 +85,7 @@ impl Command {
         match self {
             Command::Build(args) => build::run(&args),
             Command::Run(args) => run::run(args),
+            Command::Link(args) => link::run(&args),
             Command::Inspect(args) => inspect::run(&args),
             Command::Objdump(args) => objdump::run(&args),
             Command::Runtime(args) => runtime::run(&args),

@@ -12,6 +12,10 @@ pub(crate) enum Symbol {
     Libcall(Libcall),
     /// The runtime's function that an imported function is bound to, by function index.
     Import(u32),
+    /// The runtime's function that C's calls of a library go through if there is something to do, and the one that
+    /// makes traps of faults (`aot_abi::call::library`).
+    Enter,
+    Trapped,
     /// The first byte of the module's memory, in the static model.
     Memory,
     /// The fixed contents of a table, by table index (`plan::FixedTable`).
@@ -25,6 +29,8 @@ const LIBCALL: u32 = 1;
 const IMPORT: u32 = 2;
 const MEMORY: u32 = 3;
 const TABLE: u32 = 4;
+const ENTER: u32 = 5;
+const TRAPPED: u32 = 6;
 
 impl Symbol {
     /// The number under which CLIF knows the symbol. Helpers have none: Cranelift refers to them itself.
@@ -33,6 +39,8 @@ impl Symbol {
             Symbol::Function(func) => (FUNCTION, func),
             Symbol::Libcall(libcall) => (LIBCALL, libcall as u32),
             Symbol::Import(func) => (IMPORT, func),
+            Symbol::Enter => (ENTER, 0),
+            Symbol::Trapped => (TRAPPED, 0),
             Symbol::Memory => (MEMORY, 0),
             Symbol::Table(table) => (TABLE, table),
             Symbol::Helper(_) => return None,
@@ -46,6 +54,8 @@ impl Symbol {
             FUNCTION => Symbol::Function(name.index),
             LIBCALL => Symbol::Libcall(*Libcall::ALL.get(name.index as usize)?),
             IMPORT => Symbol::Import(name.index),
+            ENTER => Symbol::Enter,
+            TRAPPED => Symbol::Trapped,
             MEMORY => Symbol::Memory,
             TABLE => Symbol::Table(name.index),
             _ => return None,

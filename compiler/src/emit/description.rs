@@ -36,6 +36,7 @@ pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Module, Ve
         typed_entries: text.typed_entries.clone(),
         host_trampolines: text.host_trampolines.clone(),
         import_shims: text.import_shims.clone(),
+        import_memories: info.link.import_memories.clone().unwrap_or_default(),
         memory_image: None,
     };
     Ok((module, data))

@@ -2,6 +2,7 @@
 
 use super::fixed::Fixed;
 use super::format::{Format, Frames, Part, absolute, add_relocation, format_of};
+use super::interface::Interface;
 use super::text::Text;
 use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
@@ -9,7 +10,9 @@ use crate::cpu;
 use crate::error::{Error, Result};
 use crate::target::Target;
 use crate::translate::state::TABLE_ENTRY;
+use aot_abi::call::library;
 use aot_abi::descriptor;
+use aot_abi::image::ABI_HASH;
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::TargetIsa;
 use object::write::{
@@ -27,6 +30,8 @@ pub(crate) struct Input<'a> {
     pub data: &'a [u8],
     pub import_symbols: &'a [Option<String>],
     pub fixed: Option<&'a Fixed>,
+    /// What C programs see, if it is a library.
+    pub interface: Option<&'a Interface>,
 }
 
 /// Alignment of data that the runtime maps or copies from.
@@ -72,7 +77,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     builder.object.write().map_err(|error| Error::internal(format!("cannot write the object file: {error}")))
 }
 
-/// Symbols for all functions. They are local, so names need not be unique.
+/// Symbols for all functions. Those that others do not see are local, so names need not be unique.
 fn define_functions(object: &mut Object<'_>, text: SectionId, layout: &Text) -> HashMap<u32, SymbolId> {
     let mut ids = HashMap::new();
     for range in layout.ranges.iter().filter(|range| range.len > 0) {
@@ -81,7 +86,10 @@ fn define_functions(object: &mut Object<'_>, text: SectionId, layout: &Text) -> 
             value: u64::from(range.offset),
             size: u64::from(range.len),
             kind: SymbolKind::Text,
-            scope: SymbolScope::Compilation,
+            scope: match layout.exported.binary_search(&range.offset) {
+                Ok(_) => SymbolScope::Dynamic,
+                Err(_) => SymbolScope::Compilation,
+            },
             weak: false,
             section: SymbolSection::Section(text),
             flags: SymbolFlags::None,
@@ -122,6 +130,8 @@ fn label(text: SectionId, offset: u32) -> ObjectSymbol {
 fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<String> {
     match symbol {
         Symbol::Libcall(libcall) => Ok(libcall.symbol().to_owned()),
+        Symbol::Enter => Ok(library::ENTER.to_owned()),
+        Symbol::Trapped => Ok(library::TRAPPED.to_owned()),
         Symbol::Import(func) => import_symbols
             .get(func as usize)
             .cloned()
@@ -136,8 +146,8 @@ fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<St
 /// Where the descriptor is.
 struct Descriptor {
     section: SectionId,
-    /// Offset of the byte after it.
-    end: u64,
+    /// Offset of the byte after the words about the CPU.
+    check_end: u64,
 }
 
 impl Builder<'_> {
@@ -256,14 +266,26 @@ impl Builder<'_> {
         for _ in 0..3 {
             bytes.extend_from_slice(&target.word(0));
         }
+        let check_end = bytes.len() as u64;
+        let name = match self.input.interface {
+            Some(interface) => {
+                let wasi = self.input.import_symbols.iter().any(Option::is_some);
+                for word in [ABI_HASH as u64, interface.number, u64::from(wasi)] {
+                    bytes.extend_from_slice(&target.word(word));
+                }
+                interface.module_symbol()
+            }
+            None => descriptor::SYMBOL.to_owned(),
+        };
         let size = bytes.len() as u64;
         let offset = self.object.append_section_data(section, &bytes, u64::from(pointer));
         self.object.add_symbol(ObjectSymbol {
-            name: descriptor::SYMBOL.as_bytes().to_vec(),
+            name: name.into_bytes(),
             value: offset,
             size,
             kind: SymbolKind::Data,
-            scope: SymbolScope::Linkage,
+            // A program finds it in a shared object.
+            scope: if self.input.interface.is_some() { SymbolScope::Dynamic } else { SymbolScope::Linkage },
             weak: false,
             section: SymbolSection::Section(section),
             flags: SymbolFlags::None,
@@ -273,7 +295,7 @@ impl Builder<'_> {
             let relocation = Relocation { offset, symbol: target.start, addend: 0, flags: absolute(pointer) };
             add_relocation(&mut self.object, section, relocation)?;
         }
-        Ok(Descriptor { section, end: offset + size })
+        Ok(Descriptor { section, check_end: offset + check_end })
     }
 
     /// Makes the start of the program look for the CPU features that the code uses, if it uses any: a pointer to the
@@ -289,14 +311,18 @@ impl Builder<'_> {
         let section = self.section(Part::CpuFeatures);
         self.object.append_section_data(section, &names, 1);
         let names_symbol = self.with_start(section).start;
-        let check = self.object.add_symbol(undefined_function(descriptor::CPU_CHECK));
+        let check = match self.input.interface {
+            Some(_) => library::CPU_CHECK,
+            None => descriptor::CPU_CHECK,
+        };
+        let check = self.object.add_symbol(undefined_function(check));
         for (word, symbol) in [(3, check), (2, names_symbol)] {
-            let offset = descriptor.end - word * u64::from(pointer);
+            let offset = descriptor.check_end - word * u64::from(pointer);
             let relocation = Relocation { offset, symbol, addend: 0, flags: absolute(pointer) };
             add_relocation(&mut self.object, descriptor.section, relocation)?;
         }
         let len = self.input.target.word(names.len() as u64);
-        let at = (descriptor.end - u64::from(pointer)) as usize;
+        let at = (descriptor.check_end - u64::from(pointer)) as usize;
         self.object.section_mut(descriptor.section).data_mut()[at..at + len.len()].copy_from_slice(&len);
         Ok(())
     }

@@ -46,6 +46,8 @@ pub(crate) struct Text {
     pub host_trampolines: Vec<HostTrampoline>,
     /// Offsets of the shims of imported functions, if they are bound at build time.
     pub import_shims: Vec<u32>,
+    /// Offsets of the functions that other objects see by their names. Ascending.
+    pub exported: Vec<u32>,
     /// Whether any of the code works on vectors.
     pub uses_vectors: bool,
 }
@@ -74,6 +76,7 @@ impl<'m> Builder<'m> {
                 typed_entries: Vec::new(),
                 host_trampolines: Vec::new(),
                 import_shims: Vec::new(),
+                exported: Vec::new(),
                 uses_vectors: false,
             },
             helpers: BTreeMap::new(),
@@ -126,6 +129,21 @@ impl<'m> Builder<'m> {
         let name = format!("wasm-typed-entry[{func}]");
         let (code_offset, pad_offset, frame_size) = self.append_entry(name, compiled)?;
         self.text.typed_entries.push(TypedEntry { func, code_offset, pad_offset, frame_size });
+        Ok(())
+    }
+
+    /// Adds an exported function of a library, under its name in C.
+    pub fn library_entry(&mut self, symbol: &str, func: u32, compiled: CompiledFunction) -> Result<()> {
+        let (code_offset, pad_offset, frame_size) = self.append_entry(symbol.to_owned(), compiled)?;
+        self.text.typed_entries.push(TypedEntry { func, code_offset, pad_offset, frame_size });
+        self.text.exported.push(code_offset);
+        Ok(())
+    }
+
+    /// Adds a function of a library that gives access to its state, under its name in C.
+    pub fn accessor(&mut self, symbol: &str, compiled: CompiledFunction) -> Result<()> {
+        let offset = self.append(symbol.to_owned(), false, compiled)?;
+        self.text.exported.push(offset);
         Ok(())
     }
 

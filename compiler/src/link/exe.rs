@@ -34,7 +34,7 @@ pub struct LinkOptions {
 }
 
 /// Where an executable starts: a symbol of the runtime library.
-const ENTRY: &str = "_start";
+pub(super) const ENTRY: &str = "_start";
 
 const OUTPUT: &str = "output";
 const RUNTIME: &str = "libaot_rt.a";
@@ -67,7 +67,7 @@ pub fn link_executable(
     files.push((String::from(RUNTIME), runtime));
 
     let executable = match machine.emulation {
-        Some(emulation) => run_linker(&files, emulation, options)?,
+        Some(emulation) => link_static(&files, emulation, options)?,
         None => small::link(&files, ENTRY, options.strip)
             .map_err(|problem| failed("linking failed", [problem].into_iter()))?,
     };
@@ -77,15 +77,15 @@ pub fn link_executable(
 
 /// What the linker and ELF call an architecture.
 #[derive(Clone, Copy)]
-struct Machine {
+pub(super) struct Machine {
     /// What `libwild` calls it; nothing if it does not know it.
-    emulation: Option<&'static str>,
+    pub emulation: Option<&'static str>,
     elf: elf::Machine,
     architecture: object::Architecture,
 }
 
 impl Machine {
-    fn of(target: &Target) -> Result<Machine> {
+    pub fn of(target: &Target) -> Result<Machine> {
         let (emulation, elf, architecture) = match target.triple().architecture {
             Architecture::X86_64 => (Some("elf_x86_64"), elf::EM_X86_64, object::Architecture::X86_64),
             Architecture::Aarch64(_) => {
@@ -137,12 +137,12 @@ fn failed(message: &str, causes: impl DoubleEndedIterator<Item = String>) -> Err
     }
 }
 
-fn damaged(what: &str, problem: String) -> Error {
+pub(super) fn damaged(what: &str, problem: String) -> Error {
     failed(&format!("{what} cannot be linked"), [problem].into_iter())
 }
 
 /// Refuses what is not a relocatable object for `machine`. The linker would too, but not as clearly.
-fn check_object(bytes: &[u8], machine: Machine) -> std::result::Result<(), String> {
+pub(super) fn check_object(bytes: &[u8], machine: Machine) -> std::result::Result<(), String> {
     let file = object::File::parse(bytes).map_err(|error| lower_case(&error.to_string()))?;
     if file.kind() != ObjectKind::Relocatable || file.format() != object::BinaryFormat::Elf {
         return Err(String::from("not a relocatable ELF object"));
@@ -153,7 +153,7 @@ fn check_object(bytes: &[u8], machine: Machine) -> std::result::Result<(), Strin
     Ok(())
 }
 
-fn check_archive(bytes: &[u8], machine: Machine) -> Result<()> {
+pub(super) fn check_archive(bytes: &[u8], machine: Machine) -> Result<()> {
     let refuse = |problem: String| damaged("the runtime library", problem);
     let archive = ArchiveFile::parse(bytes).map_err(|error| refuse(lower_case(&error.to_string())))?;
     if archive.is_thin() {
@@ -168,18 +168,23 @@ fn check_archive(bytes: &[u8], machine: Machine) -> Result<()> {
     Ok(())
 }
 
-fn run_linker(files: &[(String, &[u8])], emulation: &str, options: &LinkOptions) -> Result<Vec<u8>> {
-    let mut words = vec!["ld", "-flavor", "gnu", "-m", emulation];
-    words.extend(["-static", "--no-pie", "--no-dynamic-linker", "--gc-sections", "--eh-frame-hdr"]);
+fn link_static(files: &[(String, &[u8])], emulation: &str, options: &LinkOptions) -> Result<Vec<u8>> {
+    let mut words = vec!["-static", "--no-pie", "--no-dynamic-linker", "--gc-sections", "--eh-frame-hdr"];
     words.extend(["-z", "noexecstack", "-z", "relro", "--build-id=fast", "--no-identity-comment"]);
-    words.extend(["--entry", ENTRY, "-o", OUTPUT]);
+    words.extend(["--entry", ENTRY]);
     words.extend(match options.strip {
         Strip::None => None,
         Strip::Debug => Some("--strip-debug"),
         Strip::All => Some("--strip-all"),
     });
     words.extend(files.iter().map(|(name, _)| name.as_str()));
+    run_linker(files, emulation, &words)
+}
 
+/// Runs the linker on files in memory, and gives its output.
+pub(super) fn run_linker(files: &[(String, &[u8])], emulation: &str, words: &[&str]) -> Result<Vec<u8>> {
+    let words: Vec<&str> =
+        ["ld", "-flavor", "gnu", "-m", emulation, "-o", OUTPUT].iter().chain(words).copied().collect();
     let file_system = MemoryFiles::new(files);
     let output = Arc::clone(&file_system.output);
     let link = || -> libwild::error::Result<()> {

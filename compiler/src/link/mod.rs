@@ -5,5 +5,6 @@
 
 pub mod entry;
 pub mod exe;
+pub mod library;
 pub mod options;
 mod small;

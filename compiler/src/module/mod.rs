@@ -3,13 +3,15 @@
 //! Declarations are validated here; bodies are validated while they are translated, in parallel.
 
 mod const_expr;
+mod link_section;
 mod names;
 mod parse;
 
+pub(crate) use link_section::{LinkSection, SourceOffsets};
 pub(crate) use parse::{parse, val_type};
 
 use aot_abi::module::{ConstExpr, ElementSegment, SegmentMode};
-use aot_abi::types::{Export, FuncType, GlobalType, Import, MemoryType, TableType};
+use aot_abi::types::{EntityKind, Export, FuncType, GlobalType, Import, MemoryType, TableType};
 
 /// A table: its type, and the initial value of its elements if it is defined here.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub(crate) struct ModuleInfo<'a> {
     pub data: Vec<DataInfo<'a>>,
     /// Functions that can be reached as a value or from outside: they have a `FuncRef`. Ascending.
     pub escaped: Vec<u32>,
+    /// What is known of a module that others were linked to.
+    pub link: LinkSection,
     /// Function names, from the `name` section or else from exports, by function index.
     pub func_names: Vec<Option<&'a str>>,
 }
@@ -74,6 +78,21 @@ impl<'a> ModuleInfo<'a> {
     /// The name of a function.
     pub fn func_name(&self, func: u32) -> Option<&'a str> {
         self.func_names.get(func as usize).copied().flatten()
+    }
+
+    /// The memory that is exported as `memory`.
+    pub fn main_memory(&self) -> Option<u32> {
+        let mut exports = self.exports.iter();
+        let export = exports.find(|export| export.name == "memory" && export.kind == EntityKind::Memory)?;
+        Some(export.index)
+    }
+
+    /// The memory that an imported function acts on, if it acts on that of its caller.
+    pub fn caller_memory(&self, func: u32) -> Option<u32> {
+        match &self.link.import_memories {
+            Some(memories) => memories.get(func as usize).copied().flatten(),
+            None => self.main_memory(),
+        }
     }
 
     /// Position of a function among those that escape.

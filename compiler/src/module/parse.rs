@@ -1,5 +1,6 @@
 //! Drives the parser and the validator over the sections of a module.
 
+use super::link_section::{self, LinkSection};
 use super::{Body, DataInfo, GlobalInfo, ModuleInfo, TableInfo, const_expr, names};
 use crate::error::{Error, ErrorKind, Result};
 use aot_abi::module::{ConstExpr, ConstOp, ElementItems, ElementSegment, SegmentMode};
@@ -119,6 +120,11 @@ pub(crate) fn parse<'a>(wasm: &'a [u8], features: WasmFeatures) -> Result<(Modul
     info.canonical_types = canonical_types(&info.types);
     info.func_names = vec![None; info.funcs.len()];
     customs.iter().for_each(|section| names::read(section, &mut info));
+    if let Some(section) = customs.iter().find(|section| section.name() == link_section::NAME) {
+        let memories = info.memories.len() as u32;
+        let (bytes, offset) = (section.data(), section.data_offset());
+        info.link = LinkSection::decode(bytes, offset, info.imported_funcs, memories)?;
+    }
     names::from_exports(&exports, &mut info);
     info.escaped = escaped_functions(&info, &exports);
     let export = |(name, kind, index): (&str, _, _)| Export { name: name.to_owned(), kind, index };

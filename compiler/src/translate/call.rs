@@ -1,6 +1,7 @@
 //! Calls and tail calls.
 
 use super::function::FunctionTranslator;
+use super::library;
 use super::state::Callee;
 use crate::error::Result;
 use cranelift_codegen::ir::{InstBuilder, Value};
@@ -49,6 +50,11 @@ impl FunctionTranslator<'_, '_> {
             Callee::Indirect { sig, code, vmctx } => {
                 self.builder.ins().call_indirect(sig, code, &with_vmctx(vmctx, args))
             }
+            Callee::Import { func, vmctx } => {
+                let results = library::call_import(self.module, &mut self.builder, func, vmctx, &args);
+                self.stack.extend(results);
+                return;
+            }
         };
         self.stack.extend_from_slice(self.builder.inst_results(inst));
     }
@@ -58,6 +64,10 @@ impl FunctionTranslator<'_, '_> {
             Callee::Direct { func, vmctx } => self.builder.ins().return_call(func, &with_vmctx(vmctx, args)),
             Callee::Indirect { sig, code, vmctx } => {
                 self.builder.ins().return_call_indirect(sig, code, &with_vmctx(vmctx, args))
+            }
+            Callee::Import { func, vmctx } => {
+                let results = library::call_import(self.module, &mut self.builder, func, vmctx, &args);
+                self.builder.ins().return_(&results)
             }
         };
         self.end_reachable_code();

@@ -18,14 +18,26 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use wasmparser::{FuncValidator, FuncValidatorAllocations, Operator, ValidatorResources};
 
+/// How imported functions are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ImportCalls {
+    /// As wasm functions, by slots of the VM context: code and context.
+    Slots,
+    /// As shims of the module.
+    Shims,
+    /// As C functions, of the runtime by symbol, of the host program by slots.
+    Library,
+}
+
 /// What the translation of every function of a module shares.
 pub(crate) struct ModuleContext<'m> {
     pub info: &'m ModuleInfo<'m>,
     pub plan: &'m Plan,
     pub isa: &'m dyn TargetIsa,
     pub model: StateModel,
-    /// Imported functions are called by symbol.
-    pub imports_at_build: bool,
+    pub imports: ImportCalls,
+    /// Symbols of imported functions, by function index; empty if imports are slots.
+    pub import_symbols: &'m [Option<String>],
     pub libcalls_by_symbol: bool,
     pub stack_check: bool,
     pub typed_entries: bool,
@@ -150,11 +162,15 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         this.frames.push(Frame::function(exit, results.len()));
 
         this.locals(&mut body.get_binary_reader(), validator)?;
+        let defined = validator.index() - module.info.imported_funcs;
+        let source = module.info.link.offsets.get(defined as usize);
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             let (operator, offset) = reader.read_with_offset()?;
             validator.op(offset, &operator)?;
-            this.builder.set_srcloc(source_location(offset));
+            this.builder.set_srcloc(source_location(
+                source.map_or(offset, |source| source.find(offset - body.range().start).unwrap_or(offset)),
+            ));
             this.operator(&operator).map_err(|error| error.at(offset))?;
         }
         reader.finish()?;

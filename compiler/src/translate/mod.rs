@@ -3,10 +3,12 @@
 //! The operators are split by family. None of them knows where an instance's state lives: they ask [`state`].
 
 mod bounds;
+pub(crate) mod c_abi;
 mod call;
 mod control;
 mod function;
 mod helper;
+pub(crate) mod library;
 mod memory;
 mod metering;
 mod numeric;
@@ -18,6 +20,6 @@ pub(crate) mod trampoline;
 mod trap;
 mod types;
 
-pub(crate) use function::{ModuleContext, Scratch, translate};
+pub(crate) use function::{ImportCalls, ModuleContext, Scratch, translate};
 pub(crate) use helper::helper;
 pub(crate) use trap::abi_trap_code;

@@ -1,12 +1,14 @@
 //! The code between the host and wasm code: CLIF made from signatures, not from wasm.
 
-use super::function::ModuleContext;
+use super::function::{ImportCalls, ModuleContext};
 use super::trap::clif_trap_code;
 use super::types::{CInt, c_param, clif_type, host_signature};
+use super::{c_abi, library};
 use crate::codegen::symbol::Symbol;
 use aot_abi::call::{ACTIVATION_FRAME_POINTER, HOST_CONTEXT_FUNCTION, VALUE_SIZE};
 use aot_abi::trap::TrapCode;
 use aot_abi::types::{FuncType, ValType};
+use aot_abi::vmctx::NO_MEMORY;
 use cranelift_codegen::ir::{
     AbiParam, BlockArg, Endianness, ExceptionTableData, ExceptionTableItem, Function, InstBuilder,
     MemFlagsData, Signature, StackSlotData, StackSlotKind, Type, UserFuncName, Value, types,
@@ -31,7 +33,11 @@ pub(crate) fn entry(module: &ModuleContext<'_>, type_index: u32) -> Function {
             args.push(load_value(builder, *ty, pointer, values, index));
         }
         let callee = Entered::Code(code);
-        let results = call_wasm(module, builder, type_index, activation, callee, &args, |builder| {
+        store_frame(builder, activation, pointer);
+        let results = call_wasm(module, builder, type_index, callee, &args, |builder, record| {
+            if module.imports == ImportCalls::Library {
+                builder.ins().store(MemFlagsData::trusted(), record, values, 0);
+            }
             let status = builder.ins().iconst(types::I32, 1);
             builder.ins().return_(&[status]);
         });
@@ -59,24 +65,24 @@ pub(crate) fn typed_entry(module: &ModuleContext<'_>, func: u32) -> Function {
         let params = builder.block_params(builder.current_block().expect("entry")).to_vec();
         let Some((activation, args)) = params.split_last() else { unreachable!("two and more") };
         let callee = Entered::Function(func);
-        let results = call_wasm(module, builder, type_index, *activation, callee, args, |builder| {
-            let zero: Vec<Value> = ty
-                .results
-                .iter()
-                .map(|ty| match clif_type(*ty, pointer) {
-                    types::F32 => builder.ins().f32const(0.0),
-                    types::F64 => builder.ins().f64const(0.0),
-                    ty => builder.ins().iconst(ty, 0),
-                })
-                .collect();
+        store_frame(builder, *activation, pointer);
+        let results = call_wasm(module, builder, type_index, callee, args, |builder, _| {
+            let zero: Vec<Value> =
+                ty.results.iter().map(|ty| c_abi::zero(builder, clif_type(*ty, pointer))).collect();
             builder.ins().return_(&zero);
         });
         builder.ins().return_(&results);
     })(module)
 }
 
+/// Tells the host where the frame of the trampoline is.
+fn store_frame(builder: &mut FunctionBuilder<'_>, activation: Value, pointer: Type) {
+    let frame = builder.ins().get_frame_pointer(pointer);
+    builder.ins().store(MemFlagsData::trusted(), frame, activation, ACTIVATION_FRAME_POINTER as i32);
+}
+
 /// What an entry trampoline calls.
-enum Entered {
+pub(super) enum Entered {
     /// The code at an address.
     Code(Value),
     /// A function of the module.
@@ -84,32 +90,30 @@ enum Entered {
 }
 
 /// Calls a wasm function for the host, and leaves the builder where it has returned. `args` start with the VM context.
-/// `trapped` fills the block where a trap lands.
+/// `trapped` fills the block where a trap lands; it gets what the handler of faults passes on, if it does.
 ///
 /// The call is a `try_call`: what a trap resumes at is its landing pad, and all that the host's calling convention wants
 /// preserved is restored from the trampoline's own frame.
-fn call_wasm(
+pub(super) fn call_wasm(
     module: &ModuleContext<'_>,
     builder: &mut FunctionBuilder<'_>,
     type_index: u32,
-    activation: Value,
     callee: Entered,
     args: &[Value],
-    trapped: impl FnOnce(&mut FunctionBuilder<'_>),
+    trapped: impl FnOnce(&mut FunctionBuilder<'_>, Value),
 ) -> Vec<Value> {
     let pointer = module.isa.pointer_type();
     let ty = &module.info.types[type_index as usize];
-    let frame = builder.ins().get_frame_pointer(pointer);
-    builder.ins().store(MemFlagsData::trusted(), frame, activation, ACTIVATION_FRAME_POINTER as i32);
     let args = if module.model.has_vmctx() { args } else { &args[1..] };
     let returned = builder.create_block();
     for ty in &ty.results {
         builder.append_block_param(returned, clif_type(*ty, pointer));
     }
     let landing = builder.create_block();
+    builder.append_block_param(landing, pointer);
     let rets: Vec<BlockArg> = (0..ty.results.len() as u32).map(BlockArg::TryCallRet).collect();
     let normal = builder.func.dfg.block_call(returned, &rets);
-    let pad = builder.func.dfg.block_call(landing, &[]);
+    let pad = builder.func.dfg.block_call(landing, &[BlockArg::TryCallExn(0)]);
     let sig = builder.import_signature(module.signature(type_index));
     let table = ExceptionTableData::new(sig, normal, [ExceptionTableItem::Default(pad)]);
     let table = builder.func.dfg.exception_tables.push(table);
@@ -122,7 +126,8 @@ fn call_wasm(
     };
 
     builder.switch_to_block(landing);
-    trapped(builder);
+    let passed_on = builder.block_params(landing)[0];
+    trapped(builder, passed_on);
     builder.switch_to_block(returned);
     builder.block_params(returned).to_vec()
 }
@@ -159,24 +164,47 @@ pub(crate) fn host(module: &ModuleContext<'_>, type_index: u32) -> Function {
 }
 
 /// What stands in for an imported function that is bound at build time: calls the runtime's function, or traps if
-/// there is none.
-pub(crate) fn import_shim(module: &ModuleContext<'_>, func: u32, bound: bool) -> Function {
+/// there is none. In a library, it calls the function of the host program.
+pub(crate) fn import_shim(module: &ModuleContext<'_>, func: u32) -> Function {
     let type_index = module.info.funcs[func as usize];
     let ty: &FuncType = &module.info.types[type_index as usize];
     build(module.signature(type_index), |builder| {
-        if !bound {
+        if module.imports == ImportCalls::Library {
+            let args = builder.block_params(builder.current_block().expect("entry")).to_vec();
+            let results = library::call_import(module, builder, func, args[0], &args[1..]);
+            builder.ins().return_(&results);
+            return;
+        }
+        if module.import_symbols[func as usize].is_none() {
             builder.ins().trap(clif_trap_code(TrapCode::UnknownImport));
             return;
         }
         let mut args = builder.block_params(builder.current_block().expect("entry")).to_vec();
         let param = module.model.has_vmctx().then(|| args.remove(0));
-        args.insert(0, module.model.context(module, builder, param));
+        let context = module.model.context(module, builder, param);
+        args.insert(0, context);
+        set_caller_memory(module, builder, func, context);
         let sig = builder.import_signature(host_signature(ty, module.isa));
         let callee = module.import_function(builder, Symbol::Import(func), sig);
         let call = builder.ins().call(callee, &args);
         let results = builder.inst_results(call).to_vec();
         builder.ins().return_(&results);
     })(module)
+}
+
+/// Tells functions of the runtime which memory they act on, if that is not the same in every call.
+pub(super) fn set_caller_memory(
+    module: &ModuleContext<'_>,
+    builder: &mut FunctionBuilder<'_>,
+    func: u32,
+    context: Value,
+) {
+    if module.info.link.import_memories.is_some() {
+        let memory = module.info.caller_memory(func).unwrap_or(NO_MEMORY);
+        let memory = builder.ins().iconst(types::I32, i64::from(memory));
+        let offset = module.plan.offsets.caller_memory() as i32;
+        builder.ins().store(MemFlagsData::trusted(), memory, context, offset);
+    }
 }
 
 /// Makes a function whose body is filled in block by block, from its entry block on.
@@ -199,7 +227,7 @@ pub(super) fn build(
 }
 
 /// Slots hold numbers in little-endian order on every machine; references are the machine's own pointers.
-fn value_flags(ty: ValType) -> MemFlagsData {
+pub(super) fn value_flags(ty: ValType) -> MemFlagsData {
     if ty.is_ref() {
         MemFlagsData::trusted()
     } else {

@@ -23,7 +23,7 @@ use crate::types::{
 use crate::vmctx::Counts;
 use alloc::vec::Vec;
 
-const MAGIC: [u8; 8] = *b"aotmod\0\x02";
+const MAGIC: [u8; 8] = *b"aotmod\0\x03";
 const HEADER_LEN: usize = 40;
 const RANGE_LEN: usize = 16;
 const NO_NAME: u32 = u32::MAX;
@@ -180,6 +180,9 @@ pub struct Module {
     /// Code that stands in for imported functions when they are bound at build time: offsets in the text section,
     /// one for each imported function; empty when imports are bound at instantiation.
     pub import_shims: Vec<u32>,
+    /// The memory, if any, that each imported function acts on if it acts on that of its caller, as those of WASI do.
+    /// Empty: the one that is exported as `memory`, for all.
+    pub import_memories: Vec<Option<u32>>,
     /// What memory 0 contains at first, if that was computed.
     pub memory_image: Option<MemoryImage>,
 }
@@ -260,6 +263,17 @@ impl Module {
         let globals = self.globals.iter().map(|global| EntityType::Global(global.ty));
         let all = imported.chain(tables).chain(memories).chain(globals);
         all.filter(|ty| ty.kind() == kind).nth(index as usize)
+    }
+
+    /// The memory that an imported function acts on, if it acts on that of its caller.
+    pub fn caller_memory(&self, func: u32) -> Option<u32> {
+        match &self.import_memories[..] {
+            [] => self
+                .export("memory")
+                .filter(|export| export.kind == EntityKind::Memory)
+                .map(|export| export.index),
+            memories => memories.get(func as usize).copied().flatten(),
+        }
     }
 
     /// The export with this name.
@@ -356,6 +370,7 @@ impl Module {
             w.u32(trampoline.code_offset);
         });
         w.list(&self.import_shims, |w, offset| w.u32(*offset));
+        w.list(&self.import_memories, |w, memory| w.option(*memory, Writer::u32));
         w.option(self.memory_image, |w, image| {
             w.u64(image.offset);
             w.u64(image.len);
@@ -396,6 +411,7 @@ impl Module {
             }),
             host_trampolines: r.list(|r| HostTrampoline { type_index: r.u32(), code_offset: r.u32() }),
             import_shims: r.list(Reader::u32),
+            import_memories: r.list(|r| r.option(Reader::u32)),
             memory_image: r.option(|r| MemoryImage { offset: r.u64(), len: r.u64() }),
         };
         r.finish("end of declarations")?;
@@ -659,6 +675,7 @@ mod tests {
             typed_entries: vec![TypedEntry { func: 1, code_offset: 64, pad_offset: 80, frame_size: 32 }],
             host_trampolines: vec![],
             import_shims: vec![],
+            import_memories: vec![Some(0)],
             memory_image: Some(MemoryImage { offset: 65536, len: 131072 }),
         }
     }

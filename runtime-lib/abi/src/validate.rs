@@ -171,6 +171,12 @@ impl<'a> Context<'a> {
             self.mode(mode, |memory| memory < self.memories.len())?;
             let end = u64::from(*offset) + u64::from(*len);
             ensure(end <= parts.data, "its bytes lie outside of the data")
+        })?;
+        let memories = &self.module.import_memories;
+        each("memory of import", memories, |memory| {
+            let exists = memory.is_none_or(|memory| (memory as usize) < self.memories.len());
+            ensure(exists, "there is no such memory")?;
+            ensure(memories.len() == self.counts.imported_funcs as usize, "not every import has one")
         })
     }
 

@@ -6,7 +6,8 @@
 //! p       *const StackLimit   stack limit of the thread that runs the instance (one pointer)
 //! 2p      *const *const ()    table of libcalls, indexed by `Libcall`
 //! 3p      *const u32          canonical type ids, indexed by the module's type index
-//! 4p      [*mut MemoryDef]    imported memories
+//! 4p      u32 + padding       the memory that imported functions act on, where they are bound at build time
+//! 5p      [*mut MemoryDef]    imported memories
 //!         [*mut TableDef]     imported tables
 //!         [*mut GlobalCell]   imported globals
 //!         [FuncImport]        imported functions: code, vmctx
@@ -19,8 +20,11 @@
 /// Size in bytes of the cell of a global: the largest value type, `v128`.
 pub const GLOBAL_SIZE: u32 = 16;
 
-/// Pointers in front of the arrays.
-const HEADER_POINTERS: u32 = 4;
+/// What stands in front of the arrays, in pointers.
+const HEADER_POINTERS: u32 = 5;
+
+/// In place of the index of a memory: none.
+pub const NO_MEMORY: u32 = u32::MAX;
 
 /// How many of each thing a module has. Imports and definitions are counted apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,6 +117,11 @@ impl VmOffsets {
         3 * self.pointer
     }
 
+    /// Index of the memory that imported functions act on (`u32`), or [`NO_MEMORY`].
+    pub fn caller_memory(&self) -> u32 {
+        4 * self.pointer
+    }
+
     /// Pointer to the definition of an imported memory. `index` counts imported memories.
     pub fn imported_memory(&self, index: u32) -> u32 {
         assert!(index < self.counts.imported_memories);
@@ -200,13 +209,14 @@ mod tests {
         };
         for p in [4, 8] {
             let o = VmOffsets::new(p, counts).unwrap();
-            assert_eq!(o.imported_memory(0), 4 * p);
-            assert_eq!(o.imported_table(0), 5 * p);
-            assert_eq!(o.imported_global(0), 7 * p);
-            assert_eq!(o.imported_func(0), 10 * p);
-            assert_eq!(o.memory(0), 18 * p);
-            assert_eq!(o.table(0), 20 * p);
-            assert_eq!(o.funcref(0), 22 * p);
+            assert_eq!(o.caller_memory(), 4 * p);
+            assert_eq!(o.imported_memory(0), 5 * p);
+            assert_eq!(o.imported_table(0), 6 * p);
+            assert_eq!(o.imported_global(0), 8 * p);
+            assert_eq!(o.imported_func(0), 11 * p);
+            assert_eq!(o.memory(0), 19 * p);
+            assert_eq!(o.table(0), 21 * p);
+            assert_eq!(o.funcref(0), 23 * p);
             assert!(o.global(0) >= o.funcref(2) + 4 * p && o.global(0).is_multiple_of(16));
             assert_eq!(o.size(), o.global(1) + 16);
         }

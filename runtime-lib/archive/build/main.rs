@@ -116,23 +116,33 @@ fn library(target: &Target, workspace: &Path, out: &Path) -> Result<Vec<u8>, Str
         println!("cargo::warning={}: {reason}", target.name);
         reason
     };
-    let file = build(target, &toolchain, workspace, out).map_err(|error| failed("building", &error))?;
-    let archive = fs::read(file).map_err(|error| failed("reading", &error))?;
-    trim::trim(&archive).map_err(|error| failed("trimming", &error))
+    let mut archives = Vec::new();
+    for feature in ["standalone", "library"] {
+        let file =
+            build(target, &toolchain, workspace, out, feature).map_err(|error| failed("building", &error))?;
+        archives.push(fs::read(file).map_err(|error| failed("reading", &error))?);
+    }
+    trim::merge(&archives).map_err(|error| failed("trimming", &error))
 }
 
-/// Runs cargo for the runtime library, and tells where the archive is.
+/// Runs cargo for one shape of the runtime library, and tells where the archive is.
 ///
 /// It has a target directory of its own, since the outer cargo holds the lock of the usual one. All profiles of the
 /// outer cargo share it: the library is the same in each.
-fn build(target: &Target, toolchain: &Toolchain, workspace: &Path, out: &Path) -> Result<PathBuf, String> {
+fn build(
+    target: &Target,
+    toolchain: &Toolchain,
+    workspace: &Path,
+    out: &Path,
+    feature: &str,
+) -> Result<PathBuf, String> {
     let shared =
         out.ancestors().find(|path| path.ends_with("build")).and_then(|build| build.ancestors().nth(2));
     let directory = shared.unwrap_or(out).join("aot-runtime").join(target.name);
     let triple = toolchain.triple(target);
     let mut cargo = Command::new(variable("CARGO"));
     cargo.current_dir(workspace).args(["rustc", "--quiet", "--locked", "--package", "aot-runtime", "--lib"]);
-    cargo.args(["--crate-type", "staticlib", "--no-default-features", "--features", "standalone"]);
+    cargo.args(["--crate-type", "staticlib", "--no-default-features", "--features", feature]);
     cargo.args(["--profile", "runtime", "--target", &triple, "--target-dir"]).arg(&directory);
     for (name, _) in env::vars_os() {
         if name.to_str().is_none_or(disturbs) {

@@ -1,5 +1,9 @@
-//! An archive as rustc makes it → one with only what executables can use: members that are reachable from the symbols
+//! Archives as rustc makes them → one with only what programs can use: members that are reachable from the symbols
 //! of the runtime library, without debug information.
+//!
+//! There is a member for executables, which has the entry of the process, and one for libraries of C programs. None may
+//! define what a libc does: linkers would take it for the whole program, and with it the entry. So functions of a libc have
+//! names of our own.
 
 use object::build::elf::{Builder, SectionData};
 use object::elf;
@@ -16,9 +20,21 @@ struct Member<'data> {
     needs: Vec<String>,
 }
 
-/// Drops members and sections that nobody needs.
-pub fn trim(archive: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
-    let members = read(archive)?;
+/// The functions of a libc, or of a compiler, that the library brings itself, and what they are called then: this, and the name.
+const OF_LIBC: [&str; 7] = ["memcpy", "memmove", "memset", "memcmp", "bcmp", "strlen", "_Unwind_Resume"];
+const OWN_PREFIX: &str = "aot_";
+
+/// Puts archives together, and drops members and sections that nobody needs.
+pub fn merge(archives: &[Vec<u8>]) -> Result<Vec<u8>, Box<dyn Error>> {
+    let mut members: Vec<Member<'_>> = Vec::new();
+    for archive in archives {
+        for member in read(archive)? {
+            // What several need is the same in all.
+            if !members.iter().any(|other| !other.defines.is_empty() && other.defines == member.defines) {
+                members.push(member);
+            }
+        }
+    }
     let mut output = Vec::new();
     for index in reachable(&members) {
         let member = &members[index];
@@ -35,7 +51,10 @@ fn read(archive: &[u8]) -> Result<Vec<Member<'_>>, Box<dyn Error>> {
         let object = object::File::parse(data)?;
         let (mut defines, mut needs) = (Vec::new(), Vec::new());
         for symbol in object.symbols().filter(|symbol| symbol.is_global()) {
-            if symbol.is_undefined() { &mut needs } else { &mut defines }.push(symbol.name()?.to_owned());
+            if symbol.name()?.ends_with("rust_eh_personality") {
+                continue;
+            }
+            if symbol.is_undefined() { &mut needs } else { &mut defines }.push(own_name(symbol.name()?));
         }
         members.push(Member {
             name: String::from_utf8_lossy(member.name()).into_owned(),
@@ -45,6 +64,11 @@ fn read(archive: &[u8]) -> Result<Vec<Member<'_>>, Box<dyn Error>> {
         });
     }
     Ok(members)
+}
+
+/// The name of a symbol in our archive.
+fn own_name(name: &str) -> String {
+    if OF_LIBC.contains(&name) { format!("{OWN_PREFIX}{name}") } else { name.to_owned() }
 }
 
 /// The members that define an entry (`_start`, `aot_*`), and those that they need.
@@ -80,9 +104,17 @@ fn without_debug_info(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
         let name = String::from_utf8_lossy(&section.name);
         let is_debug_info = name.starts_with(".debug") || name.starts_with(".rela.debug");
         // Debuggers and profilers walk the runtime by its frame pointers; its tables would be a sixth of a small program.
-        let is_unwind_info = name == ".eh_frame" || name == ".rela.eh_frame";
+        let is_unwind_info = [".eh_frame", ".data.DW.ref"]
+            .iter()
+            .any(|part| name.strip_prefix(".rela").unwrap_or(&name).starts_with(part));
         section.delete = is_debug_info || is_unwind_info || name == ".comment" || NUMBERS.contains(&&*name);
         has_section_names |= matches!(section.data, SectionData::SectionString);
+    }
+    for symbol in &mut builder.symbols {
+        let name = String::from_utf8_lossy(&symbol.name).into_owned();
+        // Only unwind information refers to it.
+        symbol.delete |= name.ends_with("rust_eh_personality");
+        symbol.name = own_name(&name).into_bytes().into();
     }
     builder.delete_orphans();
     // LLVM keeps the names of sections and symbols in one table, the builder in two.

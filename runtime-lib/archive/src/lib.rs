@@ -55,10 +55,35 @@ mod tests {
                 assert!(!object.sections().any(|section| section.name().unwrap().starts_with(".debug")));
             }
             assert!(defined.contains("_start"), "{target}: no `_start`");
+            assert!(defined.contains("aot_instance_new"), "{target}: nothing for libraries");
+
             assert!(file.symbols().unwrap().is_some(), "{target}: no symbol index");
             // There is no libc to find `memcpy` in.
             let missing: Vec<_> = undefined.difference(&defined).filter(|symbol| !is_given(symbol)).collect();
             assert!(missing.is_empty(), "{target}: nothing defines {missing:?}");
+        }
+    }
+
+    /// Each part of the archive is good alone, and defines what no other one does.
+    #[test]
+    fn members_do_not_clash() {
+        for target in available() {
+            let archive = runtime(target).unwrap();
+            let file = object::read::archive::ArchiveFile::parse(&*archive).unwrap();
+            let mut all = BTreeSet::new();
+            for member in file.members() {
+                let object = object::File::parse(member.unwrap().data(&*archive).unwrap()).unwrap();
+                let globals = object.symbols().filter(|symbol| symbol.is_global() && !symbol.is_undefined());
+                let names: Vec<String> = globals.map(|symbol| symbol.name().unwrap().to_owned()).collect();
+                // A linker that takes `strlen` from the member with `_start` has two entries.
+                if names.iter().any(|name| name.starts_with("aot_")) {
+                    let others: Vec<_> = names.iter().filter(|name| !is_given(name)).collect();
+                    assert!(others.is_empty(), "{target}: `{others:?}` beside functions of ours");
+                }
+                for name in names {
+                    assert!(all.insert(name.clone()), "{target}: `{name}` twice");
+                }
+            }
         }
     }
 
@@ -72,12 +97,13 @@ mod tests {
                 let object = object::File::parse(member.unwrap().data(&*archive).unwrap()).unwrap();
                 for name in ["memcpy", "memmove", "memset", "memcmp", "bcmp"] {
                     let Some(section) = object.section_by_name(&format!(".text.{name}")) else { continue };
+                    let prefixed = ["aot_memcpy", "aot_memmove", "aot_memset"];
                     for (_, relocation) in section.relocations() {
                         let object::RelocationTarget::Symbol(symbol) = relocation.target() else { continue };
                         let callee = object.symbol_by_index(symbol).unwrap();
                         let callee = callee.name().unwrap();
-                        let is_allowed = (name, callee) == ("memmove", "memcpy");
-                        let is_one = ["memcpy", "memmove", "memset"].contains(&callee);
+                        let is_allowed = (name, callee) == ("memmove", "aot_memcpy");
+                        let is_one = prefixed.contains(&callee);
                         assert!(is_allowed || !is_one, "{target}: `{name}` calls `{callee}`");
                     }
                 }

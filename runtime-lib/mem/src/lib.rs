@@ -1,10 +1,13 @@
-//! `memcpy`, `memmove`, `memset`, `memcmp` and `bcmp` for programs without a libc.
+//! `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp` and `strlen` for programs without a libc.
 //!
 //! Compilers call these five by name for any copy or comparison, and `core` leaves them to the platform. A crate of
 //! its own, since its loops must not be turned into calls of themselves (`no_builtins`). Short lengths are done
 //! branch by branch with overlapping words; long ones in words of 16 bytes, or by the string instructions of x86.
 #![no_std]
 #![no_builtins]
+
+mod strlen;
+pub use strlen::strlen;
 
 /// From this length on the string instructions of x86 win over a loop.
 #[cfg(target_arch = "x86_64")]

@@ -70,6 +70,16 @@ pub unsafe fn set_registers(context: *mut c_void, registers: &Registers) {
     }
 }
 
+/// Makes a landing pad find a word where the exceptions of Cranelift have theirs (`exception_payload_regs`).
+///
+/// # Safety
+/// As [`registers`]; the code to go on at is a landing pad.
+#[cfg(feature = "library")]
+pub unsafe fn set_payload(context: *mut c_void, payload: usize) {
+    // SAFETY: the caller vouches for `context`; the offset lies in a `ucontext_t`.
+    unsafe { context.cast::<usize>().add(X0).write(payload) };
+}
+
 pub use super::record::{RECORD_SIZE, caller, frame_of};
 
 /// Makes instructions that were written as data visible: cleans the data cache, and drops the instruction cache.

@@ -28,6 +28,8 @@ pub use machine::{RECORD_SIZE, caller, frame_of, registers, set_registers, set_r
 
 #[cfg(all(feature = "embed", target_arch = "x86_64"))]
 pub use machine::resume;
+#[cfg(feature = "library")]
+pub use machine::set_payload;
 #[cfg(target_arch = "riscv64")]
 pub use riscv64::{has_vectors, set_action};
 

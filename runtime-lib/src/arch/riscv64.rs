@@ -38,6 +38,8 @@ pub fn set_restorer(_action: &mut KernelSigaction) {}
 const PC: usize = 176 / 8;
 const SP: usize = PC + 2;
 const S0: usize = PC + 8;
+#[cfg(feature = "library")]
+const A0: usize = PC + 10;
 
 /// The registers that a signal interrupted.
 ///
@@ -61,6 +63,16 @@ pub unsafe fn set_registers(context: *mut c_void, registers: &Registers) {
         words.add(SP).write(registers.sp);
         words.add(S0).write(registers.fp);
     }
+}
+
+/// Makes a landing pad find a word where the exceptions of Cranelift have theirs (`exception_payload_regs`).
+///
+/// # Safety
+/// As [`registers`]; the code to go on at is a landing pad.
+#[cfg(feature = "library")]
+pub unsafe fn set_payload(context: *mut c_void, payload: usize) {
+    // SAFETY: the caller vouches for `context`; the offset lies in a `ucontext_t`.
+    unsafe { context.cast::<usize>().add(A0).write(payload) };
 }
 
 // Cranelift's frame pointer points to the record, not behind it as that of C compilers does.

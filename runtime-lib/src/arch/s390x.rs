@@ -45,6 +45,8 @@ unsafe extern "C" fn restore() {
 const PSW_ADDRESS: usize = 40 / 8 + 1;
 const R0: usize = PSW_ADDRESS + 1;
 const R1: usize = R0 + 1;
+#[cfg(feature = "library")]
+const R6: usize = R0 + 6;
 const R15: usize = R0 + 15;
 
 /// The registers that a signal interrupted.
@@ -73,6 +75,16 @@ pub unsafe fn set_registers(context: *mut c_void, registers: &Registers) {
         words.add(PSW_ADDRESS).write(registers.pc);
         words.add(R15).write(registers.sp);
     }
+}
+
+/// Makes a landing pad find a word where the exceptions of Cranelift have theirs (`exception_payload_regs`).
+///
+/// # Safety
+/// As [`registers`]; the code to go on at is a landing pad.
+#[cfg(feature = "library")]
+pub unsafe fn set_payload(context: *mut c_void, payload: usize) {
+    // SAFETY: the caller vouches for `context`; the offset lies in a `ucontext_t`.
+    unsafe { context.cast::<usize>().add(R6).write(payload) };
 }
 
 /// Words from the start of a frame to the place of the return address.

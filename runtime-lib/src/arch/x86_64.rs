@@ -40,6 +40,8 @@ unsafe extern "C" fn restore() {
 /// Offset of `gregs` in `ucontext_t`, in words, and the order of registers in it: `sys/ucontext.h` of Linux.
 const GREGS: usize = 5;
 const RBP: usize = GREGS + 10;
+#[cfg(feature = "library")]
+const RAX: usize = GREGS + 13;
 const RSP: usize = GREGS + 15;
 const RIP: usize = GREGS + 16;
 
@@ -65,6 +67,16 @@ pub unsafe fn set_registers(context: *mut c_void, registers: &Registers) {
         words.add(RSP).write(registers.sp);
         words.add(RBP).write(registers.fp);
     }
+}
+
+/// Makes a landing pad find a word where the exceptions of Cranelift have theirs (`exception_payload_regs`).
+///
+/// # Safety
+/// As [`registers`]; the code to go on at is a landing pad.
+#[cfg(feature = "library")]
+pub unsafe fn set_payload(context: *mut c_void, payload: usize) {
+    // SAFETY: the caller vouches for `context`; the offset lies in a `ucontext_t`.
+    unsafe { context.cast::<usize>().add(RAX).write(payload) };
 }
 
 pub use super::record::{RECORD_SIZE, caller, frame_of};

@@ -66,7 +66,7 @@ impl Func {
             entry: ptr::null(),
             type_id: func.type_id(),
         };
-        let context = func.context(store.base_ptr(), ptr::null_mut());
+        let context = func.context(store.base_ptr());
         let own = Box::new(UnsafeCell::new(OwnFunc { funcref, context, _func: func }));
         let raw = own.get();
         // SAFETY: the box is new, and its content does not move.

@@ -15,6 +15,7 @@ use super::types::type_id;
 use super::value::Val;
 use crate::call::Slot;
 use crate::instance::Instance;
+use crate::memory;
 use crate::vmctx::{FuncRef, VmContext};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -36,6 +37,8 @@ pub(super) struct HostContext {
     store: NonNull<StoreBase>,
     /// The instance that imports the function; null if the host calls it.
     pub caller: *mut VmContext,
+    /// The memory of the caller; null if it has none.
+    pub memory: *mut memory::Memory,
     ty: *const FuncType,
 }
 
@@ -88,10 +91,11 @@ impl HostFunc {
         self.direct
     }
 
-    /// The context for an instance of a store. The function has to outlive it.
-    pub(super) fn context(&self, store: NonNull<StoreBase>, caller: *mut VmContext) -> HostContext {
+    /// The context for a store, without a caller. The function has to outlive it.
+    pub(super) fn context(&self, store: NonNull<StoreBase>) -> HostContext {
         let closure = ptr::from_ref(&*self.closure).cast();
-        HostContext { array: self.array, closure, store, caller, ty: &raw const self.ty }
+        let (caller, memory) = (ptr::null_mut(), ptr::null_mut());
+        HostContext { array: self.array, closure, store, caller, memory, ty: &raw const self.ty }
     }
 }
 
@@ -119,6 +123,8 @@ impl HostContext {
 pub struct Caller<'a, T: 'static> {
     inner: NonNull<StoreInner<T>>,
     vmctx: *mut VmContext,
+    /// Null if there is none.
+    memory: *mut memory::Memory,
     borrow: PhantomData<&'a mut StoreInner<T>>,
 }
 
@@ -127,7 +133,10 @@ impl<T: 'static> Caller<'_, T> {
     /// The context is that of a function of a store with the data `T`, whose guest waits for the function.
     unsafe fn new(context: *mut HostContext) -> Self {
         // SAFETY: the caller vouches for the context; the store's data follows its base.
-        unsafe { Caller { inner: (*context).store.cast(), vmctx: (*context).caller, borrow: PhantomData } }
+        unsafe {
+            let HostContext { store, caller, memory, .. } = *context;
+            Caller { inner: store.cast(), vmctx: caller, memory, borrow: PhantomData }
+        }
     }
 
     /// The host's data.
@@ -156,9 +165,7 @@ impl<T: 'static> Caller<'_, T> {
     #[inline]
     pub fn memory(&self) -> Option<Memory> {
         let store = self.as_context().base().id;
-        // SAFETY: as above.
-        let instance = unsafe { (!self.vmctx.is_null()).then(|| Instance::of(self.vmctx))? };
-        instance.main_memory().map(|raw| Memory::from_raw(raw, store))
+        (!self.memory.is_null()).then(|| Memory::from_raw(self.memory, store))
     }
 
     /// The bytes of the memory that the calling instance exports as `memory`, and the host's data. The bytes are none
@@ -167,17 +174,21 @@ impl<T: 'static> Caller<'_, T> {
     pub fn memory_and_data(&mut self) -> (&mut [u8], &mut T) {
         // SAFETY: the guest waits for the host function, so nothing else uses its memory, which is no part of the data.
         unsafe {
-            let instance = (!self.vmctx.is_null()).then(|| Instance::of(self.vmctx));
-            let bytes = match instance.and_then(|instance| instance.main_memory()) {
-                Some(memory) => core::slice::from_raw_parts_mut((*memory).base(), (*memory).len()),
+            let bytes = match self.memory.as_ref() {
+                Some(memory) => core::slice::from_raw_parts_mut(memory.base(), memory.len()),
                 None => &mut [],
             };
             (bytes, &mut self.inner.as_mut().data)
         }
     }
 
-    pub(super) fn vmctx(&self) -> *mut VmContext {
-        self.vmctx
+    /// Whether an instance calls, and not the host.
+    pub(super) fn is_instance(&self) -> bool {
+        !self.vmctx.is_null()
+    }
+
+    pub(super) fn raw_memory(&self) -> Option<*mut memory::Memory> {
+        (!self.memory.is_null()).then_some(self.memory)
     }
 }
 

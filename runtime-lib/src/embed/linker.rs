@@ -426,7 +426,7 @@ impl<T: 'static> InstancePre<T> {
             tables: declarations.tables.len(),
         })?;
         let contexts = self.imports.iter().filter_map(|bound| match bound {
-            Bound::Host { func, .. } => Some(self.funcs[*func].context(base_ptr, ptr::null_mut())),
+            Bound::Host { func, .. } => Some(self.funcs[*func].context(base_ptr)),
             // SAFETY: `check` has seen that it is a function of this store.
             Bound::Item(Extern::Func(func)) => unsafe { HostContext::of(func.raw()) },
             Bound::Item(_) => None,
@@ -470,8 +470,17 @@ impl<T: 'static> InstancePre<T> {
         let mut start = None;
         // Also an instance that failed is kept: tables of others may refer to it.
         if let Some(instance) = instance {
-            for context in &mut contexts {
+            let is_host = |bound: &Bound| match bound {
+                Bound::Host { .. } => Some(true),
+                // SAFETY: as above.
+                Bound::Item(Extern::Func(func)) => Some(unsafe { (*func.raw()).entry.is_null() }),
+                Bound::Item(_) => None,
+            };
+            let funcs = self.imports.iter().filter_map(is_host).enumerate();
+            let from_host = funcs.filter(|(_, is_host)| *is_host).map(|(func, _)| func as u32);
+            for (context, func) in contexts.iter_mut().zip(from_host) {
                 context.caller = instance.vmctx();
+                context.memory = instance.caller_memory(func).unwrap_or(ptr::null_mut());
             }
             start = declarations.start.and_then(|start| instance.callee(start));
             base.counts = counts;

@@ -3,7 +3,7 @@
 use super::error::{Error, HostError};
 use super::host::Caller;
 use super::linker::Linker;
-use crate::instance::Instance;
+use crate::instance::guest_memory;
 use crate::wasi;
 use aot_abi::wasi::{FUNCTIONS, MODULE, MODULE_PREVIEW0, lookup};
 
@@ -33,12 +33,11 @@ fn guest<'a, T: 'static>(
     caller: &'a mut Caller<'_, T>,
     context: impl Fn(&mut T) -> &mut WasiCtx,
 ) -> Result<wasi::Caller<'a>, HostError> {
-    let vmctx = caller.vmctx();
-    if vmctx.is_null() {
+    if !caller.is_instance() {
         return Err("functions of WASI can only be called by instances".into());
     }
     // SAFETY: the instance waits for the function, and the memory is no part of the store's data.
-    let memory = unsafe { Instance::of(vmctx).guest_memory() };
+    let memory = unsafe { guest_memory(caller.raw_memory()) };
     Ok(wasi::Caller { ctx: context(caller.data_mut()), memory })
 }
 

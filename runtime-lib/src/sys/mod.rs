@@ -4,7 +4,5 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(feature = "standalone")]
-mod strlen;
 #[cfg(target_os = "linux")]
 pub use linux::{exit_group, fill_standard_streams, open_beneath, standard_stream};

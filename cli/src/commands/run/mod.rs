@@ -8,8 +8,10 @@ use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::cache::{Cache, CacheArgs};
 use crate::file_kind::FileKind;
 use crate::input;
+use crate::program::{LibraryArg, Program};
 use crate::report::{Failure, Result, nearest};
 use aot_compiler::{Config, Strip};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -27,6 +29,8 @@ Examples:
   aot app.wasm one two                  the same
   aot run --dir . --env LANG=C app.wasm
   aot run --invoke add math.wat 2 3     call an exported function, print its results
+  aot run --preload math=math.wasm app.wasm
+                                        with a library that app.wasm imports
   aot run -W timeout=10s app.wasm       stop it if it takes longer
   aot run --allow-precompiled app.cwasm
 
@@ -48,6 +52,10 @@ pub struct Args {
     /// Run an image (`.cwasm`): whoever made it is trusted as if it were a program
     #[arg(long)]
     allow_precompiled: bool,
+
+    /// Link another module, from which FILE imports under the name NAME
+    #[arg(long, value_name = "NAME=PATH", value_parser = OsStringValueParser::new().try_map(LibraryArg::parse))]
+    preload: Vec<LibraryArg>,
 
     #[command(flatten)]
     compile: CompileArgs,
@@ -80,9 +88,16 @@ pub fn run(mut args: Args) -> Result<()> {
                     "`--allow-precompiled` runs it, if whoever made it is to be trusted as its author",
                 ));
         }
+        if !args.preload.is_empty() {
+            return Err(Failure::new(format!(
+                "nothing can be linked to `{}`, which is an image",
+                file.display()
+            ))
+            .with_help("link the modules that it was made of: `aot link`"));
+        }
         return image::run(&image::load(&bytes, &file)?, &options);
     }
-    let wasm = input::module(&file, bytes)?;
+    let program = Program::new(&file, input::module(&file, bytes)?, &args.preload, &[])?;
     // For this machine only: so for what its CPU has.
     let target = args::target(None, &CpuArgs { cpu: Some(String::from("native")), ..CpuArgs::default() })?;
     let mut config = args.compile.config(target);
@@ -90,7 +105,7 @@ pub fn run(mut args: Args) -> Result<()> {
     config.verify_clif = false;
     let cache = Cache::open(args.cache);
     if config.interruptible || config.fuel {
-        return run_stoppable(&cache, &file, &wasm, config.into_image(), &options);
+        return run_stoppable(&cache, &file, &program, config.into_image(), &options);
     }
     let parts = ExecutableParts {
         runtime: build::runtime(&config.target)?,
@@ -100,11 +115,11 @@ pub fn run(mut args: Args) -> Result<()> {
         invoke: options.invoke,
     };
     let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &file);
-    let key = parts.key(&cache, &wasm, &config);
+    let key = parts.key(&cache, &program.key(), &config);
     let executable = match cache.get(&key) {
         Some(executable) => executable,
         None => {
-            let module = aot_compiler::compile(&wasm, &config).map_err(in_file)?;
+            let module = program.compile(&config)?;
             let executable = build::link(&module, &config.target, &parts).map_err(in_file)?;
             cache.put(&key, &executable);
             executable
@@ -117,17 +132,16 @@ pub fn run(mut args: Args) -> Result<()> {
 fn run_stoppable(
     cache: &Cache,
     file: &Path,
-    wasm: &[u8],
+    program: &Program,
     config: Config,
     options: &image::Options<'_>,
 ) -> Result<()> {
     let in_file = |error: aot_compiler::Error| Failure::compiler(&error, file);
-    let key = cache.key("cwasm", wasm, &config, &[]);
+    let key = cache.key("cwasm", &program.key(), &config, &[]);
     let bytes = match cache.get(&key) {
         Some(bytes) => bytes,
         None => {
-            let image = aot_compiler::compile(wasm, &config).and_then(|module| module.cwasm());
-            let image = image.map_err(in_file)?;
+            let image = program.compile(&config)?.cwasm().map_err(in_file)?;
             cache.put(&key, &image);
             image
         }

@@ -2,7 +2,7 @@
 
 use super::{Callee, Place, State};
 use crate::translate::bounds;
-use crate::translate::function::ModuleContext;
+use crate::translate::function::{ImportCalls, ModuleContext};
 use crate::translate::trap::clif_trap_code;
 use crate::translate::types::{CInt, c_param};
 use aot_abi::libcall::{Libcall, LibcallType};
@@ -236,7 +236,10 @@ impl State for InstanceState<'_> {
 
     fn callee(&mut self, builder: &mut FunctionBuilder<'_>, func: u32) -> Callee {
         let module = self.module;
-        if func < module.info.imported_funcs && !module.imports_at_build {
+        if func < module.info.imported_funcs && module.imports == ImportCalls::Library {
+            return Callee::Import { func, vmctx: self.base };
+        }
+        if func < module.info.imported_funcs && module.imports == ImportCalls::Slots {
             let offset = module.plan.offsets.imported_func(func);
             let code = self.context_field(builder, offset);
             let vmctx = self.context_field(builder, offset + self.pointer().bytes());

@@ -76,8 +76,20 @@ pub(crate) struct Place {
 
 /// What to call, with the arguments that come before those of the wasm type.
 pub(crate) enum Callee {
-    Direct { func: ir::FuncRef, vmctx: Option<Value> },
-    Indirect { sig: SigRef, code: Value, vmctx: Option<Value> },
+    Direct {
+        func: ir::FuncRef,
+        vmctx: Option<Value>,
+    },
+    Indirect {
+        sig: SigRef,
+        code: Value,
+        vmctx: Option<Value>,
+    },
+    /// An imported function of a library.
+    Import {
+        func: u32,
+        vmctx: Value,
+    },
 }
 
 /// Access to the state of the instance that a function runs in.

@@ -67,6 +67,7 @@ fn valid() -> Module {
         typed_entries: vec![TypedEntry { func: 2, code_offset: 80, pad_offset: 99, frame_size: 64 }],
         host_trampolines: vec![HostTrampoline { type_index: 1, code_offset: 60 }],
         import_shims: vec![],
+        import_memories: vec![Some(0)],
         memory_image: Some(MemoryImage { offset: 65536, len: 65536 }),
     }
 }
@@ -115,6 +116,8 @@ fn indices_stay_in_their_lists() {
     );
     refused(|m| m.data[1].len = 7, "data segment 1: its bytes lie outside of the data");
     refused(|m| m.data[1].offset = u32::MAX, "data segment 1: its bytes lie outside of the data");
+    refused(|m| m.import_memories = vec![Some(1)], "memory of import 0: there is no such memory");
+    refused(|m| m.import_memories = vec![None; 2], "memory of import 0: not every import has one");
     refused(|m| m.data[1].mode = SegmentMode::Declared, "data segment 1: it is of no use");
     let nowhere = || SegmentMode::Active { target: 1, offset: vec![ConstOp::I32Const(0)] };
     refused(|m| m.data[0].mode = nowhere(), "data segment 0: there is nothing to copy it to");

@@ -1,5 +1,4 @@
-//! `strlen` for executables, which have no libc: `core` calls it for strings from the kernel, such as the names of
-//! directory entries. The functions on memory are elsewhere (`aot-mem`).
+//! `strlen`: `core` calls it for strings from the kernel, such as the names of directory entries.
 
 use core::ffi::c_char;
 
@@ -8,7 +7,7 @@ use core::ffi::c_char;
 /// # Safety
 ///
 /// The string must have a NUL.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "symbols", unsafe(no_mangle))]
 pub unsafe extern "C" fn strlen(string: *const c_char) -> usize {
     let mut len = 0;
     // A volatile read, since the compiler would turn the loop into a call of `strlen`.

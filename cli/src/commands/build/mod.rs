@@ -1,16 +1,17 @@
 //! `aot build`: a module → executable, object, image, CLIF or assembly.
 
+mod outputs;
+
+use self::outputs::{Emit, Kind, outputs};
 use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::cache::{Cache, CacheArgs};
-use crate::output::{self, Content};
-use crate::report::{Failure, Result, nearest};
-use crate::{input, report};
+use crate::output;
+use crate::program::{LibraryArg, Program};
+use crate::report::{self, Failure, Result};
 use aot_cache::Key;
 use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Strip, Target};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -22,6 +23,7 @@ Examples:
   aot build app.wasm --dir data::/data --sealed
                                               with a directory, and no other way to get one
   aot build app.wasm --emit obj               ./app.o, for a linker
+  aot build lib.wasm --emit obj,header        ./lib.o and ./lib.h, for a C program
   aot build app.wasm --emit cwasm             ./app.cwasm, an image for a host program to load
   aot build app.wasm --emit exe --emit asm=-  the executable, and its assembly on standard output
 
@@ -37,14 +39,32 @@ pub struct Args {
     #[arg(value_name = "IN")]
     input: PathBuf,
 
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What to make, and how: the same for one module and for several that are linked.
+#[derive(clap::Args)]
+pub struct Options {
     /// Where the result goes; `-` is standard output [default: the name of IN, with the extension of the result, in
     /// the current directory]
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
 
-    /// What to make: `exe`, `obj`, `cwasm`, `clif` or `asm`; can be given several times [default: exe]
-    #[arg(long, value_name = "KIND[=PATH]", value_parser = OsStringValueParser::new().try_map(Emit::parse))]
+    /// What to make, separated by commas or given several times: `exe`, `obj`, `cwasm`, `header`, `lib`, `shared`, `clif`,
+    /// `asm`, or `wasm` (`aot link`). With one of `header`, `lib` and `shared`, all are for C programs that call the
+    /// module [default: exe]
+    #[arg(
+        long,
+        value_name = "KIND[=PATH]",
+        value_delimiter = ',',
+        value_parser = OsStringValueParser::new().try_map(Emit::parse)
+    )]
     emit: Vec<Emit>,
+
+    /// What names in C start with [default: the name of IN]
+    #[arg(long, value_name = "NAME")]
+    prefix: Option<String>,
 
     /// What to leave out of the executable
     #[arg(long, value_enum, default_value_t = StripArg::None)]
@@ -86,16 +106,6 @@ enum StripArg {
     All,
 }
 
-/// What can be made of a module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Executable,
-    Object,
-    Image,
-    Clif,
-    Assembly,
-}
-
 /// What code is made for: each has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -103,140 +113,22 @@ enum Form {
     Program,
     /// To be linked to other code, at any address.
     Object,
+    /// To be linked to a C program that calls it.
+    Library,
     /// To be mapped by a host program that gives it its imports.
     Image,
 }
 
 impl Form {
     /// The options for code of this form.
-    fn config(self, config: &Config) -> Config {
+    fn config(self, config: &Config, prefix: &str) -> Config {
         let config = config.clone();
         match self {
+            Form::Library => args::library(config, prefix.to_owned()),
             Form::Program => config,
             Form::Object => Config { model: Model::Instance, ..config },
             Form::Image => config.into_image(),
         }
-    }
-}
-
-impl Kind {
-    const NAMES: [(&str, Kind); 5] = [
-        ("exe", Kind::Executable),
-        ("obj", Kind::Object),
-        ("cwasm", Kind::Image),
-        ("clif", Kind::Clif),
-        ("asm", Kind::Assembly),
-    ];
-
-    fn extension(self) -> &'static str {
-        match self {
-            Kind::Executable => "",
-            Kind::Object => "o",
-            Kind::Image => "cwasm",
-            Kind::Clif => "clif",
-            Kind::Assembly => "s",
-        }
-    }
-
-    fn content(self) -> Content {
-        match self {
-            Kind::Executable => Content::Executable,
-            Kind::Object | Kind::Image => Content::Binary,
-            Kind::Clif | Kind::Assembly => Content::Text,
-        }
-    }
-}
-
-/// One `--emit`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Emit {
-    kind: Kind,
-    path: Option<PathBuf>,
-}
-
-impl Emit {
-    fn parse(text: OsString) -> Result<Emit, String> {
-        let (name, path) = match split_once(&text, '=') {
-            Some((name, path)) => (name, Some(PathBuf::from(path))),
-            None => (text.clone(), None),
-        };
-        let name = name.to_string_lossy();
-        let Some((_, kind)) = Kind::NAMES.into_iter().find(|(known, _)| *known == name) else {
-            let names = Kind::NAMES.map(|(name, _)| name);
-            return Err(match nearest(&name, names) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it is one of {}", names.join(", ")),
-            });
-        };
-        if path.as_deref().is_some_and(|path| path.as_os_str().is_empty()) {
-            return Err(String::from("there is no path after `=`"));
-        }
-        Ok(Emit { kind, path })
-    }
-}
-
-/// `str::split_once` for text of the operating system.
-fn split_once(text: &OsStr, separator: char) -> Option<(OsString, OsString)> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let at = text.as_bytes().iter().position(|byte| char::from(*byte) == separator)?;
-    let (before, after) = (&text.as_bytes()[..at], &text.as_bytes()[at + 1..]);
-    Some((OsStr::from_bytes(before).to_owned(), OsStr::from_bytes(after).to_owned()))
-}
-
-/// What to make and where to put it.
-fn outputs(input: &Path, output: Option<&Path>, emit: &[Emit]) -> Result<Vec<(Kind, PathBuf)>> {
-    let default = [Emit { kind: Kind::Executable, path: None }];
-    let emit = if emit.is_empty() { &default } else { emit };
-    let mut unnamed = output;
-    let mut outputs: Vec<(Kind, PathBuf)> = Vec::new();
-    for Emit { kind, path } in emit {
-        let path = match (path, unnamed.take()) {
-            (Some(path), rest) => {
-                unnamed = rest;
-                path.clone()
-            }
-            (None, Some(path)) => path.to_owned(),
-            (None, None) => default_output(input, output, *kind)?,
-        };
-        if let Some((_, other)) = outputs.iter().find(|(_, other)| *other == path) {
-            return Err(Failure::usage(format!("two results would go to `{}`", other.display()))
-                .with_help("give each its own place: `--emit KIND=PATH`"));
-        }
-        if is_same_file(&path, input) {
-            return Err(Failure::usage(format!(
-                "the result would overwrite the input `{}`",
-                input.display()
-            ))
-            .with_help("name another file with `-o`"));
-        }
-        outputs.push((*kind, path));
-    }
-    if let Some(unused) = unnamed {
-        return Err(Failure::usage(format!(
-            "nothing goes to `-o {}`: every `--emit` has its own path",
-            unused.display()
-        )));
-    }
-    Ok(outputs)
-}
-
-/// The place of a result that has no path of its own: beside `-o`, or in the current directory.
-fn default_output(input: &Path, output: Option<&Path>, kind: Kind) -> Result<PathBuf> {
-    let stem = match output {
-        Some(output) if !output::is_stdout(output) => output.to_owned(),
-        _ if input == Path::new("-") => {
-            return Err(Failure::usage("a module from standard input has no name to call the result by")
-                .with_help("name the result with `-o`"));
-        }
-        _ => PathBuf::from(input.file_name().unwrap_or(input.as_os_str())),
-    };
-    Ok(stem.with_extension(kind.extension()))
-}
-
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    match (fs::canonicalize(a), fs::canonicalize(b)) {
-        (Ok(a), Ok(b)) => a == b && a.is_file(),
-        _ => false,
     }
 }
 
@@ -258,9 +150,20 @@ impl Progress {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    make(&args.input, &[], &[], &args.options)
+}
+
+/// Makes all that was asked for of a module and the libraries that are linked to it.
+pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &Options) -> Result<()> {
     let target = args::target(args.target.as_deref(), &args.cpu)?;
-    let outputs = outputs(&args.input, args.output.as_deref(), &args.emit)?;
+    let inputs: Vec<&Path> = [input].into_iter().chain(libraries.iter().map(LibraryArg::path)).collect();
+    let outputs = outputs(&inputs, args.output.as_deref(), &args.emit)?;
     let has = |kind| outputs.iter().any(|(other, _)| *other == kind);
+    if has(Kind::Module) && libraries.is_empty() {
+        return Err(Failure::usage(
+            "`--emit wasm` is the module that `aot link` makes, and here is only one",
+        ));
+    }
     if !has(Kind::Executable) {
         for (given, flag) in [
             (args.sealed, "--sealed"),
@@ -289,23 +192,34 @@ pub fn run(args: &Args) -> Result<()> {
     };
 
     let mut progress = Progress { verbose: args.verbose, since: Instant::now() };
-    let wasm = input::read_module(&args.input)?;
-    progress.done(&format!("read {} bytes", wasm.len()));
+    let program = Program::read(input, libraries, reexport)?;
+    progress.done(&format!("read {} bytes", program.len()));
     let mut config =
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
     if !config.target.has_executables() {
         // Its addresses are those of executables.
         config.model = Model::Instance;
     }
-    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &args.input);
+    let is_library = args.prefix.is_some() || outputs.iter().any(|(kind, _)| kind.is_of_library());
+    let prefix = match &args.prefix {
+        Some(prefix) => prefix.clone(),
+        None => prefix_of(input),
+    };
+    let object_form = if is_library { Form::Library } else { Form::Object };
+    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, input);
     let cache = Cache::open(args.cache);
+    let program_key = program.key();
     let cached: Vec<_> = outputs
         .iter()
         .map(|(kind, _)| {
+            let key = |name, form: Form| cache.key(name, &program_key, &form.config(&config, &prefix), &[]);
             let key = match (kind, &executable_parts) {
-                (Kind::Object, _) => cache.key("obj", &wasm, &Form::Object.config(&config), &[]),
-                (Kind::Image, _) => cache.key("cwasm", &wasm, &Form::Image.config(&config), &[]),
-                (Kind::Executable, Some(parts)) => parts.key(&cache, &wasm, &config),
+                (Kind::Object, _) => key("obj", object_form),
+                (Kind::Header, _) => key("header", Form::Library),
+                (Kind::StaticLibrary, _) => key("lib", Form::Library),
+                (Kind::SharedLibrary, _) => key("shared", Form::Library),
+                (Kind::Image, _) => key("cwasm", Form::Image),
+                (Kind::Executable, Some(parts)) => parts.key(&cache, &program_key, &config),
                 _ => None,
             };
             let found = cache.get(&key);
@@ -313,21 +227,28 @@ pub fn run(args: &Args) -> Result<()> {
         })
         .collect();
     let form = |kind| match kind {
-        Kind::Object => Form::Object,
+        Kind::Object => object_form,
+        Kind::Header | Kind::StaticLibrary | Kind::SharedLibrary => Form::Library,
+        Kind::Module => Form::Program,
         Kind::Image => Form::Image,
-        // What is shown is the code of the executable, unless only an image is made.
+        // What is shown is the code of the executable, unless only something else is made.
+        Kind::Clif | Kind::Assembly if is_library && !has(Kind::Executable) => Form::Library,
         Kind::Clif | Kind::Assembly if has(Kind::Image) && !has(Kind::Executable) => Form::Image,
         // An executable of the instance model is an object that is linked.
         Kind::Executable | Kind::Clif | Kind::Assembly if config.model == Model::Instance => Form::Object,
         Kind::Executable | Kind::Clif | Kind::Assembly => Form::Program,
     };
+    if !libraries.is_empty() && cached.iter().any(|(_, found)| found.is_none()) {
+        let module = program.module(&config)?;
+        progress.done(&format!("linked {} modules into one of {} bytes", inputs.len(), module.len()));
+    }
     let mut compiled: Vec<(Form, CompiledModule)> = Vec::new();
     for ((kind, _), (_, found)) in outputs.iter().zip(&cached) {
         let form = form(*kind);
-        if found.is_some() || compiled.iter().any(|(other, _)| *other == form) {
+        if *kind == Kind::Module || found.is_some() || compiled.iter().any(|(other, _)| *other == form) {
             continue;
         }
-        let module = aot_compiler::compile(&wasm, &form.config(&config)).map_err(in_file)?;
+        let module = program.compile(&form.config(&config, &prefix))?;
         progress.done(&format!(
             "compiled {} functions ({} model)",
             module.function_count(),
@@ -344,10 +265,25 @@ pub fn run(args: &Args) -> Result<()> {
             results.push((kind, path, bytes));
             continue;
         }
+        if *kind == Kind::Module {
+            results.push((kind, path, program.module(&config)?.to_vec()));
+            continue;
+        }
         let module = compiled.iter().find(|(other, _)| *other == form(*kind)).map(|(_, module)| module);
         let module = module.expect("compiled for every kind of result that was not found");
         let bytes = match kind {
+            Kind::Module => unreachable!("it is not compiled"),
             Kind::Object => module.object().map_err(in_file)?,
+            Kind::Header => module.header().expect("compiled as a library").into_bytes(),
+            Kind::StaticLibrary => {
+                aot_compiler::static_library(&module.object().map_err(in_file)?, &runtime(&config.target)?)
+                    .map_err(in_file)?
+            }
+            Kind::SharedLibrary => {
+                let runtime = runtime(&config.target)?;
+                let object = module.object().map_err(in_file)?;
+                aot_compiler::shared_library(&object, &runtime, &config.target, &prefix).map_err(in_file)?
+            }
             Kind::Image => module.cwasm().map_err(in_file)?,
             Kind::Clif => module.clif().as_bytes().to_vec(),
             Kind::Assembly => module.asm().as_bytes().to_vec(),
@@ -366,6 +302,17 @@ pub fn run(args: &Args) -> Result<()> {
         progress.done(&format!("wrote `{}`, {} bytes,", path.display(), bytes.len()));
     }
     Ok(())
+}
+
+/// What names in C start with, if nothing else is said.
+fn prefix_of(input: &Path) -> String {
+    let stem = input.file_stem().unwrap_or_default().to_string_lossy();
+    let plain = |char: char| if char.is_ascii_alphanumeric() { char } else { '_' };
+    let prefix: String = stem.chars().map(plain).collect();
+    match prefix.as_bytes().first() {
+        Some(first) if !first.is_ascii_digit() && prefix != "aot" => prefix,
+        _ => format!("_{prefix}"),
+    }
 }
 
 fn name(model: Model) -> &'static str {
@@ -431,39 +378,4 @@ pub fn link(
     let entry = aot_compiler::entry_object(runs, target)?;
     let link_options = LinkOptions { strip: parts.strip };
     aot_compiler::link_executable(&[&object, &options, &entry], &parts.runtime, target, &link_options)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(input: &str, output: Option<&str>, emit: &[&str], expected: &[&str]) {
-        let emit: Vec<Emit> = emit.iter().map(|text| Emit::parse(text.into()).unwrap()).collect();
-        let paths: Vec<String> = match outputs(Path::new(input), output.map(Path::new), &emit) {
-            Ok(outputs) => outputs.into_iter().map(|(_, path)| path.display().to_string()).collect(),
-            Err(_) => vec![String::from("error")],
-        };
-        assert_eq!(paths, expected);
-    }
-
-    #[test]
-    fn results_have_places() {
-        check("a/app.wasm", None, &[], &["app"]);
-        check("app.wasm", None, &["obj", "asm", "exe=x/y"], &["app.o", "app.s", "x/y"]);
-        check("app.wasm", Some("b/out"), &["exe", "obj", "clif=-"], &["b/out", "b/out.o", "-"]);
-        check("app.wasm", Some("-"), &["asm", "exe"], &["-", "app"]);
-        check("app.wasm", Some("-"), &["asm=-", "clif"], &["error"]);
-        check("app.wasm", Some("x"), &["asm=y"], &["error"]);
-        check("app.wasm", None, &["asm", "asm"], &["error"]);
-        check("-", None, &[], &["error"]);
-        check("-", Some("x"), &[], &["x"]);
-    }
-
-    #[test]
-    fn misspelt_kinds_are_explained() {
-        assert_eq!(Emit::parse("exec".into()).unwrap_err(), "did you mean `exe`?");
-        assert_eq!(Emit::parse("wasm".into()).unwrap_err(), "did you mean `cwasm`?");
-        assert!(Emit::parse("x".into()).unwrap_err().contains("one of exe, obj"));
-        assert!(Emit::parse("obj=".into()).is_err());
-    }
 }
