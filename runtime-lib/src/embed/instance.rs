@@ -13,9 +13,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use aot_abi::types::Export;
-use core::hash::{Hash, Hasher};
 
-/// Something that is imported or exported. Two are equal if they are the same item of a store, however they were found.
+/// Something that is imported or exported. Two are equal if they are the same item of a store; a function that an instance
+/// imports and exports again is an item of that instance.
 ///
 /// ```
 /// use aot_runtime::embed::{Extern, Func, Store};
@@ -26,7 +26,7 @@ use core::hash::{Hash, Hasher};
 /// let names = HashMap::from([(Extern::Func(func), "one")]);
 /// assert_eq!(names[&func.into()], "one");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Extern {
     Func(Func),
     Table(Table),
@@ -109,18 +109,6 @@ impl Extern {
     }
 }
 
-impl Hash for Extern {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        // Items are equal if their addresses are.
-        match self {
-            Extern::Func(func) => func.raw().hash(state),
-            Extern::Table(table) => table.0.raw.hash(state),
-            Extern::Memory(memory) => memory.0.raw.hash(state),
-            Extern::Global(global) => global.cell.raw.hash(state),
-        }
-    }
-}
-
 macro_rules! from_item {
     ($($item:ident)*) => {
         $(impl From<$item> for Extern {
@@ -133,7 +121,7 @@ macro_rules! from_item {
 from_item!(Func Table Memory Global);
 
 /// An instance of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
     pub(super) index: usize,
     pub(super) store: StoreId,

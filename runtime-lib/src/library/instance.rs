@@ -272,15 +272,26 @@ unsafe fn make(
     let mut given = imports.iter();
     let mut bound = Vec::new();
     let mut uses_wasi = false;
-    for import in &module.declarations().imports {
-        let EntityType::Func(_) = import.ty else {
+    let declarations = module.declarations();
+    // Linked modules may import the same function; it is given once.
+    let mut seen: Vec<(&str, &str, Option<&FuncType>, *const u8)> = Vec::new();
+    for import in &declarations.imports {
+        let EntityType::Func(ty) = import.ty else {
             return Err(Trap::error("the object is damaged: it imports what is no function"));
         };
         let mut code = ptr::null();
         if is_wasi(&import.module, &import.name) {
             uses_wasi = true;
         } else {
-            code = given.next().copied().unwrap_or(ptr::null());
+            let ty = declarations.types.get(ty as usize);
+            let known = seen.iter().find(|other| {
+                (other.0, other.1, other.2) == (import.module.as_str(), import.name.as_str(), ty)
+            });
+            code = match known {
+                Some(known) => known.3,
+                None => given.next().copied().unwrap_or(ptr::null()),
+            };
+            seen.push((&import.module, &import.name, ty, code));
             if code.is_null() {
                 let what = format!("missing import: function `{}` of `{}`", import.name, import.module);
                 return Err(Trap::error(&what));
@@ -485,6 +496,54 @@ unsafe extern "C" fn aot_instance_grow_memory(
     unsafe {
         let found = memories.find(|found| ptr::addr_eq((**found).def(), memory));
         found.is_some_and(|found| (*found).grow(pages).is_some())
+    }
+}
+
+/// The bytes of a memory from an offset on, if it has them all.
+///
+/// # Safety
+/// The memory is one of an instance that exists.
+unsafe fn bytes_at(memory: *const MemoryDef, offset: u64, len: usize) -> Option<*mut u8> {
+    // SAFETY: the caller vouches for the memory.
+    let MemoryDef { base, len: size } = unsafe { memory.read() };
+    let fits = offset.checked_add(len as u64).is_some_and(|end| end <= size as u64);
+    fits.then(|| base.wrapping_add(offset as usize))
+}
+
+/// Copies out of a memory. False if not all bytes are in it.
+///
+/// # Safety
+/// The memory is one of an instance that exists and is not running; `to` is valid for writes of `len` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_memory_read(memory: *const MemoryDef, offset: u64, to: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for both. They may be the same memory.
+    unsafe {
+        let from = bytes_at(memory, offset, len);
+        from.is_some_and(|from| {
+            ptr::copy(from, to, len);
+            true
+        })
+    }
+}
+
+/// Copies into a memory. False if not all bytes are in it.
+///
+/// # Safety
+/// The memory is one of an instance that exists and is not running; `from` is valid for reads of `len` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_memory_write(
+    memory: *const MemoryDef,
+    offset: u64,
+    from: *const u8,
+    len: usize,
+) -> bool {
+    // SAFETY: the caller vouches for both. They may be the same memory.
+    unsafe {
+        let to = bytes_at(memory, offset, len);
+        to.is_some_and(|to| {
+            ptr::copy(from, to, len);
+            true
+        })
     }
 }
 
