@@ -30,6 +30,9 @@ use std::{env, fmt, fs};
 
 pub use aot_compiler::{Config, Cpu, OptLevel};
 
+/// A change of the compiler's options.
+type Change = Box<dyn FnOnce(&mut Config)>;
+
 /// What to make of a module.
 pub struct Builder {
     input: PathBuf,
@@ -37,7 +40,7 @@ pub struct Builder {
     out_dir: Option<PathBuf>,
     target: Option<String>,
     wasi: bool,
-    configure: Vec<Box<dyn FnOnce(&mut Config)>>,
+    configure: Vec<Change>,
 }
 
 /// Why a module could not be made part of the program: one line, and perhaps one of help.

@@ -7,6 +7,7 @@
 #include "bz2.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* As in bzlib.h. */
 enum { BZ_OK = 0, BZ_OUTBUFF_FULL = -8 };

@@ -505,11 +505,16 @@ impl Instance {
     /// What the module exports under a name.
     pub fn export(&self, name: &str) -> Option<Extern> {
         let export = self.module().declarations().export(name)?;
-        Some(match export.kind {
-            EntityKind::Func => Extern::Func(self.func_ref(export.index)?),
-            EntityKind::Table => Extern::Table(self.table(export.index)?),
-            EntityKind::Memory => Extern::Memory(self.memory(export.index)?),
-            EntityKind::Global => Extern::Global(self.global(export.index)?),
+        self.item(export.kind, export.index)
+    }
+
+    /// The item of a kind with an index.
+    pub fn item(&self, kind: EntityKind, index: u32) -> Option<Extern> {
+        Some(match kind {
+            EntityKind::Func => Extern::Func(self.func_ref(index)?),
+            EntityKind::Table => Extern::Table(self.table(index)?),
+            EntityKind::Memory => Extern::Memory(self.memory(index)?),
+            EntityKind::Global => Extern::Global(self.global(index)?),
         })
     }
 

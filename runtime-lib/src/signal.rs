@@ -44,6 +44,49 @@ pub unsafe fn restore(signal: Signal, action: KernelSigaction) {
     debug_assert!(restored.is_ok());
 }
 
+/// Does what another action does about a fault, as if the kernel had chosen that one: calls its handler, with the
+/// signals blocked that it asked for. Our own handler stays, so that faults that come later are still seen.
+///
+/// An action that is no handler, or one for a single fault, is put back: the fault happens again at once.
+///
+/// # Safety
+/// `action` was in force before; the other arguments are those of a handler that runs now for this signal.
+#[cfg(any(feature = "embed", feature = "library"))]
+pub unsafe fn forward(signal: Signal, action: &KernelSigaction, info: *mut Siginfo, context: *mut c_void) {
+    use rustix::runtime_448b8ad740e2a26f::{How, KernelSigSet, kernel_sigprocmask};
+    let flags = action.sa_flags;
+    // The default action is a null handler, and ignoring a fault does not make it go away.
+    let is_ignored =
+        |handler: KernelSighandler| handler.map(|f| f as usize) == kernel_sig_ign().map(|f| f as usize);
+    let once = flags.contains(KernelSigactionFlags::RESETHAND);
+    let handler = action.sa_handler_kernel.filter(|_| !once && !is_ignored(action.sa_handler_kernel));
+    let Some(handler) = handler else {
+        // SAFETY: the caller vouches for the action.
+        unsafe { restore(signal, action.clone()) };
+        return;
+    };
+    // SAFETY: the handler expects these signals to be blocked, and the kernel puts the mask back when this one returns.
+    // A handler of the form `SA_SIGINFO` takes three arguments, whatever its declared type.
+    unsafe {
+        // Setting a mask fails for bad arguments only.
+        let _ = kernel_sigprocmask(How::BLOCK, Some(&action.sa_mask));
+        if flags.contains(KernelSigactionFlags::NODEFER) {
+            let mut this = KernelSigSet::empty();
+            this.insert(signal);
+            let _ = kernel_sigprocmask(How::UNBLOCK, Some(&this));
+        }
+        if flags.contains(KernelSigactionFlags::SIGINFO) {
+            core::mem::transmute::<unsafe extern "C" fn(c_int), Handler>(handler)(
+                signal.as_raw(),
+                info,
+                context,
+            );
+        } else {
+            handler(signal.as_raw());
+        }
+    }
+}
+
 /// Gives this thread a stack for signal handlers.
 ///
 /// # Errors

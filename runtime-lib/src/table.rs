@@ -25,7 +25,7 @@ pub struct Table {
 
 /// Tables up to this size, in bytes, are on the heap, larger ones have a mapping of their own. An executable makes its
 /// tables once, and has no use for a quicker way.
-const MAX_HEAP: usize = if cfg!(any(feature = "embed", test)) { 16 * 1024 } else { 0 };
+const MAX_HEAP: usize = if cfg!(any(feature = "embed", feature = "library", test)) { 16 * 1024 } else { 0 };
 
 /// The layout of a table on the heap.
 fn heap_layout(size: usize) -> Option<Layout> {

@@ -11,7 +11,7 @@ pub struct VmContext {
 
 /// Where a memory is: what compiled code reads.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct MemoryDef {
     pub base: *mut u8,
     /// Bytes.

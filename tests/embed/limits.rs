@@ -2,7 +2,8 @@
 
 use super::{module, module_with, store};
 use aot_runtime::embed::{
-    Caller, Engine, Error, HostError, Linker, Memory, MemoryType, Store, StoreLimits, TrapCode, Val,
+    AsContextMut, Caller, Engine, Error, HostError, Linker, Memory, MemoryType, Store, StoreLimits, TrapCode,
+    Val,
 };
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -89,6 +90,40 @@ fn deadlines_pass_by_the_ticks_of_the_engine() {
         }
         done.store(true, Ordering::Relaxed);
     });
+}
+
+#[test]
+fn host_functions_give_their_guests_more_time() {
+    let text = r#"(module
+        (import "h" "wait" (func $wait (param i64)))
+        (func (export "run") (param i64) (local $n i32)
+            (call $wait (local.get 0))
+            (local.set $n (i32.const 9))
+            (loop (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"#;
+    let module = module_with(text, |config| config.interruptible = true);
+    let engine = Engine::default();
+    let clock = engine.clone();
+    let mut linker: Linker<()> = Linker::new();
+    // Gives that many ticks from now on, if any, and takes two.
+    let wait = move |mut caller: Caller<'_, ()>, ticks: u64| {
+        if ticks > 0 {
+            caller.as_context_mut().set_epoch_deadline(ticks);
+        }
+        clock.increment_epoch();
+        clock.increment_epoch();
+    };
+    linker.func_wrap("h", "wait", wait).unwrap();
+    let mut store = Store::new(&engine, ());
+    let instance = linker.instantiate(&mut store, &module).unwrap();
+    let run = instance.get_typed_func::<u64, ()>(&store, "run").unwrap();
+    for (ticks, is_enough) in [(0, false), (1, false), (2, false), (3, true), (1000, true)] {
+        store.set_epoch_deadline(1);
+        let result = run.call(&mut store, ticks);
+        assert_eq!(result.is_ok(), is_enough, "{ticks}");
+        if let Err(error) = result {
+            assert_eq!(error.trap().unwrap().code(), TrapCode::Interrupt);
+        }
+    }
 }
 
 #[test]

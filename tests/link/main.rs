@@ -46,14 +46,8 @@ impl Sandbox {
     /// Runs `aot`, which has to succeed without a word on standard error.
     #[track_caller]
     fn succeeds(&self, words: &[&str]) -> Output {
-        self.ends_with(words, 0)
-    }
-
-    /// As `succeeds`, with the exit code of a program that is run.
-    #[track_caller]
-    fn ends_with(&self, words: &[&str], code: i32) -> Output {
         let output = self.aot(words);
-        assert_eq!((output.status.code(), &*stderr(&output)), (Some(code), ""), "{words:?}");
+        assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""), "{words:?}");
         output
     }
 

@@ -3,6 +3,8 @@
 //! `cargo xtask` lists the tasks. `cargo xtask test` is the one that has to pass.
 
 mod bench;
+mod c_api_examples;
+mod capi;
 mod command;
 mod compilers;
 mod dependencies;
@@ -24,7 +26,9 @@ cargo xtask TASK [OPTION]…
       --reference          run the corpus in an independent engine (Node's WASI) and compare
       --bless              the same, and write what the engine says to tests/programs/expected
       --list               say what the corpus is, as built
-  guests                   build the guests of examples/embed into target/programs/guests (only what has changed)
+  guests                   build the guests of the examples into target/programs/guests (only what has changed)
+  capi [DIR]               build libaot.a and libaot.so, and lay them out with their headers (target/release/capi)
+      --no-compiler        without the compiler: a small library, which loads images only
   dependencies             check licences, sources and duplicates of the dependencies
   test                     everything that has to pass: setup, programs, format, lints, dependencies, tests
   bench [NAME]…            measure run time, compile time, start-up and calls against peers (`--help` has options)
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["programs", options @ ..] => programs::run(options),
         ["guests"] => guests::run(),
+        ["capi", options @ ..] => capi::run(options),
         ["dependencies"] => dependencies::run(),
         ["test"] => test::run(),
         ["bench", options @ ..] => bench::run(options),

@@ -1,7 +1,8 @@
 //! What the tests need beside Rust, and how it gets onto the machine.
 //!
-//! Three sources, each with pinned versions: Debian packages (the version is in the package's name or is the
-//! distribution's), Python packages in a private environment, npm packages under a lock file. Everything that isn't a Debian package
+//! Four sources, each with pinned versions: Debian packages (the version is in the package's name or is the
+//! distribution's), Python packages in a private environment, npm packages under a lock file, and a crate with examples of the C API
+//! (`c_api_examples.rs`). Everything that isn't a Debian package
 //! lives in `target/setup`. What can't be installed is named, and what needs it is skipped by name.
 
 use std::fs;
@@ -10,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{command, repo};
+use crate::{c_api_examples, command, repo};
 
 /// A group of tools that is present or missing as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +87,8 @@ const NEEDS: &[Need] = {
         need(Npm, Command("node"), "nodejs", "runs the AssemblyScript compiler and the reference engine"),
         need(Npm, Command("npm"), "npm", "installs AssemblyScript and ready-made programs"),
         need(Tests, Command("cc"), "gcc", "links objects into C programs"),
+        need(Tests, Command("c++"), "g++", "compiles the headers of the C API as C++"),
+        need(Tests, Command("valgrind"), "valgrind", "looks for leaks through the C API"),
         need(Tests, Command("objdump"), "binutils", "reads executables back"),
         need(
             Tests,
@@ -134,7 +137,7 @@ impl Need {
 pub fn run() -> Result<()> {
     install_debian_packages()?;
     let mut problems = Vec::new();
-    for result in [install_go(), install_npm_packages()] {
+    for result in [install_go(), install_npm_packages(), c_api_examples::install()] {
         if let Err(error) = result {
             problems.push(format!("{error:#}"));
         }

@@ -23,6 +23,12 @@ const GUEST: &str = r#"(module
             (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
         (local.get $sum)))"#;
 
+/// What [`GUEST`] imports, and the same function in its place.
+const IMPORTED: [&str; 2] = [
+    r#"(import "h" "add" (func $add (param i32 i32) (result i32)))"#,
+    "(func $add (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))",
+];
+
 const LIBRARY: &str =
     r#"(module (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1))))"#;
 
@@ -113,7 +119,8 @@ fn native() -> Case {
 }
 
 mod ours {
-    use super::{Case, ENVIRON, GUEST, LIBRARY, VARIABLES, black_box, program};
+    use super::{Case, ENVIRON, GUEST, IMPORTED, LIBRARY, VARIABLES, black_box, program};
+    use aot_compiler::{Config, LINK_FEATURES, Library, Source, Target};
     use aot_runtime::embed::wasi::{Stdio, WasiCtx, WasiCtxBuilder, add_to_linker};
     use aot_runtime::embed::{Engine, FuncType, HostError, InstancePre, Linker, Module, Store, Val, ValType};
 
@@ -138,6 +145,12 @@ mod ours {
             .expect("a new name");
         cases.push(case("wasm → host, untyped", wasm_loop(&engine, &untyped)));
         cases.push(case("instance → instance", instance_to_instance(&engine)));
+        let name = "module → module, linked";
+        cases.push(case(name, loop_of(&engine, &Linker::new(), &linked())));
+        // What it is compared with.
+        let whole = Module::new(GUEST.replace(IMPORTED[0], IMPORTED[1]).as_bytes()).expect("a valid module");
+        let run = loop_of(&engine, &Linker::new(), &whole);
+        cases.push(Case { name, engine: "aot, inside of a module", run });
         for (name, pages) in [("instantiate and drop, 64 KiB", 1), ("instantiate and drop, 64 MiB", 1024)] {
             let module = Module::new(program(pages).as_bytes()).expect("a valid module");
             let pre = typed.instantiate_pre(&module).expect("the import is defined");
@@ -177,13 +190,28 @@ mod ours {
     }
 
     fn wasm_loop(engine: &Engine, linker: &Linker<()>) -> Box<dyn FnMut(u32)> {
+        loop_of(engine, linker, &Module::new(GUEST.as_bytes()).expect("a valid module"))
+    }
+
+    /// Calls the function of the same name.
+    fn loop_of(engine: &Engine, linker: &Linker<()>, module: &Module) -> Box<dyn FnMut(u32)> {
         let mut store = Store::new(engine, ());
-        let module = Module::new(GUEST.as_bytes()).expect("a valid module");
-        let instance = linker.instantiate(&mut store, &module).expect("the import is defined");
+        let instance = linker.instantiate(&mut store, module).expect("the imports are defined");
         let run = instance.get_typed_func::<i32, i32>(&store, "loop").expect("its type");
         Box::new(move |count| {
             black_box(run.call(&mut store, count.cast_signed()).expect("no trap"));
         })
+    }
+
+    /// The guest with the library linked to it.
+    fn linked() -> Module {
+        let [main, library] = [GUEST, LIBRARY].map(|text| wat::parse_str(text).expect("a valid module"));
+        let library =
+            Library { name: "h", source: Source { file: "library", wasm: &library }, reexport: false };
+        let mut config = Config::image(Target::host().expect("a target"));
+        let merged = aot_compiler::merge(Source { file: "guest", wasm: &main }, &[library], config.features);
+        config.features |= LINK_FEATURES;
+        Module::compile(&merged.expect("they fit").wasm, &config).expect("a valid module")
     }
 
     fn instance_to_instance(engine: &Engine) -> Box<dyn FnMut(u32)> {

@@ -1,5 +1,5 @@
-//! What calls and instances cost in a host program: the program `calls` of this package, which does the measuring, in a
-//! table.
+//! What calls and instances cost in a host program: the program `calls` of this package, which does the measuring, and one in
+//! C that calls a library, in a table.
 
 use std::process::{Command, Stdio};
 
@@ -25,10 +25,11 @@ struct Case {
 /// Measures calls. What fails is added to the failures.
 pub fn measure(setting: &Setting, failures: &mut Vec<anyhow::Error>) -> Section {
     let mut section = Section::new("Calls");
-    match run(setting).and_then(|printed| table(&parse(&printed)?)) {
+    let printed = run(setting).and_then(|printed| Ok(printed + &library(setting)?));
+    match printed.and_then(|printed| table(&parse(&printed)?)) {
         Ok((native, table)) => {
             section.text = format!(
-                "In one process: nanoseconds for each call or instance, median of {} rounds in turn. A native indirect \
+                "In one process, and for C in another: nanoseconds for each call or instance, median of {} rounds in turn. A native indirect \
                  call takes {native:.2} ns; the columns beside the times are their ratios to it, and the last one is \
                  that of the two engines, with its range.\n",
                 setting.rounds
@@ -38,6 +39,30 @@ pub fn measure(setting: &Setting, failures: &mut Vec<anyhow::Error>) -> Section 
         Err(error) => failures.push(error.context("calls")),
     }
     section
+}
+
+/// What a C program prints that calls a module as a library.
+fn library(setting: &Setting) -> Result<String> {
+    let work = setting.dirs.work.join("library");
+    std::fs::create_dir_all(&work)?;
+    let sources = setting.dirs.benches.join("library");
+    let mut aot = Command::new(&setting.aot);
+    aot.arg("build").arg("--no-cache").arg(sources.join("guest.wat")).args(["--emit", "header,lib"]);
+    let mut cc = Command::new("cc");
+    cc.args(["-O2", "-I."]).arg(sources.join("calls.c")).args(["libguest.a", "-o", "calls"]);
+    let mut calls = Command::new(work.join("calls"));
+    calls.arg(setting.rounds.to_string());
+    let mut printed = Vec::new();
+    for mut command in [aot, cc, calls] {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let output = command.current_dir(&work).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("can't start {name}"))?;
+        if !output.status.success() {
+            bail!("{name} failed: {}", output.status);
+        }
+        printed = output.stdout;
+    }
+    String::from_utf8(printed).context("it prints text")
 }
 
 /// What the program prints.

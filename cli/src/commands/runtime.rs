@@ -11,6 +11,7 @@ Examples:
   aot runtime                                 ./libaot_rt.a
   cc -static -nostdlib app.o libaot_rt.a -o app
                                               an executable, linked by the system's linker
+  cc program.c lib.o libaot_rt.a -o program   a C program that calls `aot build lib.wasm --emit obj,header`
 
 The library has the entry of the process, memories, tables, traps and WASI. It needs no libc.";
 

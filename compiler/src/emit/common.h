@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -89,25 +88,8 @@ static inline void *aot_memory_at(const aot_memory *memory, uint64_t offset, uin
 }
 
 /* Copies from or to a memory. False, and nothing is copied, if not all of the bytes are in it. */
-static inline bool aot_memory_read(const aot_memory *memory, uint64_t offset, void *to, size_t len)
-{
-    const void *from = aot_memory_at(memory, offset, len);
-    if (from == NULL)
-        return false;
-    if (len > 0)
-        memcpy(to, from, len);
-    return true;
-}
-
-static inline bool aot_memory_write(const aot_memory *memory, uint64_t offset, const void *from, size_t len)
-{
-    void *to = aot_memory_at(memory, offset, len);
-    if (to == NULL)
-        return false;
-    if (len > 0)
-        memcpy(to, from, len);
-    return true;
-}
+bool aot_memory_read(const aot_memory *memory, uint64_t offset, void *to, size_t len);
+bool aot_memory_write(const aot_memory *memory, uint64_t offset, const void *from, size_t len);
 
 #ifdef __cplusplus
 }

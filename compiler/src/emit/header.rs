@@ -43,7 +43,7 @@ pub(crate) fn write(interface: &Interface) -> String {
         false => (
             format!("const {prefix}_imports *imports, "),
             "(const void *const *) (const void *) imports",
-            format!("imports == NULL ? 0 : sizeof *imports / sizeof(void (*)(void))"),
+            String::from("imports == NULL ? 0 : sizeof *imports / sizeof(void (*)(void))"),
         ),
     };
     line(

@@ -95,18 +95,18 @@ impl Interface {
             let (index, name) = (export.index, export.name.clone());
             match export.kind {
                 EntityKind::Func => {
-                    let symbol = names.new(&format!("{prefix}_{name}"));
+                    let symbol = names.make(&format!("{prefix}_{name}"));
                     let ty = info.func_type(index).clone();
                     interface.functions.push(Function { symbol, name, func: index, ty });
                 }
                 EntityKind::Memory => {
-                    let symbol = names.new(&format!("{prefix}_{name}"));
+                    let symbol = names.make(&format!("{prefix}_{name}"));
                     interface.memories.push(Memory { symbol, name, index });
                 }
                 EntityKind::Global if info.globals[index as usize].ty.content != ValType::V128 => {
                     let ty = info.globals[index as usize].ty;
-                    let get = names.new(&format!("{prefix}_get_{name}"));
-                    let set = ty.mutable.then(|| names.new(&format!("{prefix}_set_{name}")));
+                    let get = names.make(&format!("{prefix}_get_{name}"));
+                    let set = ty.mutable.then(|| names.make(&format!("{prefix}_set_{name}")));
                     interface.globals.push(Global { get, set, name, index, ty: ty.content });
                 }
                 _ => interface.left_out.push(name),
@@ -116,12 +116,17 @@ impl Interface {
         let mut symbols = import_symbols.iter();
         for import in &info.imports {
             let EntityType::Func(ty) = import.ty else { continue };
-            if symbols.next().is_some_and(Option::is_none) {
+            let ty = &info.types[ty as usize];
+            // Linked modules may import the same function, with different memories.
+            let is_known = |other: &Import| {
+                (&other.module, &other.name, &other.ty) == (&import.module, &import.name, ty)
+            };
+            if symbols.next().is_some_and(Option::is_none) && !interface.imports.iter().any(is_known) {
                 interface.imports.push(Import {
-                    field: fields.new(&format!("{}_{}", import.module, import.name)),
+                    field: fields.make(&format!("{}_{}", import.module, import.name)),
                     module: import.module.clone(),
                     name: import.name.clone(),
-                    ty: info.types[ty as usize].clone(),
+                    ty: ty.clone(),
                 });
             }
         }
@@ -163,7 +168,7 @@ struct Names {
 
 impl Names {
     /// An identifier that nothing else has, as much like `wanted` as possible.
-    fn new(&mut self, wanted: &str) -> String {
+    fn make(&mut self, wanted: &str) -> String {
         let plain = |char: char| if char.is_ascii_alphanumeric() { char } else { '_' };
         let mut base: String = wanted.chars().map(plain).collect();
         if base.starts_with(|char: char| char.is_ascii_digit()) {
@@ -186,7 +191,7 @@ mod tests {
     #[test]
     fn names_are_identifiers_and_differ() {
         let mut names = Names::default();
-        let made = ["a_b", "a.b", "a b", "1x", "é", ""].map(|name| names.new(name));
+        let made = ["a_b", "a.b", "a b", "1x", "é", ""].map(|name| names.make(name));
         assert_eq!(made, ["a_b", "a_b_2", "a_b_3", "_1x", "_", ""].map(|name| name.to_owned()));
     }
 }

@@ -63,7 +63,7 @@ pub fn shared_library(object: &[u8], runtime: &[u8], target: &Target, prefix: &s
     check_object(object, machine).map_err(|problem| damaged("the object", problem))?;
     check_archive(runtime, machine)?;
     let exports = format!(
-        "{{ global: {prefix}_*; aot_trap_*; aot_options_*; aot_instance_*; aot_handle_fault; local: *; }};\n"
+        "{{ global: {prefix}_*; aot_trap_*; aot_options_*; aot_instance_*; aot_memory_read; aot_memory_write; aot_handle_fault; local: *; }};\n"
     );
     let mut files = vec![(String::from("exports"), exports.as_bytes()), (String::from("module.o"), object)];
     let members = members(runtime)?;

@@ -2,56 +2,24 @@
 
 use super::Unit;
 use super::bind::{Bound, Entity, ExternType};
+use super::body::reencode_bodies;
 use super::expr::Exprs;
+use super::number::{DEAD, Numbers, Types, memories, number};
 use super::start::{self, Initialisation, Step};
+use super::types::{const_expr, global_type, instructions, memory_type, ref_type, table_type, val_type};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::{LinkSection, SourceOffsets};
+use crate::module::LinkSection;
 use aot_abi::module::{ConstOp, ElementItems, SegmentMode};
-use aot_abi::types::{EntityKind, FuncType, GlobalType, MemoryType, TableType, ValType};
-use rayon::prelude::*;
+use aot_abi::types::{EntityKind, FuncType, ValType};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use wasm_encoder as out;
-use wasm_encoder::reencode::{self, Reencode};
-use wasmparser::{FunctionBody, Operator};
 
 /// Offsets in a module have 32 bits.
 const MAX_LEN: usize = u32::MAX as usize;
 
 /// Longer names are refused by readers of modules.
 const MAX_NAME: usize = 100_000;
-
-/// The number of a function that is not in the result.
-const DEAD: u32 = u32::MAX;
-
-/// The indices in the result of what one unit has, by its own indices.
-#[derive(Debug, Default)]
-pub(super) struct Numbers {
-    pub types: Vec<u32>,
-    pub funcs: Vec<u32>,
-    pub tables: Vec<u32>,
-    pub memories: Vec<u32>,
-    pub globals: Vec<u32>,
-    /// Of its first segments: the others follow.
-    first_element: u32,
-    first_data: u32,
-}
-
-/// The types of the result, each once.
-#[derive(Default)]
-struct Types<'a> {
-    list: Vec<&'a FuncType>,
-    indices: HashMap<&'a FuncType, u32>,
-}
-
-impl<'a> Types<'a> {
-    fn index(&mut self, ty: &'a FuncType) -> u32 {
-        *self.indices.entry(ty).or_insert_with(|| {
-            self.list.push(ty);
-            self.list.len() as u32 - 1
-        })
-    }
-}
 
 /// Writes the module that units become, which are in order and bound, with the functions that are `live`.
 ///
@@ -175,200 +143,6 @@ pub(super) fn encode(units: &[Unit<'_>], bound: &Bound, live: &[Vec<bool>]) -> R
         return Err(Error::new(ErrorKind::Limit, "the linked modules are larger than 4 GiB together"));
     }
     Ok(wasm)
-}
-
-/// The memories of the result that are not imported, as unit and index there: that of the main module comes first, since
-/// it is the one that code reaches fastest.
-fn memories(units: &[Unit<'_>], bound: &Bound) -> Vec<(usize, usize)> {
-    let main = bound.spaces.last().and_then(|spaces| spaces.memories.first());
-    let main = match main {
-        Some(Entity::Defined { unit, index }) => Some((*unit as usize, *index as usize)),
-        _ => None,
-    };
-    let all = units.iter().enumerate().flat_map(|(at, unit)| {
-        (unit.info.imported_memories as usize..unit.info.memories.len()).map(move |index| (at, index))
-    });
-    main.into_iter().chain(all.filter(|memory| Some(*memory) != main)).collect()
-}
-
-/// Numbers everything: what is imported first, then what units define, one after the other. Functions that are not live
-/// get no number.
-fn number<'a>(
-    units: &'a [Unit<'_>],
-    bound: &'a Bound,
-    live: &[Vec<bool>],
-    types: &mut Types<'a>,
-) -> Vec<Numbers> {
-    let mut next_of = BTreeMap::new();
-    let imports: Vec<u32> = bound
-        .imports
-        .iter()
-        .map(|import| {
-            let next = next_of.entry(import.ty.kind() as u8).or_insert(0);
-            *next += 1;
-            *next - 1
-        })
-        .collect();
-    let mut numbers: Vec<Numbers> = Vec::new();
-    let (mut first_element, mut first_data) = (0, 0);
-    for unit in units {
-        let types = unit.info.types.iter().map(|ty| types.index(ty)).collect();
-        numbers.push(Numbers { types, first_element, first_data, ..Numbers::default() });
-        first_element += unit.info.elements.len() as u32;
-        first_data += unit.info.data.len() as u32;
-    }
-    for kind in [EntityKind::Func, EntityKind::Table, EntityKind::Memory, EntityKind::Global] {
-        let mut next = next_of.get(&(kind as u8)).copied().unwrap_or(0);
-        let mut defined: Vec<Vec<u32>> =
-            bound.spaces.iter().map(|spaces| vec![DEAD; spaces.of(kind).len()]).collect();
-        let mut define = |unit: usize, index: usize| {
-            defined[unit][index] = next;
-            next += 1;
-        };
-        if kind == EntityKind::Memory {
-            memories(units, bound).into_iter().for_each(|(unit, index)| define(unit, index));
-        } else {
-            for (at, spaces) in bound.spaces.iter().enumerate() {
-                for (index, entity) in spaces.of(kind).iter().enumerate() {
-                    let is_live = kind != EntityKind::Func || live[at][index];
-                    if is_live && *entity == (Entity::Defined { unit: at as u32, index: index as u32 }) {
-                        define(at, index);
-                    }
-                }
-            }
-        }
-        for (spaces, numbers) in bound.spaces.iter().zip(&mut numbers) {
-            let of_entity = |entity: &Entity| match *entity {
-                Entity::Import(import) => imports[import as usize],
-                Entity::Defined { unit, index } => defined[unit as usize][index as usize],
-            };
-            *numbers.of_mut(kind) = spaces.of(kind).iter().map(of_entity).collect();
-        }
-    }
-    numbers
-}
-
-impl Numbers {
-    fn of(&self, kind: EntityKind) -> &[u32] {
-        match kind {
-            EntityKind::Func => &self.funcs,
-            EntityKind::Table => &self.tables,
-            EntityKind::Memory => &self.memories,
-            EntityKind::Global => &self.globals,
-        }
-    }
-
-    fn of_mut(&mut self, kind: EntityKind) -> &mut Vec<u32> {
-        match kind {
-            EntityKind::Func => &mut self.funcs,
-            EntityKind::Table => &mut self.tables,
-            EntityKind::Memory => &mut self.memories,
-            EntityKind::Global => &mut self.globals,
-        }
-    }
-}
-
-/// A body in the index spaces of the result.
-struct Body {
-    /// Locals and instructions, without their length.
-    bytes: Vec<u8>,
-    /// Functions that it takes references to: the result has to declare them.
-    referenced: BTreeSet<u32>,
-    offsets: SourceOffsets,
-}
-
-fn reencode_bodies(unit: &Unit<'_>, numbers: &Numbers, live: &[bool]) -> Result<Vec<Body>> {
-    let imported = unit.info.imported_funcs;
-    let bodies: Vec<Result<Body>> = unit
-        .bodies
-        .par_iter()
-        .enumerate()
-        .map(|(index, body)| (imported + index as u32, body))
-        .filter(|(func, _)| live[*func as usize])
-        .map(|(func, body)| {
-            let body = reencode_body(body, numbers);
-            body.map_err(|error| error.in_function(func, unit.info.func_name(func)).in_file(unit.file))
-        })
-        .collect();
-    bodies.into_iter().collect()
-}
-
-fn reencode_body(body: &FunctionBody<'_>, numbers: &Numbers) -> Result<Body> {
-    let internal = |error: reencode::Error<Missing>| Error::internal(format!("cannot renumber: {error}"));
-    let mut renumber = Renumber { numbers, referenced: BTreeSet::new() };
-    let mut function = renumber.new_function_with_parsed_locals(body).map_err(internal)?;
-    let mut offsets = SourceOffsets::default();
-    let mut reader = body.get_operators_reader()?;
-    while !reader.eof() {
-        offsets.add(function.byte_len() as u64, reader.original_position());
-        let operator = reader.read()?;
-        function.instruction(&renumber.instruction(operator).map_err(internal)?);
-    }
-    Ok(Body { bytes: function.into_raw_body(), referenced: renumber.referenced, offsets })
-}
-
-/// An index that the validator has accepted, and that stands for nothing.
-#[derive(Debug)]
-struct Missing(u32);
-
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "there is nothing with index {}", self.0)
-    }
-}
-
-impl std::error::Error for Missing {}
-
-struct Renumber<'n> {
-    numbers: &'n Numbers,
-    referenced: BTreeSet<u32>,
-}
-
-type Renumbered<T> = std::result::Result<T, reencode::Error<Missing>>;
-
-fn find(numbers: &[u32], index: u32) -> Renumbered<u32> {
-    let number = numbers.get(index as usize).copied().filter(|number| *number != DEAD);
-    number.ok_or(reencode::Error::UserError(Missing(index)))
-}
-
-impl Reencode for Renumber<'_> {
-    type Error = Missing;
-
-    fn type_index(&mut self, index: u32) -> Renumbered<u32> {
-        find(&self.numbers.types, index)
-    }
-
-    fn function_index(&mut self, index: u32) -> Renumbered<u32> {
-        find(&self.numbers.funcs, index)
-    }
-
-    fn table_index(&mut self, index: u32) -> Renumbered<u32> {
-        find(&self.numbers.tables, index)
-    }
-
-    fn memory_index(&mut self, index: u32) -> Renumbered<u32> {
-        find(&self.numbers.memories, index)
-    }
-
-    fn global_index(&mut self, index: u32) -> Renumbered<u32> {
-        find(&self.numbers.globals, index)
-    }
-
-    fn element_index(&mut self, index: u32) -> Renumbered<u32> {
-        Ok(self.numbers.first_element + index)
-    }
-
-    fn data_index(&mut self, index: u32) -> Renumbered<u32> {
-        Ok(self.numbers.first_data + index)
-    }
-
-    fn instruction<'a>(&mut self, operator: Operator<'a>) -> Renumbered<out::Instruction<'a>> {
-        if let Operator::RefFunc { function_index } = operator {
-            let func = self.function_index(function_index)?;
-            self.referenced.insert(func);
-        }
-        reencode::utils::instruction(self, operator)
-    }
 }
 
 enum Start {
@@ -548,72 +322,4 @@ fn import_memories(units: &[Unit<'_>], bound: &Bound, numbers: &[Numbers]) -> Op
     let funcs = bound.imports.iter().filter(|import| matches!(import.ty, ExternType::Func(_)));
     let memories: Vec<Option<u32>> = funcs.map(|import| number(import.memory)).collect();
     memories.iter().any(|memory| *memory != main).then_some(memories)
-}
-
-fn val_type(ty: ValType) -> out::ValType {
-    match ty {
-        ValType::I32 => out::ValType::I32,
-        ValType::I64 => out::ValType::I64,
-        ValType::F32 => out::ValType::F32,
-        ValType::F64 => out::ValType::F64,
-        ValType::V128 => out::ValType::V128,
-        ValType::FuncRef | ValType::ExternRef => out::ValType::Ref(ref_type(ty)),
-    }
-}
-
-fn ref_type(ty: ValType) -> out::RefType {
-    if ty == ValType::ExternRef { out::RefType::EXTERNREF } else { out::RefType::FUNCREF }
-}
-
-fn table_type(ty: &TableType) -> out::TableType {
-    out::TableType {
-        element_type: ref_type(ty.element),
-        table64: false,
-        minimum: ty.limits.min,
-        maximum: ty.limits.max,
-        shared: false,
-    }
-}
-
-fn memory_type(ty: &MemoryType) -> out::MemoryType {
-    out::MemoryType {
-        minimum: ty.limits.min,
-        maximum: ty.limits.max,
-        memory64: false,
-        shared: false,
-        page_size_log2: None,
-    }
-}
-
-fn global_type(ty: &GlobalType) -> out::GlobalType {
-    out::GlobalType { val_type: val_type(ty.content), mutable: ty.mutable, shared: false }
-}
-
-fn const_expr(expr: &[ConstOp], ty: ValType) -> out::ConstExpr {
-    out::ConstExpr::raw(instructions(expr, ty))
-}
-
-/// The instructions of an expression that gives a value of a type.
-fn instructions(expr: &[ConstOp], ty: ValType) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut sink = out::InstructionSink::new(&mut bytes);
-    for op in expr {
-        match *op {
-            ConstOp::I32Const(value) => sink.i32_const(value),
-            ConstOp::I64Const(value) => sink.i64_const(value),
-            ConstOp::F32Const(bits) => sink.f32_const(out::Ieee32::new(bits)),
-            ConstOp::F64Const(bits) => sink.f64_const(out::Ieee64::new(bits)),
-            ConstOp::V128Const(bytes) => sink.v128_const(i128::from_le_bytes(bytes)),
-            ConstOp::GlobalGet(global) => sink.global_get(global),
-            ConstOp::RefNull => sink.ref_null(ref_type(ty).heap_type),
-            ConstOp::RefFunc(func) => sink.ref_func(func),
-            ConstOp::I32Add => sink.i32_add(),
-            ConstOp::I32Sub => sink.i32_sub(),
-            ConstOp::I32Mul => sink.i32_mul(),
-            ConstOp::I64Add => sink.i64_add(),
-            ConstOp::I64Sub => sink.i64_sub(),
-            ConstOp::I64Mul => sink.i64_mul(),
-        };
-    }
-    bytes
 }

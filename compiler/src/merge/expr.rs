@@ -5,7 +5,7 @@
 
 use super::Unit;
 use super::bind::{Bound, Entity};
-use super::encode::Numbers;
+use super::number::Numbers;
 use crate::error::{Error, ErrorKind, Result};
 use aot_abi::module::{ConstExpr, ConstOp};
 

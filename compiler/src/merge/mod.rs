@@ -7,13 +7,16 @@
 //! 2. [`live`]: the functions that are needed.
 //! 3. [`expr`]: constant expressions without the globals that are known now.
 //! 4. [`start`]: which segments are copied at instantiation, and what a start function does after that.
-//! 5. [`encode`]: the result, with all indices renumbered.
+//! 5. [`encode`]: the result, with all indices renumbered ([`number`], [`body`]).
 
 mod bind;
+mod body;
 mod encode;
 mod expr;
 mod live;
+mod number;
 mod start;
+mod types;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};

@@ -12,8 +12,8 @@
 
 use super::Unit;
 use super::bind::{Bound, Entity};
-use super::encode::Numbers;
 use super::expr::Exprs;
+use super::number::Numbers;
 use crate::error::Result;
 use aot_abi::module::{ConstExpr, ConstOp, ElementItems, SegmentMode};
 use aot_abi::types::{EntityKind, FuncType, PAGE_SIZE};

@@ -130,7 +130,7 @@ mod tests {
 
     fn sample() -> LinkSection {
         let mut first = SourceOffsets::default();
-        for (offset, source) in [(2, 100), (4, 102), (9, 108), (200, 299), (202, 300)] {
+        for (offset, source) in [(2, 100), (4, 102), (9, 108), (200, 301), (202, 303)] {
             first.add(offset, source);
         }
         let import_memories = Some(vec![Some(0), None, Some(1)]);
@@ -150,11 +150,11 @@ mod tests {
     fn offsets_are_found() {
         let LinkSection { offsets, .. } = sample();
         for (offset, source) in
-            [(0, None), (2, Some(100)), (4, Some(102)), (9, Some(108)), (199, Some(298)), (202, Some(300))]
+            [(0, None), (2, Some(100)), (4, Some(102)), (9, Some(108)), (199, Some(298)), (202, Some(303))]
         {
             assert_eq!(offsets[0].find(offset), source, "{offset}");
         }
-        assert_eq!(offsets[0].runs, [(2, 100), (9, 108), (200, 299), (202, 300)]);
+        assert_eq!(offsets[0].runs, [(2, 100), (9, 108), (200, 301)]);
         assert_eq!(offsets[1].find(7), None);
     }
 

@@ -258,7 +258,7 @@ unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c
             return;
         }
     }
-    forward(number);
+    forward(number, info, context);
 }
 
 /// Notes the addresses of code on the stack, up to the entry trampoline.
@@ -283,12 +283,12 @@ unsafe fn keep_backtrace(store: &mut StoreBase, registers: &Registers, entry_fra
     store.backtrace_len = len;
 }
 
-/// Puts the previous handler back: the fault happens again at once, and is handled as if we were not here.
-fn forward(number: c_int) {
+/// Leaves a fault to what was there before.
+fn forward(number: c_int, info: *mut Siginfo, context: *mut c_void) {
     let index = signal::FAULTS.iter().position(|fault| fault.as_raw() == number);
     if let (Some(index), Some(previous)) = (index, PREVIOUS.get()) {
-        // SAFETY: it was in force before.
-        unsafe { signal::restore(signal::FAULTS[index], previous[index].0.clone()) };
+        // SAFETY: it was in force before, and the arguments are those of the fault.
+        unsafe { signal::forward(signal::FAULTS[index], &previous[index].0, info, context) };
     }
 }
 

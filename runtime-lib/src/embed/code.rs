@@ -75,7 +75,7 @@ struct Inner {
     flags: u64,
     memory: Option<MemoryImage>,
     // `loaded` refers to it, so it is dropped after that.
-    _mapping: Mapping,
+    mapping: Mapping,
 }
 
 /// A file in memory: readable, and its code executable. Never written.
@@ -249,7 +249,7 @@ impl Module {
             let index = modules.partition_point(|other| other.0 < code as usize);
             modules.insert(index, Code(code as usize, text_len, &raw const *loaded));
         }
-        let inner = Inner { loaded, flags: image.note.flags, memory, _mapping: mapping };
+        let inner = Inner { loaded, flags: image.note.flags, memory, mapping };
         Ok(Module { inner: Arc::new(inner) })
     }
 
@@ -273,6 +273,12 @@ impl Module {
     /// What the module declares.
     pub fn declarations(&self) -> &aot_abi::module::Module {
         self.loaded().declarations()
+    }
+
+    /// The bytes of the image that the module was loaded from.
+    pub fn image(&self) -> &[u8] {
+        // SAFETY: the module keeps the mapping for longer than the result is borrowed.
+        unsafe { self.inner.mapping.bytes() }
     }
 
     /// Whether loops look for an interruption.

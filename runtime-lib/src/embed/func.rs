@@ -22,7 +22,7 @@ use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 
 /// A function of a store: of an instance, or of the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Func {
     raw: NonNull<FuncRef>,
     store: StoreId,

@@ -161,7 +161,8 @@ impl<T: 'static> Caller<'_, T> {
         Extern::of_instance(instance, name, store)
     }
 
-    /// The memory that the calling instance exports as `memory`, found without a search.
+    /// The memory that the calling instance exports as `memory`, found without a search. If modules were linked to make the
+    /// instance, it is that of the one that imports the function.
     #[inline]
     pub fn memory(&self) -> Option<Memory> {
         let store = self.as_context().base().id;

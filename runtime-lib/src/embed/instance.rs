@@ -12,9 +12,21 @@ use crate::instance;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use aot_abi::types::Export;
 
-/// Something that is imported or exported.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Something that is imported or exported. Two are equal if they are the same item of a store; a function that an instance
+/// imports and exports again is an item of that instance.
+///
+/// ```
+/// use aot_runtime::embed::{Extern, Func, Store};
+/// use std::collections::HashMap;
+///
+/// let mut store: Store<()> = Store::default();
+/// let func = Func::wrap(&mut store, || 1);
+/// let names = HashMap::from([(Extern::Func(func), "one")]);
+/// assert_eq!(names[&func.into()], "one");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Extern {
     Func(Func),
     Table(Table),
@@ -25,14 +37,18 @@ pub enum Extern {
 impl Extern {
     /// What an instance exports under a name.
     pub(super) fn of_instance(instance: &instance::Instance, name: &str, store: StoreId) -> Option<Extern> {
-        Some(match instance.export(name)? {
+        Extern::of_export(instance, instance.module().declarations().export(name)?, store)
+    }
+
+    /// An export of an instance.
+    fn of_export(instance: &instance::Instance, export: &Export, store: StoreId) -> Option<Extern> {
+        Some(match instance.item(export.kind, export.index)? {
             // SAFETY: the instance is of the store.
             instance::Extern::Func(raw) => Extern::Func(unsafe { Func::from_raw(raw, store) }),
             instance::Extern::Table(raw) => Extern::Table(Table(Handle { raw, store })),
             instance::Extern::Memory(raw) => Extern::Memory(Memory::from_raw(raw, store)),
             instance::Extern::Global(raw) => {
-                let declarations = instance.module().declarations();
-                let ty = declarations.global_type(declarations.export(name)?.index)?;
+                let ty = instance.module().declarations().global_type(export.index)?;
                 Extern::Global(Global { cell: Handle { raw, store }, ty })
             }
         })
@@ -105,7 +121,7 @@ macro_rules! from_item {
 from_item!(Func Table Memory Global);
 
 /// An instance of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Instance {
     pub(super) index: usize,
     pub(super) store: StoreId,
@@ -144,8 +160,9 @@ impl Instance {
         else {
             return Vec::new();
         };
-        let names = entry.module.declarations().exports.iter().map(|export| &export.name);
-        names.filter_map(|name| Some((name.clone(), self.get_export(&store, name)?))).collect()
+        let item = |export| Extern::of_export(&entry.instance, export, self.store);
+        let exports = &entry.module.declarations().exports;
+        exports.iter().filter_map(|export| Some((export.name.clone(), item(export)?))).collect()
     }
 
     /// An exported function.

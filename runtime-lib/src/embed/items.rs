@@ -42,6 +42,12 @@ impl<R> PartialEq for Handle<R> {
 
 impl<R> Eq for Handle<R> {}
 
+impl<R> core::hash::Hash for Handle<R> {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.raw.hash(state);
+    }
+}
+
 // SAFETY: the pointer is only followed with the store at hand, which the number checks.
 unsafe impl<R> Send for Handle<R> {}
 // SAFETY: as above.
@@ -71,7 +77,7 @@ impl<R> Handle<R> {
 /// assert!(memory.grow(&mut store, 1).is_err());
 /// # Ok::<(), aot_runtime::embed::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Memory(pub(super) Handle<memory::Memory>);
 
 impl Memory {
@@ -188,7 +194,7 @@ fn out_of_bounds(offset: u64, len: usize) -> Error {
 /// assert_eq!(table.get(&store, 2)?, None);
 /// # Ok::<(), aot_runtime::embed::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Table(pub(super) Handle<table::Table>);
 
 impl Table {
@@ -331,7 +337,7 @@ pub(super) fn give_code(store: &mut StoreBase, func: *mut FuncRef) -> Result<(),
 /// assert!(counter.set(&mut store, Val::I32(3)).is_err());
 /// # Ok::<(), aot_runtime::embed::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Global {
     pub(super) cell: Handle<GlobalCell>,
     pub(super) ty: GlobalType,

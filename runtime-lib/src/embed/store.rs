@@ -141,6 +141,10 @@ impl StoreBase {
         self.wasm_stack
     }
 
+    fn set_epoch_deadline(&self, ticks: u64) {
+        self.engine.set_deadline(&self.cells, ticks);
+    }
+
     pub fn resource_limits(&self) -> ResourceLimits {
         ResourceLimits { memory_bytes: self.limits.memory_bytes, table_elements: self.limits.table_elements }
     }
@@ -255,8 +259,7 @@ impl<T: 'static> Store<T> {
     ///
     /// Code looks for it at the start of each function; in loops if it was built for that (`Config::interruptible`).
     pub fn set_epoch_deadline(&mut self, ticks: u64) {
-        let base = self.base();
-        base.engine.set_deadline(&base.cells, ticks);
+        self.base().set_epoch_deadline(ticks);
     }
 
     /// Takes the deadline away.
@@ -356,6 +359,11 @@ impl<T: 'static> StoreContextMut<'_, T> {
     pub fn data_mut(&mut self) -> &mut T {
         // SAFETY: the store is borrowed.
         unsafe { &mut self.inner.as_mut().data }
+    }
+
+    /// As [`Store::set_epoch_deadline`]: a host function can give its guest more time.
+    pub fn set_epoch_deadline(&mut self, ticks: u64) {
+        self.base().set_epoch_deadline(ticks);
     }
 }
 

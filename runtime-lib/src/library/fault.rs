@@ -19,7 +19,7 @@ use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicBool, AtomicPtr};
-use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, KernelSigactionFlags, Siginfo, Signal};
+use rustix::runtime_448b8ad740e2a26f::{KernelSigaction, Siginfo, Signal};
 
 /// What the handler tells the landing pad.
 pub struct Record {
@@ -155,8 +155,12 @@ pub unsafe extern "C" fn aot_handle_fault(number: c_int, info: *mut Siginfo, con
 unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c_void) {
     // SAFETY: the kernel passes valid records.
     if !unsafe { aot_handle_fault(number, info, context) } {
-        // SAFETY: as above; `PREVIOUS` was written before this handler was installed.
-        unsafe { forward(number, info, context) };
+        let Some(index) = signal::FAULTS.iter().position(|fault| fault.as_raw() == number) else { return };
+        // SAFETY: as above; the action before was written before this handler was installed.
+        unsafe {
+            let previous = (*PREVIOUS.0.get()).assume_init_ref();
+            signal::forward(signal::FAULTS[index], &previous[index], info, context);
+        }
     }
 }
 
@@ -205,29 +209,6 @@ unsafe fn walk(module: &LoadedModule, registers: &Registers, content: &mut Conte
         let (return_to, callers) = unsafe { arch::caller(fp) };
         // A return address may be the first byte after its function.
         (pc, record) = (return_to.wrapping_sub(1), Some(callers));
-    }
-}
-
-/// Does what was done about the fault before. Where that was the default, it happens again, and ends the process.
-unsafe fn forward(number: c_int, info: *mut Siginfo, context: *mut c_void) {
-    let Some(index) = signal::FAULTS.iter().position(|fault| fault.as_raw() == number) else { return };
-    // SAFETY: written before the handler was installed.
-    let previous = unsafe { (*PREVIOUS.0.get()).assume_init_ref() };
-    let action = &previous[index];
-    // The default is no function, and to ignore is the address 1.
-    let handler = action.sa_handler_kernel.filter(|handler| *handler as usize > 1);
-    match handler {
-        Some(handler) if action.sa_flags.contains(KernelSigactionFlags::SIGINFO) => {
-            // SAFETY: the flag says that it takes these arguments.
-            unsafe {
-                let handler = core::mem::transmute::<unsafe extern "C" fn(c_int), signal::Handler>(handler);
-                handler(number, info, context);
-            }
-        }
-        // SAFETY: without the flag it takes the number.
-        Some(handler) => unsafe { handler(number) },
-        // SAFETY: the default action is always valid.
-        None => unsafe { signal::reset(number) },
     }
 }
 

@@ -156,28 +156,32 @@ impl Library {
         }
         Trap::new(site.code, site.wasm_offset, backtrace)
     }
+}
 
-    /// Calls a function without parameters and results.
-    fn run(&mut self, callee: Callee) -> Result<(), Trap> {
-        let here = 0u8;
-        if !self.enter(&raw const here as usize) {
-            return Err(self.take_refusal());
+/// Calls a function without parameters and results.
+///
+/// # Safety
+/// The instance exists, and no reference to it: functions of the host that the guest calls make their own.
+unsafe fn run(library: *mut Library, callee: Callee) -> Result<(), Trap> {
+    let here = 0u8;
+    // SAFETY: the caller vouches for the instance. The trampoline is that of the function's type, which has neither
+    // parameters nor results.
+    unsafe {
+        if !(*library).enter(&raw const here as usize) {
+            return Err((*library).take_refusal());
         }
         let mut activation = Activation::default();
         let mut slots: [Slot; 1] = [[0; 16]];
         let Callee { entry, code, vmctx } = callee;
-        // SAFETY: the trampoline is that of the function's type, which has neither parameters nor results. `self` is not
-        // used while it runs; functions of the host that it calls get to it by the context.
-        let returned = unsafe { call::enter(&mut activation, entry, code, vmctx, slots.as_mut_ptr()) };
-        if returned {
+        if call::enter(&mut activation, entry, code, vmctx, slots.as_mut_ptr()) {
             return Ok(());
         }
+        // The landing pad stored what the handler of faults passed on.
         let mut record = [0; size_of::<usize>()];
         record.copy_from_slice(&slots[0][..size_of::<usize>()]);
         let record = ptr::NonNull::new(usize::from_ne_bytes(record) as *mut fault::Record);
         let record = record.ok_or_else(|| Trap::error("the guest trapped"))?;
-        // SAFETY: the landing pad stored what the handler passed on.
-        Err(unsafe { fault::take(self, record) })
+        Err(fault::take(&mut *library, record))
     }
 }
 
@@ -272,15 +276,26 @@ unsafe fn make(
     let mut given = imports.iter();
     let mut bound = Vec::new();
     let mut uses_wasi = false;
-    for import in &module.declarations().imports {
-        let EntityType::Func(_) = import.ty else {
+    let declarations = module.declarations();
+    // Linked modules may import the same function; it is given once.
+    let mut seen: Vec<(&str, &str, Option<&FuncType>, *const u8)> = Vec::new();
+    for import in &declarations.imports {
+        let EntityType::Func(ty) = import.ty else {
             return Err(Trap::error("the object is damaged: it imports what is no function"));
         };
         let mut code = ptr::null();
         if is_wasi(&import.module, &import.name) {
             uses_wasi = true;
         } else {
-            code = given.next().copied().unwrap_or(ptr::null());
+            let ty = declarations.types.get(ty as usize);
+            let known = seen.iter().find(|other| {
+                (other.0, other.1, other.2) == (import.module.as_str(), import.name.as_str(), ty)
+            });
+            code = match known {
+                Some(known) => known.3,
+                None => given.next().copied().unwrap_or(ptr::null()),
+            };
+            seen.push((&import.module, &import.name, ty, code));
             if code.is_null() {
                 let what = format!("missing import: function `{}` of `{}`", import.name, import.module);
                 return Err(Trap::error(&what));
@@ -318,16 +333,17 @@ unsafe fn make(
     };
     // SAFETY: the module is never unloaded; the host vouches for its functions; the library outlives its instance.
     let (instance, result) = unsafe { Instance::new(module, bound.into_iter(), resources) };
-    // SAFETY: made just now, and used by nobody else.
-    let owner = unsafe { &mut *library };
     let result = match (instance, result) {
         (Some(mut instance), Ok(())) => {
             if let Some(wasi) = wasi {
                 instance.set_wasi(Box::new(wasi));
             }
             let vmctx = instance.vmctx();
-            owner.instance = Some(instance);
-            start(owner, module).map(|()| vmctx)
+            // SAFETY: made above, and used by nobody else.
+            unsafe {
+                (*library).instance = Some(instance);
+                start(library, module).map(|()| vmctx)
+            }
         }
         (_, Err(error)) => Err(instantiate_error(error)),
         (None, Ok(())) => Err(instantiate_error(InstantiateError::Damaged)),
@@ -366,21 +382,29 @@ fn check(descriptor: &Descriptor, interface: u64) -> Result<(), Trap> {
 }
 
 /// Runs what a module wants to be run before its exports are called.
-fn start(library: &mut Library, module: &'static LoadedModule) -> Result<(), Trap> {
-    if let Some(start) = module.declarations().start {
-        let callee = library.instance().callee(start);
-        let callee = callee.ok_or_else(|| instantiate_error(InstantiateError::Damaged))?;
-        library.run(callee)?;
-    }
+///
+/// # Safety
+/// As [`run`].
+unsafe fn start(library: *mut Library, module: &'static LoadedModule) -> Result<(), Trap> {
+    let damaged = || instantiate_error(InstantiateError::Damaged);
     let declarations = module.declarations();
+    if let Some(start) = declarations.start {
+        // SAFETY: the caller vouches for the instance.
+        unsafe {
+            let callee = (*library).instance().callee(start).ok_or_else(damaged)?;
+            run(library, callee)?;
+        }
+    }
     let ty = declarations.export("_initialize").and_then(|export| declarations.func_type_index(export.index));
     let ty = ty.and_then(|ty| declarations.types.get(ty as usize));
-    if ty.is_some_and(|ty| ty.params.is_empty() && ty.results.is_empty())
-        && let Some(Extern::Func(func)) = library.instance().export("_initialize")
-    {
-        // SAFETY: a reference of the instance.
-        let FuncRef { code, vmctx, entry, .. } = unsafe { *func };
-        library.run(Callee { entry, code, vmctx })?;
+    if ty.is_some_and(|ty| ty.params.is_empty() && ty.results.is_empty()) {
+        // SAFETY: as above; the reference is one of the instance.
+        unsafe {
+            if let Some(Extern::Func(func)) = (*library).instance().export("_initialize") {
+                let FuncRef { code, vmctx, entry, .. } = *func;
+                run(library, Callee { entry, code, vmctx })?;
+            }
+        }
     }
     Ok(())
 }
@@ -485,6 +509,54 @@ unsafe extern "C" fn aot_instance_grow_memory(
     unsafe {
         let found = memories.find(|found| ptr::addr_eq((**found).def(), memory));
         found.is_some_and(|found| (*found).grow(pages).is_some())
+    }
+}
+
+/// The bytes of a memory from an offset on, if it has them all.
+///
+/// # Safety
+/// The memory is one of an instance that exists.
+unsafe fn bytes_at(memory: *const MemoryDef, offset: u64, len: usize) -> Option<*mut u8> {
+    // SAFETY: the caller vouches for the memory.
+    let MemoryDef { base, len: size } = unsafe { memory.read() };
+    let fits = offset.checked_add(len as u64).is_some_and(|end| end <= size as u64);
+    fits.then(|| base.wrapping_add(offset as usize))
+}
+
+/// Copies out of a memory. False if not all bytes are in it.
+///
+/// # Safety
+/// The memory is one of an instance that exists and is not running; `to` is valid for writes of `len` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_memory_read(memory: *const MemoryDef, offset: u64, to: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for both. They may be the same memory.
+    unsafe {
+        let from = bytes_at(memory, offset, len);
+        from.is_some_and(|from| {
+            ptr::copy(from, to, len);
+            true
+        })
+    }
+}
+
+/// Copies into a memory. False if not all bytes are in it.
+///
+/// # Safety
+/// The memory is one of an instance that exists and is not running; `from` is valid for reads of `len` bytes.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_memory_write(
+    memory: *const MemoryDef,
+    offset: u64,
+    from: *const u8,
+    len: usize,
+) -> bool {
+    // SAFETY: the caller vouches for both. They may be the same memory.
+    unsafe {
+        let to = bytes_at(memory, offset, len);
+        to.is_some_and(|to| {
+            ptr::copy(from, to, len);
+            true
+        })
     }
 }
 

@@ -52,8 +52,8 @@ pub fn check(wasm: &[u8], random: &mut Random) -> Result<Verdict, Mismatch> {
         Err(_) => None,
     };
     let mut verdict = Verdict { compared: trace.is_some(), ..Verdict::default() };
-    for (name, config) in compiled::configurations() {
-        let module = compiled::compile(wasm, &config)
+    for (name, config, compile) in compiled::configurations() {
+        let module = compile(wasm, &config)
             .map_err(|error| Mismatch(format!("with {name}: the module is refused: {error}")))?;
         let Some(trace) = &trace else { continue };
         compare(&module, trace, &mut verdict)

@@ -1,6 +1,7 @@
 //! The code of the compiler, run in this process.
 
 use crate::host::{self, Output};
+use crate::linked;
 use crate::reference::State;
 use crate::trap::Trap;
 use crate::value::{Type, Value};
@@ -10,8 +11,11 @@ use aot_runtime::embed::{
     Error, Extern, Func, Global, HostError, Instance, Memory, Module, Store, Table, V128, Val,
 };
 
+/// Makes code of a module.
+pub(crate) type Compile = fn(&[u8], &Config) -> Result<Module, Error>;
+
 /// The configurations whose code is compared, with a name for each.
-pub(crate) fn configurations() -> Vec<(String, Config)> {
+pub(crate) fn configurations() -> Vec<(String, Config, Compile)> {
     let host = Target::host().expect("the tests run on a machine that is a target");
     let mut configurations = Vec::new();
     for (cpu_name, cpu) in [("baseline", Cpu::Baseline), ("native", Cpu::Native)] {
@@ -19,14 +23,14 @@ pub(crate) fn configurations() -> Vec<(String, Config)> {
             let mut config = Config::image(host.clone().with_cpu(cpu.clone()));
             config.opt_level = opt_level;
             config.verify_clif = true;
-            configurations.push((format!("{cpu_name} CPU, opt-level {level_name}"), config));
+            let name = format!("{cpu_name} CPU, opt-level {level_name}");
+            configurations.push((name, config, Module::compile as Compile));
         }
     }
+    let mut config = Config::image(host);
+    config.opt_level = OptLevel::None;
+    configurations.push((String::from("baseline CPU, linked"), config, linked::compile));
     configurations
-}
-
-pub(crate) fn compile(wasm: &[u8], config: &Config) -> Result<Module, Error> {
-    Module::compile(wasm, config)
 }
 
 /// An instance with its host.

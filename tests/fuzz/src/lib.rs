@@ -10,6 +10,7 @@ mod compiled;
 mod executable;
 mod generate;
 mod host;
+mod linked;
 mod random;
 mod reference;
 mod trap;

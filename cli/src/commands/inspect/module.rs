@@ -1,8 +1,8 @@
 //! What `aot inspect` tells about a module.
 
 use super::{ExportReport, ImportReport, Out, SizeReport, limits};
-use aot_compiler::default_features;
 use aot_compiler::wasi::executable_import as wasi_import;
+use aot_compiler::{default_features, supported_features};
 use serde::Serialize;
 use wasmparser::{
     CompositeInnerType, ExternalKind, GlobalType, KnownCustom, MemoryType, Name, Parser, Payload, SubType,
@@ -57,7 +57,10 @@ pub fn report(wasm: &[u8]) -> ModuleReport {
         Ok(needed) => {
             let missing = needed.difference(default_features());
             report.features = feature_names(needed);
-            for name in feature_names(missing) {
+            for name in feature_names(missing & supported_features()) {
+                report.refused.push(format!("it needs the feature `{name}`, which `-W {name}` turns on"));
+            }
+            for name in feature_names(missing.difference(supported_features())) {
                 report.refused.push(format!("it needs the feature `{name}`, which is not supported yet"));
             }
         }

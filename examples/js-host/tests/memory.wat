@@ -1,0 +1,12 @@
+(module
+  (import "env" "poke" (func $poke))
+  (memory (export "memory") 1 5)
+  (data (i32.const 8) "data")
+  (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0)))
+  (func (export "store") (param i32 i32) (i32.store8 (local.get 0) (local.get 1)))
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "grow_and_call") (param i32) (result i32)
+    (memory.grow (local.get 0)) (call $poke))
+  (func (export "grow_and_trap") (drop (memory.grow (i32.const 1))) unreachable)
+  (func (export "call_and_load") (param i32) (result i32)
+    (call $poke) (i32.load8_u (local.get 0))))

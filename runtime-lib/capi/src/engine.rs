@@ -1,0 +1,89 @@
+//! Engines and their options.
+
+use crate::handle::Handle;
+use aot_runtime::embed::{Engine, EngineConfig};
+
+/// Options of an engine, and of what it compiles.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigObject {
+    pub engine: EngineConfig,
+    pub compile: CompileOptions,
+}
+
+/// Options of compilation. Only the library with the compiler looks at them.
+#[derive(Clone, Copy, Debug)]
+pub struct CompileOptions {
+    pub interruptible: bool,
+    pub fuel: bool,
+    pub optimise: bool,
+    pub native_cpu: bool,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        CompileOptions { interruptible: false, fuel: false, optimise: true, native_cpu: true }
+    }
+}
+
+#[derive(Clone)]
+pub struct EngineObject {
+    pub engine: Engine,
+    pub compile: CompileOptions,
+}
+
+class! {
+    ConfigObject, "wasm_config_t";
+    EngineObject, "wasm_engine_t";
+}
+
+delete! {
+    wasm_config_delete(ConfigObject);
+    wasm_engine_delete(EngineObject);
+}
+
+impl EngineObject {
+    fn new(config: &ConfigObject) -> EngineObject {
+        EngineObject { engine: Engine::new(&config.engine), compile: config.compile }
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn wasm_config_new() -> *mut Handle<ConfigObject> {
+    Handle::give(ConfigObject::default())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn wasm_engine_new() -> *mut Handle<EngineObject> {
+    Handle::give(EngineObject::new(&ConfigObject::default()))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn wasm_engine_new_with_config(
+    config: *mut Handle<ConfigObject>,
+) -> *mut Handle<EngineObject> {
+    Handle::give(EngineObject::new(&take!(config)))
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_engine_tick(engine: *const Handle<EngineObject>) {
+    get!(engine).engine.increment_epoch();
+}
+
+/// Defines functions that set an option.
+macro_rules! options {
+    ($($function:ident($ty:ty) => $($field:ident).+;)*) => {
+        $(#[unsafe(no_mangle)]
+        unsafe extern "C" fn $function(config: *mut Handle<ConfigObject>, value: $ty) {
+            get_mut!(config).$($field).+ = value;
+        })*
+    };
+}
+
+options! {
+    aot_config_set_max_wasm_stack(usize) => engine.max_wasm_stack;
+    aot_config_set_pooled_memories(usize) => engine.pooled_memories;
+    aot_config_set_interruptible(bool) => compile.interruptible;
+    aot_config_set_fuel(bool) => compile.fuel;
+    aot_config_set_optimise(bool) => compile.optimise;
+    aot_config_set_native_cpu(bool) => compile.native_cpu;
+}
