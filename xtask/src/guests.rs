@@ -10,9 +10,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use wasmparser::{Validator, WasmFeatures};
 
-use crate::programs::recipe;
 use crate::setup::{self, Toolchain};
-use crate::{command, compilers, repo};
+use crate::{command, compilers, programs, repo};
 
 /// How a guest is made.
 #[derive(Clone, Copy)]
@@ -53,8 +52,8 @@ const GUESTS: &[(&str, &str, Kind)] = &[
 /// # Errors
 /// A build fails; on CI also when a guest can't be built for lack of a tool.
 pub fn run() -> Result<()> {
-    let programs = repo::programs_dir()?;
-    let (out_dir, build_dir) = (programs.join("guests"), programs.join("build"));
+    let dir = repo::programs_dir()?;
+    let (out_dir, build_dir) = (dir.join("guests"), dir.join("build"));
     for dir in [&out_dir, &build_dir] {
         fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
     }
@@ -138,7 +137,7 @@ impl Kind {
             }
             Kind::C { sources, files } => {
                 let out = build_dir.join(format!("guest-{name}.wasm"));
-                let sources = recipe::fetch_crates(build_dir)?.join(sources);
+                let sources = programs::fetch_crates(build_dir)?.join(sources);
                 let mut clang = Command::new(setup::CLANG);
                 clang.current_dir(dir).arg("@clang.rsp").args(files.iter().map(|file| sources.join(file)));
                 // Paths in messages must not depend on where the repository is.

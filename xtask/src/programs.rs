@@ -8,7 +8,7 @@
 mod corpus;
 
 mod c;
-pub mod recipe;
+mod recipe;
 mod reference;
 mod rust;
 
@@ -20,6 +20,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::corpus::Program;
 use self::recipe::Recipe;
+pub use self::recipe::fetch_crates;
 use crate::{repo, setup};
 
 /// A program to build: what it is, how, and what its build depends on.
