@@ -56,10 +56,11 @@ static KNOWN: AtomicPtr<Known> = AtomicPtr::new(ptr::null_mut());
 /// What the process did about faults before.
 struct Previous(UnsafeCell<MaybeUninit<[KernelSigaction; signal::FAULTS.len()]>>);
 
-// SAFETY: written once, before the handlers that read it are in force.
+// SAFETY: written once, when the handlers that read it are not yet in force for good.
 unsafe impl Sync for Previous {}
 
-static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::uninit()));
+/// All zero is the default action, for faults of other threads while it is found out.
+static PREVIOUS: Previous = Previous(UnsafeCell::new(MaybeUninit::zeroed()));
 
 /// The known modules.
 fn known() -> impl Iterator<Item = &'static Known> {
