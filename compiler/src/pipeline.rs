@@ -4,7 +4,7 @@ use crate::bottom_up;
 use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, Imports, Model, OptLevel};
 use crate::emit::fixed::Fixed;
-use crate::emit::interface::{Function, Global, Interface, Memory};
+use crate::emit::interface::{self, Global, Interface, Memory};
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
@@ -15,10 +15,12 @@ use crate::translate::state::StateModel;
 use crate::translate::{ImportCalls, ModuleContext, Scratch, library, trampoline, translate};
 use aot_abi::image::flags;
 use aot_abi::module::Module;
+use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::Configurable;
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use wasmparser::WasmFeatures;
 
 /// A module as machine code, ready to be written in one of the output forms.
@@ -125,6 +127,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         keep_clif: config.keep_clif,
         keep_asm: config.keep_asm,
     };
+    let leaves = interface.as_ref().map(|interface| leaves(&context, interface, &bodies)).unwrap_or_default();
     // Code of the instance model gains next to nothing, since every body is fatter (docs/architecture.md).
     let inlining = config.inlining && config.opt_level != OptLevel::None && plan.model == Model::Static;
     let functions = match inlining {
@@ -139,7 +142,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
             None => text.dead_function(func),
         }
     }
-    add_trampolines(&context, interface.as_ref(), &mut text, options)?;
+    add_trampolines(&context, interface.as_ref(), &leaves, &mut text, options)?;
     let (text, clif, asm) = text.finish();
     let (module, data) = emit::description::describe(&info, &text)?;
     let fixed = match plan.model {
@@ -197,10 +200,32 @@ fn compile_bodies(
     results.into_iter().map(|result| result.map(Some)).collect()
 }
 
+/// The exported functions of a library whose bodies C can run without entering wasm code.
+fn leaves(context: &ModuleContext<'_>, interface: &Interface, bodies: &[Body<'_>]) -> HashMap<u32, Function> {
+    /// Bytes of the largest body that is looked at.
+    const MOST: u64 = 128;
+    let mut scratch = Scratch::default();
+    // The trampoline has looked at the limit.
+    let context = ModuleContext { stack_check: false, ..*context };
+    let mut leaf = |export: &interface::Function| {
+        let func = export.func;
+        let body = &bodies[func.checked_sub(context.info.imported_funcs)? as usize];
+        let range = body.body.range();
+        if range.end - range.start > MOST || !export.ty.is_c() {
+            return None;
+        }
+        // Of a body that is invalid, compiling it will tell.
+        let function = translate(&context, body.clone(), &mut scratch).ok()?;
+        passes::is_leaf(&function).then_some((func, function))
+    };
+    interface.functions.iter().filter_map(&mut leaf).collect()
+}
+
 /// Adds the code that does not come from bodies: import shims, entry and host trampolines.
 fn add_trampolines(
     context: &ModuleContext<'_>,
     interface: Option<&Interface>,
+    leaves: &HashMap<u32, Function>,
     text: &mut emit::text::Builder<'_>,
     options: codegen::Options,
 ) -> Result<()> {
@@ -225,16 +250,21 @@ fn add_trampolines(
         }
     }
     if let Some(interface) = interface {
-        for Function { symbol, func, .. } in &interface.functions {
-            text.library_entry(symbol, *func, compile(library::export(context, *func))?)?;
+        for interface::Function { symbol, func, .. } in &interface.functions {
+            let entry = compile(library::export(context, *func))?;
+            let shortcut = match leaves.get(func) {
+                Some(leaf) => Some(compile(library::shortcut(context, *func, leaf)?)?),
+                None => None,
+            };
+            text.library_entry(symbol, *func, entry, shortcut)?;
         }
         for Memory { symbol, index, .. } in &interface.memories {
-            text.accessor(symbol, compile(library::memory(context, *index))?)?;
+            text.c_function(symbol, compile(library::memory(context, *index))?)?;
         }
         for Global { get, set, index, .. } in &interface.globals {
-            text.accessor(get, compile(library::global_get(context, *index))?)?;
+            text.c_function(get, compile(library::global_get(context, *index))?)?;
             if let Some(set) = set {
-                text.accessor(set, compile(library::global_set(context, *index))?)?;
+                text.c_function(set, compile(library::global_set(context, *index))?)?;
             }
         }
     }

@@ -69,6 +69,15 @@ pub(crate) struct Body<'a> {
     pub validator: wasmparser::FuncToValidate<wasmparser::ValidatorResources>,
 }
 
+impl Clone for Body<'_> {
+    fn clone(&self) -> Self {
+        let wasmparser::FuncToValidate { resources, index, ty, features } = &self.validator;
+        let (resources, index, ty, features) = (resources.clone(), *index, *ty, *features);
+        let validator = wasmparser::FuncToValidate { resources, index, ty, features };
+        Body { func: self.func, body: self.body.clone(), validator }
+    }
+}
+
 impl<'a> ModuleInfo<'a> {
     /// The type of a function.
     pub fn func_type(&self, func: u32) -> &FuncType {

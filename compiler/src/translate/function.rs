@@ -30,6 +30,7 @@ pub(crate) enum ImportCalls {
 }
 
 /// What the translation of every function of a module shares.
+#[derive(Clone, Copy)]
 pub(crate) struct ModuleContext<'m> {
     pub info: &'m ModuleInfo<'m>,
     pub plan: &'m Plan,
