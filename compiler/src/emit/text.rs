@@ -194,13 +194,16 @@ impl<'m> Builder<'m> {
             code,
             alignment,
             relocs,
-            traps,
+            mut traps,
             unwind,
             landing_pad: _,
             uses_vectors,
             clif,
             asm,
         } = compiled;
+        for trap in &mut traps {
+            trap.wasm_offset = self.module.info.source_offset(trap.wasm_offset);
+        }
         let text = &mut self.text;
         text.alignment = text.alignment.max(alignment);
         text.uses_vectors |= uses_vectors;
