@@ -3,86 +3,21 @@
 //! Redis is Debian's; S3 and WebDAV are Python packages, which `cargo xtask setup` installs. What is missing is skipped by
 //! name; on CI that is a failure.
 
+#[path = "../../../tests/servers.rs"]
+mod servers;
+
 use aot_cache::Key;
 use aot_cache_remote::{Options, PublicKey, Remote, Report, SecretKey};
-use std::env;
+use servers::{Server, free_port, redis, skipped};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-
-/// A server in a process of its own, with a directory that goes away.
-struct Server {
-    process: Child,
-    port: u16,
-    directory: TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-impl Server {
-    /// Starts a command that listens at a port, and waits until it does.
-    fn start(make: impl Fn(u16, &Path) -> Command) -> Server {
-        // Another process may take the port before the server does.
-        for _ in 0..5 {
-            let directory = TempDir::new().unwrap();
-            let port = free_port();
-            let mut command = make(port, directory.path());
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            let mut server = Server { process: command.spawn().unwrap(), port, directory };
-            let start = Instant::now();
-            while start.elapsed() < Duration::from_secs(60) && server.process.try_wait().unwrap().is_none() {
-                if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return server;
-                }
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
-        panic!("the server does not start");
-    }
-
-    fn stop(&mut self) {
-        // It may have ended by itself.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn skipped(what: &str) {
-    println!("SKIPPED: {what} is missing: `cargo xtask setup` installs it");
-    assert!(
-        env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "{what} is missing, and on CI nothing is skipped"
-    );
-}
-
-fn redis(options: &[&str]) -> Option<Server> {
-    if Command::new("redis-server").arg("--version").output().is_err() {
-        skipped("redis-server");
-        return None;
-    }
-    Some(Server::start(|port, directory| {
-        let mut command = Command::new("redis-server");
-        command
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
-            .arg(directory);
-        command.args(options);
-        command
-    }))
-}
 
 /// A program of the Python packages that the tests need.
 fn python(name: &str) -> Option<PathBuf> {
@@ -111,16 +46,17 @@ fn s3() -> Option<(Server, String)> {
     Some((server, url))
 }
 
-fn webdav() -> Option<(Server, String)> {
+fn webdav() -> Option<(Server, String, TempDir)> {
     let wsgidav = python("wsgidav")?;
-    let server = Server::start(|port, directory| {
+    let directory = TempDir::new().unwrap();
+    let server = Server::start(|port, _| {
         let mut command = Command::new(&wsgidav);
         command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--auth", "anonymous", "--root"]);
-        command.arg(directory).args(["--server", "cheroot", "-q"]);
+        command.arg(directory.path()).args(["--server", "cheroot", "-q"]);
         command
     });
     let url = format!("http://127.0.0.1:{}/", server.port);
-    Some((server, url))
+    Some((server, url, directory))
 }
 
 /// One request by hand.
@@ -251,22 +187,22 @@ fn s3_is_a_store() {
 
 #[test]
 fn webdav_is_a_store() {
-    let Some((server, url)) = webdav() else { return };
+    let Some((_server, url, directory)) = webdav() else { return };
     check_store(&url);
     check_store(&format!("{url}deep/er"));
-    assert!(server.directory.path().join("deep/er/v1").is_dir());
+    assert!(directory.path().join("deep/er/v1").is_dir());
 }
 
 /// What someone has done who can write to the server, but has no key.
 #[test]
 fn entries_that_were_changed_are_misses() {
-    let Some((server, url)) = webdav() else { return };
+    let Some((_server, url, directory)) = webdav() else { return };
     let secret = secret();
     let writer = Remote::new(options(&url, &secret));
     writer.put(&key(1), &value(1, 1000));
     writer.put(&key(2), &value(2, 1000));
     writer.finish(PATIENCE);
-    let file = |number| server.directory.path().join("v1").join(key(number).to_string());
+    let file = |number| directory.path().join("v1").join(key(number).to_string());
     let sound = std::fs::read(file(1)).unwrap();
     let bits = (0..sound.len() * 8).step_by(601);
     let count = bits.clone().count();
