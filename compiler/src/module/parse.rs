@@ -41,6 +41,8 @@ pub(crate) fn parse<'a>(wasm: &'a [u8], features: WasmFeatures) -> Result<(Modul
         let payload = payload.map_err(|error| truncated(error, wasm.len()))?;
         if let ValidPayload::Func(validator, body) = validator.payload(&payload)? {
             let func = info.imported_funcs + bodies.len() as u32;
+            let range = body.range();
+            info.bodies.push(range.start as u32..range.end as u32);
             bodies.push(Body { func, body, validator });
         }
         match payload {
