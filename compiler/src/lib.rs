@@ -18,6 +18,7 @@ mod bottom_up;
 mod codegen;
 mod config;
 mod cpu;
+pub mod debug;
 mod emit;
 mod error;
 mod link;

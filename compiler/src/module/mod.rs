@@ -10,6 +10,7 @@ mod parse;
 pub(crate) use link_section::{LinkSection, SourceOffsets};
 pub(crate) use parse::{parse, val_type};
 
+use crate::debug;
 use aot_abi::module::{ConstExpr, ElementSegment, SegmentMode};
 use aot_abi::types::{EntityKind, Export, FuncType, GlobalType, Import, MemoryType, TableType};
 
@@ -60,6 +61,9 @@ pub(crate) struct ModuleInfo<'a> {
     pub link: LinkSection,
     /// Function names, from the `name` section or else from exports, by function index.
     pub func_names: Vec<Option<&'a str>>,
+    /// The name of the module, from the `name` section.
+    pub name: Option<&'a str>,
+    pub debug: debug::Input<'a>,
 }
 
 /// A function body.

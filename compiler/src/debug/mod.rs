@@ -1,0 +1,13 @@
+//! Debug information: what a module says of its source, and what is said of the machine code.
+//!
+//! - [`input`]: the custom sections of the module → a reader of its DWARF.
+//! - [`source`]: that DWARF → [`SourceMap`], plain data: file, line and inlined functions by offset in the wasm file.
+//!   Whoever has such an offset (line tables, backtraces, listings) asks it.
+//!
+//! The input is hostile. What is damaged costs debug information and is told as a warning; it never fails a build.
+
+pub(crate) mod input;
+pub(crate) mod source;
+
+pub(crate) use input::Input;
+pub use source::{Frame, Location, SourceMap};
