@@ -27,6 +27,13 @@ pub enum Codegen {
     PassEpilogue(bool),
 }
 
+/// `-D`: what debuggers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Debug {
+    /// Whether types and variables of the source are described.
+    Info(bool),
+}
+
 /// `-W`: the wasm language and its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wasm {
@@ -149,6 +156,17 @@ pub const CODEGEN: Group<Codegen> = Group {
             parse: Parse::Switch(|on| Ok(Codegen::PassEpilogue(on))),
         },
     ],
+};
+
+pub const DEBUG: Group<Debug> = Group {
+    flag: 'D',
+    about: "Debugging",
+    keys: &[Key {
+        name: "debug-info",
+        value: "",
+        help: "describe types and variables of the source to debuggers, as far as the module does; the same as -g [default: n]",
+        parse: Parse::Switch(|on| Ok(Debug::Info(on))),
+    }],
 };
 
 pub const WASM: Group<Wasm> = Group {

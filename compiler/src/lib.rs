@@ -31,7 +31,9 @@ mod target;
 mod translate;
 pub mod wasi;
 
-pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features, supported_features};
+pub use config::{
+    Config, DebugInfo, ImportSymbol, Imports, Model, OptLevel, default_features, supported_features,
+};
 pub use cpu::{Cpu, CpuFeature, CpuSetting, cpu_settings, used_cpu_features};
 pub use emit::image::Image;
 /// What programs see of a module that is a library.

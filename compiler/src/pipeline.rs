@@ -2,7 +2,8 @@
 
 use crate::bottom_up;
 use crate::codegen::{self, CompiledFunction};
-use crate::config::{Config, Imports, Model, OptLevel};
+use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
+use crate::debug::{self, Debug};
 use crate::emit::fixed::Fixed;
 use crate::emit::interface::{Function, Global, Interface, Memory};
 use crate::emit::{self, Image, Text};
@@ -39,6 +40,7 @@ pub struct CompiledModule {
     features: WasmFeatures,
     /// What a loader has to know (`aot_abi::image::flags`).
     flags: u64,
+    debug: Debug,
     isa: OwnedTargetIsa,
     clif: String,
     asm: String,
@@ -146,6 +148,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         Model::Static => Some(emit::fixed::describe(&info, &plan, &text)?),
         Model::Instance => None,
     };
+    let debug = debug_information(&info, &text, config);
     Ok(CompiledModule {
         target: config.target.clone(),
         fixed,
@@ -156,9 +159,27 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         interface,
         features: config.features,
         flags: image_flags(config),
+        debug,
         isa,
         clif,
         asm,
+    })
+}
+
+/// Describes the code to debuggers.
+fn debug_information(info: &ModuleInfo<'_>, text: &Text, config: &Config) -> Debug {
+    if config.debug_info == DebugInfo::None {
+        return Debug::default();
+    }
+    debug::build(&debug::Parts {
+        input: &info.debug,
+        text,
+        name: info.name,
+        endian: match config.target.is_big_endian() {
+            true => gimli::RunTimeEndian::Big,
+            false => gimli::RunTimeEndian::Little,
+        },
+        address_size: config.target.pointer_size() as u8,
     })
 }
 
@@ -348,6 +369,7 @@ impl CompiledModule {
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),
             interface: self.interface.as_ref(),
+            debug: &self.debug.sections,
         })
     }
 
@@ -390,7 +412,13 @@ impl CompiledModule {
             data: &self.data,
             wasm_features: features.iter_names().map(name).collect(),
             flags: self.flags,
+            debug: &self.debug.sections,
         })
+    }
+
+    /// What of the module's debug information was damaged, and is missing from that of the code.
+    pub fn debug_warnings(&self) -> &[String] {
+        &self.debug.warnings
     }
 
     /// The CLIF of all functions before optimisation, if the configuration asked for it.

@@ -2,6 +2,7 @@
 
 use super::epilogue;
 use super::symbol::Symbol;
+use crate::debug::FunctionDebug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes;
 use crate::translate::abi_trap_code;
@@ -61,6 +62,7 @@ pub(crate) struct CompiledFunction {
     /// Ascending by code offset.
     pub traps: Vec<TrapSite>,
     pub unwind: Unwind,
+    pub debug: FunctionDebug,
     /// Whether it computes with vectors.
     pub uses_vectors: bool,
     pub landing_pad: Option<LandingPad>,
@@ -175,6 +177,7 @@ pub(crate) fn compile(
         relocs,
         traps,
         unwind,
+        debug: FunctionDebug { lines, values: Vec::new() },
         uses_vectors: uses_vectors(&context.func),
         landing_pad,
         clif,

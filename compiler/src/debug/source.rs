@@ -73,6 +73,12 @@ pub(crate) struct Row {
     pub prologue_end: bool,
 }
 
+impl Row {
+    /// What is said of code of which nothing is known.
+    pub const NONE: Row =
+        Row { offset: 0, file: 0, line: 0, column: 0, is_statement: false, prologue_end: false };
+}
+
 /// A function, or a call that was inlined.
 #[derive(Debug)]
 pub(crate) struct Scope {

@@ -9,7 +9,7 @@ use crate::output;
 use crate::program::{LibraryArg, Program};
 use crate::report::{self, Failure, Result};
 use aot_cache::Key;
-use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Strip, Target};
+use aot_compiler::{CompiledModule, Config, DebugInfo, Entry, LinkOptions, Model, Strip, Target};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::io::{self, Write as _};
@@ -66,9 +66,14 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     prefix: Option<String>,
 
-    /// What to leave out of the executable
+    /// What to leave out of executables, objects and images
     #[arg(long, value_enum, default_value_t = StripArg::None)]
     strip: StripArg,
+
+    /// Put the executable's debug information into a file of its own, where debuggers find it by the name and a
+    /// build id
+    #[arg(long, value_name = "FILE")]
+    split_debug: Option<PathBuf>,
 
     /// Say what is done, and how long it takes
     #[arg(short, long)]
@@ -102,7 +107,7 @@ enum StripArg {
     None,
     /// Drop debug information
     Debug,
-    /// Drop symbols too; traps still name functions
+    /// Drop the symbols of executables too; traps still name functions
     All,
 }
 
@@ -165,11 +170,7 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
         ));
     }
     if !has(Kind::Executable) {
-        for (given, flag) in [
-            (args.sealed, "--sealed"),
-            (args.strip != StripArg::None, "--strip"),
-            (!args.capabilities.is_empty(), "--dir and --env"),
-        ] {
+        for (given, flag) in [(args.sealed, "--sealed"), (!args.capabilities.is_empty(), "--dir and --env")] {
             if given {
                 return Err(Failure::usage(format!("only executables know {flag}, and none is made"))
                     .with_help("add `--emit exe`"));
@@ -196,6 +197,9 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     progress.done(&format!("read {} bytes", program.len()));
     let mut config =
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
+    if args.strip != StripArg::None && args.split_debug.is_none() {
+        config.debug_info = DebugInfo::None;
+    }
     if !config.target.has_executables() {
         // Its addresses are those of executables.
         config.model = Model::Instance;
