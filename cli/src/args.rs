@@ -134,6 +134,12 @@ impl CompileArgs {
         for Optimize::Level(level) in self.optimize.iter().flat_map(|settings| settings.0.iter().copied()) {
             config.opt_level = level;
         }
+        let debug = self.debug.iter().flat_map(|settings| settings.0.iter().copied());
+        if debug.fold(self.debug_info, |_, Debug::Info(on)| on) {
+            config.debug_info = DebugInfo::Full;
+            // Breakpoints on a function find all of it; `-C inlining=y` still counts.
+            config.inlining = false;
+        }
         for setting in self.codegen.iter().flat_map(|settings| settings.0.iter().copied()) {
             match setting {
                 Codegen::Model(model) => config.model = model,
@@ -142,10 +148,6 @@ impl CompileArgs {
                 Codegen::PassDispatch(on) => config.dispatch = on,
                 Codegen::PassEpilogue(on) => config.epilogue = on,
             }
-        }
-        let debug = self.debug.iter().flat_map(|settings| settings.0.iter().copied());
-        if debug.fold(self.debug_info, |_, Debug::Info(on)| on) {
-            config.debug_info = DebugInfo::Full;
         }
         let mut resolve: fn(&str, &str) -> Option<ImportSymbol> = wasi_import;
         for setting in self.system() {

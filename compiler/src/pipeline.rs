@@ -3,19 +3,21 @@
 use crate::bottom_up;
 use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
-use crate::debug::{self, Debug};
+use crate::debug::{self, Debug, Tracking};
 use crate::emit::fixed::Fixed;
 use crate::emit::interface::{Function, Global, Interface, Memory};
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
 use crate::passes;
-use crate::plan::plan;
+use crate::plan::{Plan, plan};
 use crate::target::Target;
 use crate::translate::state::StateModel;
 use crate::translate::{ImportCalls, ModuleContext, Scratch, library, trampoline, translate};
 use aot_abi::image::flags;
+use aot_abi::memory::{STATIC_MEMORY, static_context};
 use aot_abi::module::Module;
+use aot_abi::vmctx::GLOBAL_SIZE;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::Configurable;
 use rayon::prelude::*;
@@ -119,6 +121,11 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         typed_entries: config.typed_entries,
         interruptible: config.interruptible,
         fuel: config.fuel,
+        tracking: match (config.debug_info, config.opt_level) {
+            (DebugInfo::Full, OptLevel::None) => Tracking::Slots,
+            (DebugInfo::Full, _) => Tracking::Follow,
+            (DebugInfo::None | DebugInfo::Lines, _) => Tracking::None,
+        },
     };
     let options = codegen::Options {
         schedule: config.schedule,
@@ -148,7 +155,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         Model::Static => Some(emit::fixed::describe(&info, &plan, &text)?),
         Model::Instance => None,
     };
-    let debug = debug_information(&info, &text, config);
+    let debug = debug_information(&info, &plan, &text, config);
     Ok(CompiledModule {
         target: config.target.clone(),
         fixed,
@@ -167,7 +174,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
 }
 
 /// Describes the code to debuggers.
-fn debug_information(info: &ModuleInfo<'_>, text: &Text, config: &Config) -> Debug {
+fn debug_information(info: &ModuleInfo<'_>, plan: &Plan, text: &Text, config: &Config) -> Debug {
     if config.debug_info == DebugInfo::None {
         return Debug::default();
     }
@@ -179,8 +186,29 @@ fn debug_information(info: &ModuleInfo<'_>, text: &Text, config: &Config) -> Deb
             true => gimli::RunTimeEndian::Big,
             false => gimli::RunTimeEndian::Little,
         },
-        address_size: config.target.pointer_size() as u8,
+        level: config.debug_info,
+        state: debug_state(info, plan, config),
     })
+}
+
+/// Where variables of the source are, as far as they lie in memories and globals.
+fn debug_state(info: &ModuleInfo<'_>, plan: &Plan, config: &Config) -> debug::State {
+    let offsets = &plan.offsets;
+    let globals = if offsets.counts().globals > 0 { offsets.global(0) } else { 0 };
+    let context = static_context(offsets.size());
+    let base = match (plan.model, context) {
+        _ if info.imported_memories > 0 || info.memories.is_empty() => debug::Base::Elsewhere,
+        (Model::Static, Some(context)) => {
+            debug::Base::Fixed { memory: STATIC_MEMORY, globals: context + u64::from(globals) }
+        }
+        _ => debug::Base::Context { memory: offsets.memory(0), globals },
+    };
+    debug::State {
+        base,
+        imported_globals: info.imported_globals,
+        global_size: GLOBAL_SIZE,
+        address_size: config.target.pointer_size() as u8,
+    }
 }
 
 /// What a loader has to know of how the code was made.

@@ -4,9 +4,12 @@
 //! the module, with offsets as line numbers.
 
 use super::code::{FunctionCode, merged};
-use super::input::{Input, Units};
+use super::entries;
+use super::expr::State;
+use super::input::{Input, Slice, Units};
 use super::output::{self, DebugSection};
 use super::source::{Row, Scope, SourceMap};
+use crate::config::DebugInfo;
 use crate::emit::Text;
 use crate::emit::text::TextRange;
 use gimli::write::{
@@ -24,7 +27,8 @@ pub(crate) struct Parts<'a> {
     /// The module's name, if it has one.
     pub name: Option<&'a str>,
     pub endian: RunTimeEndian,
-    pub address_size: u8,
+    pub level: DebugInfo,
+    pub state: State,
 }
 
 /// The debug information of machine code.
@@ -44,9 +48,13 @@ pub(crate) fn build(parts: &Parts<'_>) -> Debug {
     let map = SourceMap::read(parts.input, &units);
     let mut warnings = units.warnings.clone();
     warnings.extend(map.warnings.iter().cloned());
-    let mut builder = Builder::new(parts, &map);
+    let mut builder = Builder::new(parts, &units, &map);
+    if parts.level == DebugInfo::Full {
+        entries::convert(&mut builder);
+    }
     builder.functions();
     builder.finish();
+    warnings.append(&mut builder.warnings);
     let sections = output::encode(&mut builder.dwarf, parts.endian).unwrap_or_else(|error| {
         warnings.push(format!("all of it: {error}"));
         Vec::new()
@@ -63,21 +71,27 @@ pub(super) struct OutUnit {
     code: Vec<Range<u32>>,
     /// What stands for an inlined function, by name and linkage name.
     abstracts: HashMap<(Vec<u8>, Vec<u8>), UnitEntryId>,
+    /// Whether it has the entries of the module's unit.
+    pub is_full: bool,
 }
 
-struct Builder<'a> {
-    parts: &'a Parts<'a>,
-    map: &'a SourceMap,
-    dwarf: Dwarf,
+pub(super) struct Builder<'b, 'a> {
+    pub parts: &'b Parts<'a>,
+    pub units_read: &'b Units<'a>,
+    pub map: &'b SourceMap,
+    pub dwarf: Dwarf,
     encoding: Encoding,
     /// By the number of the source unit; made when code of it is found. The one of the module comes last.
-    units: Vec<Option<OutUnit>>,
+    pub units: Vec<Option<OutUnit>>,
+    /// Position of each function of the module in the text section, if it has code.
+    ranges: Vec<Option<u32>>,
     /// The first scope of each function in the source map, by where its code starts.
     scopes: HashMap<u64, u32>,
+    warnings: Vec<String>,
 }
 
-impl<'a> Builder<'a> {
-    fn new(parts: &'a Parts<'a>, map: &'a SourceMap) -> Self {
+impl<'b, 'a> Builder<'b, 'a> {
+    fn new(parts: &'b Parts<'a>, units_read: &'b Units<'a>, map: &'b SourceMap) -> Self {
         let outer = map.scopes.iter().enumerate().filter(|(_, scope)| scope.parent.is_none());
         let mut scopes = HashMap::new();
         for (index, scope) in outer {
@@ -87,14 +101,47 @@ impl<'a> Builder<'a> {
                 }
             }
         }
+        let address_size = parts.state.address_size;
+        let functions = parts.text.ranges.iter().enumerate().filter(|(_, range)| range.is_function);
+        let position = |(index, range): (usize, &TextRange)| (range.len > 0).then_some(index as u32);
         Builder {
             parts,
+            units_read,
             map,
             dwarf: Dwarf::new(),
-            encoding: Encoding { format: Format::Dwarf32, version: 5, address_size: parts.address_size },
+            encoding: Encoding { format: Format::Dwarf32, version: 5, address_size },
             units: (0..=map.units.len()).map(|_| None).collect(),
+            ranges: functions.take(parts.input.bodies.len()).map(position).collect(),
             scopes,
+            warnings: Vec::new(),
         }
+    }
+
+    /// Whether functions of a unit are called what they are called in the source. `main` has another name for linkers of wasm.
+    pub fn is_c(&self, unit: usize) -> bool {
+        let language = self.map.units.get(unit).and_then(|unit| unit.language);
+        matches!(
+            language,
+            Some(dw::DW_LANG_C | dw::DW_LANG_C89 | dw::DW_LANG_C99 | dw::DW_LANG_C11 | dw::DW_LANG_C17)
+        )
+    }
+
+    /// Tells that a unit is not complete.
+    pub fn warn(&mut self, unit: usize, error: &gimli::Error) {
+        let name = self.map.units.get(unit).map_or(&b"?"[..], |unit| &unit.name);
+        self.warnings.push(format!("entries of `{}`: {error}", String::from_utf8_lossy(name)));
+    }
+
+    /// The code of the function that an entry is about, and where its body is in the wasm file.
+    pub fn live_function(
+        &self,
+        unit: &gimli::Unit<Slice<'a>>,
+        entry: &gimli::DebuggingInformationEntry<Slice<'a>>,
+    ) -> Option<(&'b TextRange, u64)> {
+        let range = self.units_read.dwarf.die_ranges(unit, entry).ok()?.next().ok()??;
+        let func = self.parts.input.function_at(range.begin)? as usize;
+        let position = self.ranges.get(func).copied()??;
+        Some((&self.parts.text.ranges[position as usize], self.parts.input.bodies[func].start))
     }
 
     fn functions(&mut self) {
@@ -140,6 +187,8 @@ impl<'a> Builder<'a> {
             self.source_rows(&mut out, &code);
         }
         match scope {
+            // It is among the entries of its unit.
+            Some(_) if out.is_full => {}
             Some(scope) => self.scope_entries(&mut out, scope, &code),
             None => {
                 let entry = self.entry(&out, self.root(&out), dw::DW_TAG_subprogram);
@@ -151,7 +200,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Starts a unit.
-    fn open(&mut self, index: usize) -> OutUnit {
+    pub fn open(&mut self, index: usize) -> OutUnit {
         let module;
         let (name, directory, producer, language) = match self.map.units.get(index) {
             Some(unit) => (&unit.name[..], &unit.directory[..], &unit.producer[..], unit.language),
@@ -179,7 +228,13 @@ impl<'a> Builder<'a> {
             None,
         );
         let id = self.dwarf.units.add(Unit::new(self.encoding, program));
-        let out = OutUnit { id, files: HashMap::new(), code: Vec::new(), abstracts: HashMap::new() };
+        let out = OutUnit {
+            id,
+            files: HashMap::new(),
+            code: Vec::new(),
+            abstracts: HashMap::new(),
+            is_full: false,
+        };
         let root = self.root(&out);
         for (attribute, value) in
             [(dw::DW_AT_producer, producer), (dw::DW_AT_name, name), (dw::DW_AT_comp_dir, directory)]
@@ -209,38 +264,36 @@ impl<'a> Builder<'a> {
     /// Rows with lines of the source.
     fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode) {
         self.dwarf.units.get_mut(out.id).line_program.begin_sequence(Some(text_address(code.start)));
-        let mut last: Option<(u32, Row)> = None;
+        let mut last = Row::NONE;
         for piece in &code.pieces {
-            let row = self.map.row(piece.wasm).copied();
-            let file = row.and_then(|row| self.file(out, row.file));
-            let (row, file) = match (row, file) {
-                (Some(row), Some(file)) => (row, Some(file)),
+            let (row, file) = match self.map.row_with_start(piece.wasm) {
+                Some(row) => (row, self.file(out, row.file)),
                 // Code that belongs to no line.
-                _ => (Row { file: u32::MAX, line: 0, ..Row::NONE }, None),
+                None => (Row::NONE, None),
             };
-            if last.is_some_and(|(_, last)| {
-                (last.file, last.line, last.column) == (row.file, row.line, row.column)
-            }) {
+            let row = if file.is_some() { row } else { Row::NONE };
+            let is_new_line = (last.file, last.line) != (row.file, row.line) || piece.code.start == 0;
+            if !is_new_line && last.column == row.column {
                 continue;
             }
-            let program = &mut self.dwarf.units.get_mut(out.id).line_program;
-            let to = program.row();
+            let to = self.dwarf.units.get_mut(out.id).line_program.row();
             to.address_offset = u64::from(piece.code.start);
             if let Some(file) = file {
                 to.file = file;
             }
             to.line = u64::from(row.line);
             to.column = u64::from(row.column);
-            to.is_statement = row.is_statement;
-            to.prologue_end = row.prologue_end && row.offset == piece.wasm;
-            program.generate_row();
-            last = Some((piece.code.start, row));
+            // Instructions whose code is part of that of others take their marks along.
+            to.is_statement = row.is_statement && is_new_line;
+            to.prologue_end = row.prologue_end && is_new_line;
+            self.dwarf.units.get_mut(out.id).line_program.generate_row();
+            last = row;
         }
         self.dwarf.units.get_mut(out.id).line_program.end_sequence(u64::from(code.len));
     }
 
     /// The number of a file in a unit's line program.
-    fn file(&mut self, out: &mut OutUnit, file: u32) -> Option<FileId> {
+    pub fn file(&mut self, out: &mut OutUnit, file: u32) -> Option<FileId> {
         if let Some(known) = out.files.get(&file) {
             return Some(*known);
         }
@@ -311,7 +364,9 @@ impl<'a> Builder<'a> {
 
     fn set_names(&mut self, out: &mut OutUnit, entry: UnitEntryId, scope: &Scope) {
         self.set_string(out, entry, dw::DW_AT_name, &scope.name);
-        self.set_string(out, entry, dw::DW_AT_linkage_name, &scope.linkage_name);
+        if !self.is_c(scope.unit as usize) {
+            self.set_string(out, entry, dw::DW_AT_linkage_name, &scope.linkage_name);
+        }
         if let Some((file, line)) = scope.declared
             && let Some(file) = self.file(out, file)
         {
@@ -359,6 +414,9 @@ impl<'a> Builder<'a> {
             let unit = self.dwarf.units.get_mut(out.id);
             let root = unit.root();
             let ranges = merged(std::mem::take(&mut out.code));
+            if ranges.is_empty() {
+                continue;
+            }
             let list = unit.ranges.add(range_list(&ranges));
             let entry = unit.get_mut(root);
             // What ranges of the unit count from.

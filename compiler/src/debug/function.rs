@@ -30,3 +30,15 @@ pub(crate) enum ValuePlace {
     /// In the frame: bytes from the canonical frame address.
     Frame(i64),
 }
+
+/// How a function keeps values where debuggers find them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    /// It does not care.
+    #[default]
+    None,
+    /// It says where they are while they are somewhere.
+    Follow,
+    /// Each local has a place of its own in the frame.
+    Slots,
+}

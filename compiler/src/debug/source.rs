@@ -25,6 +25,8 @@ pub struct SourceMap {
     /// Parts of the code, ascending and apart from each other.
     pub(crate) sequences: Vec<Sequence>,
     pub(crate) rows: Vec<Row>,
+    /// For each unit, its files by their numbers in the module.
+    pub(crate) numbers: Vec<FileNumbers>,
     /// Functions and what is inlined into them. A scope comes before those in it.
     pub(crate) scopes: Vec<Scope>,
     /// Where code of a function starts, and its scope. Ascending.
@@ -188,6 +190,23 @@ impl SourceMap {
         rows.get(next.checked_sub(1)?)
     }
 
+    /// The same, with the marks of all rows before it that are of the same line.
+    pub(crate) fn row_with_start(&self, wasm_offset: u64) -> Option<Row> {
+        /// Rows that are looked at.
+        const MOST: usize = 32;
+        let sequence = self.sequence(wasm_offset)?;
+        let rows = &self.rows[sequence.rows.start as usize..sequence.rows.end as usize];
+        let next = rows.partition_point(|row| row.offset <= wasm_offset);
+        let mut row = *rows.get(next.checked_sub(1)?)?;
+        let line = (row.file, row.line);
+        let before = rows[..next].iter().rev().take(MOST);
+        for other in before.take_while(|other| (other.file, other.line) == line) {
+            row.is_statement |= other.is_statement;
+            row.prologue_end |= other.prologue_end;
+        }
+        Some(row)
+    }
+
     /// The sequence of an instruction.
     pub(crate) fn sequence(&self, wasm_offset: u64) -> Option<&Sequence> {
         let next = self.sequences.partition_point(|sequence| sequence.start <= wasm_offset);
@@ -255,7 +274,10 @@ impl<'a> Reader<'_, 'a> {
             language,
         });
         let files = self.lines(unit)?;
-        self.scopes(unit, &files)
+        let scopes = self.scopes(unit, &files);
+        self.map.numbers.resize_with(self.map.units.len(), FileNumbers::new);
+        *self.map.numbers.last_mut().expect("as many as there are units") = files;
+        scopes
     }
 
     /// Takes the rows of a unit's line program.
@@ -378,7 +400,7 @@ impl<'a> Reader<'_, 'a> {
             if is_function == parent.is_some() {
                 continue;
             }
-            let number = |name: DwAt| entry.attr_value(name).and_then(|value| value.udata_value());
+            let number = |name: DwAt| entry.attr_value(name).and_then(constant);
             let small = |name| number(name).and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
             let file = |name| number(name).and_then(|value| files.get(&value).copied());
             let names = self.names(unit, entry.offset());
@@ -413,7 +435,7 @@ impl<'a> Reader<'_, 'a> {
             };
             names.name = names.name.or_else(|| text(dw::DW_AT_name));
             names.linkage_name = names.linkage_name.or_else(|| text(dw::DW_AT_linkage_name));
-            let number = |name: DwAt| entry.attr_value(name).and_then(|value| value.udata_value());
+            let number = |name: DwAt| entry.attr_value(name).and_then(constant);
             if names.file.is_none()
                 && let Some(file) = number(dw::DW_AT_decl_file)
             {
@@ -434,6 +456,14 @@ impl<'a> Reader<'_, 'a> {
             }
         }
         names
+    }
+}
+
+/// A number, of a file or another one.
+fn constant(value: gimli::AttributeValue<Slice<'_>>) -> Option<u64> {
+    match value {
+        gimli::AttributeValue::FileIndex(number) => Some(number),
+        other => other.udata_value(),
     }
 }
 
