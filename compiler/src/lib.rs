@@ -46,6 +46,7 @@ pub use link::entry::{Entry, entry_object};
 pub use link::exe::{LinkOptions, Strip, link_executable};
 pub use link::library::{shared_library, static_library};
 pub use link::options::options_object;
+pub use link::split::{Split, link_split};
 pub use merge::{FEATURES as LINK_FEATURES, Library, Merged, Source, merge};
 pub use pipeline::{CompiledModule, compile, parse_text};
 pub use target::{System, Target};

@@ -158,6 +158,8 @@ fn whole(
             ValuePlace::Register(register) => expression.op_reg(Register(register)),
             ValuePlace::Frame(offset) => frame_address(&mut expression, offset),
         },
+        // The linker has dropped it.
+        ([Operation::Address { address }], _) if *address == u64::from(u32::MAX) => return None,
         ([Operation::Address { address }], Base::Fixed { memory, .. }) => {
             expression.op_addr(Address::Constant(memory.checked_add(*address)?));
         }
@@ -184,6 +186,7 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
     fn operation(&mut self, operation: Operation<Slice<'_>>) -> Option<()> {
         use Operation as O;
         match operation {
+            O::Address { address } if address == u64::from(u32::MAX) => return None,
             O::Address { address } => {
                 self.out.op_constu(address);
                 self.stack.push(Item::Guest);

@@ -46,11 +46,6 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Whether there is DWARF.
-    pub fn has_dwarf(&self) -> bool {
-        !self.section(SectionId::DebugInfo).is_empty()
-    }
-
     /// Bytes of all sections.
     pub fn len(&self) -> usize {
         self.sections.iter().map(|(_, bytes)| bytes.len()).sum()
