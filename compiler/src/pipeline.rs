@@ -105,6 +105,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         // Functions may have more results than there are registers for them.
         set("enable_multi_ret_implicit_sret", "true");
     })?;
+    let source = (config.debug_info != DebugInfo::None).then(|| debug::Source::read(&info.debug));
     let context = ModuleContext {
         info: &info,
         plan: &plan,
@@ -126,6 +127,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
             (DebugInfo::Full, _) => Tracking::Follow,
             (DebugInfo::None | DebugInfo::Lines, _) => Tracking::None,
         },
+        frame_locals: source.as_ref().map(|source| &source.map.frame_locals),
     };
     let options = codegen::Options {
         schedule: config.schedule,
@@ -155,7 +157,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         Model::Static => Some(emit::fixed::describe(&info, &plan, &text)?),
         Model::Instance => None,
     };
-    let debug = debug_information(&info, &plan, &text, config);
+    let debug = debug_information(&info, &plan, &text, source.as_ref(), config);
     Ok(CompiledModule {
         target: config.target.clone(),
         fixed,
@@ -174,12 +176,17 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
 }
 
 /// Describes the code to debuggers.
-fn debug_information(info: &ModuleInfo<'_>, plan: &Plan, text: &Text, config: &Config) -> Debug {
-    if config.debug_info == DebugInfo::None {
-        return Debug::default();
-    }
+fn debug_information<'a>(
+    info: &'a ModuleInfo<'a>,
+    plan: &Plan,
+    text: &'a Text,
+    source: Option<&'a debug::Source<'a>>,
+    config: &Config,
+) -> Debug {
+    let Some(source) = source else { return Debug::default() };
     debug::build(&debug::Parts {
         input: &info.debug,
+        source,
         text,
         name: info.name,
         endian: match config.target.is_big_endian() {

@@ -23,12 +23,28 @@ use std::ops::Range;
 /// What debug sections are made from.
 pub(crate) struct Parts<'a> {
     pub input: &'a Input<'a>,
+    pub source: &'a Source<'a>,
     pub text: &'a Text,
     /// The module's name, if it has one.
     pub name: Option<&'a str>,
     pub endian: RunTimeEndian,
     pub level: DebugInfo,
     pub state: State,
+}
+
+/// What the module says of its source.
+pub(crate) struct Source<'a> {
+    units: Units<'a>,
+    pub map: SourceMap,
+}
+
+impl<'a> Source<'a> {
+    /// Reads the debug information of a module.
+    pub fn read(input: &Input<'a>) -> Source<'a> {
+        let units = Units::read(input);
+        let map = SourceMap::read(input, &units);
+        Source { units, map }
+    }
 }
 
 /// The debug information of machine code.
@@ -44,11 +60,10 @@ const MODULE_FILE: &str = "module.wasm";
 
 /// Makes the debug sections.
 pub(crate) fn build(parts: &Parts<'_>) -> Debug {
-    let units = Units::read(parts.input);
-    let map = SourceMap::read(parts.input, &units);
+    let Source { units, map } = parts.source;
     let mut warnings = units.warnings.clone();
     warnings.extend(map.warnings.iter().cloned());
-    let mut builder = Builder::new(parts, &units, &map);
+    let mut builder = Builder::new(parts, units, map);
     if parts.level == DebugInfo::Full {
         entries::convert(&mut builder);
     }

@@ -19,7 +19,7 @@ pub(crate) mod output;
 mod pointee;
 pub(crate) mod source;
 
-pub(crate) use build::{Debug, Parts, build};
+pub(crate) use build::{Debug, Parts, Source, build};
 pub(crate) use expr::{Base, State};
 pub(crate) use function::{FunctionDebug, Tracking, VMCTX, ValuePlace, ValueRange};
 pub(crate) use input::Input;

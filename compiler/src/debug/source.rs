@@ -5,7 +5,7 @@
 
 use super::input::{Input, Slice, Units};
 use crate::error::Result;
-use gimli::read::Unit;
+use gimli::read::{Operation, Unit};
 use gimli::{DwAt, DwLang, constants as dw};
 use std::collections::HashMap;
 
@@ -29,6 +29,8 @@ pub struct SourceMap {
     pub(crate) numbers: Vec<FileNumbers>,
     /// Functions and what is inlined into them. A scope comes before those in it.
     pub(crate) scopes: Vec<Scope>,
+    /// For functions, counted without imported ones: the local that holds the address of the frame in the guest's memory.
+    pub(crate) frame_locals: HashMap<u32, u32>,
     /// Where code of a function starts, and its scope. Ascending.
     functions: Vec<(u64, u32)>,
     /// What was left out, for the user.
@@ -399,6 +401,13 @@ impl<'a> Reader<'_, 'a> {
             let parent = around.last().map(|(_, index)| *index);
             if is_function == parent.is_some() {
                 continue;
+            }
+            if is_function
+                && let Some(gimli::AttributeValue::Exprloc(base)) = entry.attr_value(dw::DW_AT_frame_base)
+                && let Ok(Some(Operation::WasmLocal { index })) = base.operations(unit.encoding()).next()
+                && let Some(func) = self.input.function_at(ranges[0].start - self.input.code_start)
+            {
+                self.map.frame_locals.insert(func, index);
             }
             let number = |name: DwAt| entry.attr_value(name).and_then(constant);
             let small = |name| number(name).and_then(|value| u32::try_from(value).ok()).unwrap_or(0);

@@ -6,9 +6,10 @@ use super::exe::{LinkOptions, Strip, link_executable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use object::elf;
+use object::pod::bytes_of;
 use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, U16, U32, U64};
-use std::ops::Range;
+use std::collections::HashMap;
 
 type Header = elf::FileHeader64<Endianness>;
 type SectionHeader = elf::SectionHeader64<Endianness>;
@@ -20,8 +21,8 @@ pub struct Split {
     pub debug: Vec<u8>,
 }
 
-/// Links an executable twice, with and without debug information. `name` is the name of the second file without its
-/// folder.
+/// Links an executable, and takes its debug information out. `name` is the name of the file that it goes to, without
+/// its folder.
 ///
 /// # Errors
 /// As [`link_executable`]; or if the name has a NUL.
@@ -35,91 +36,98 @@ pub fn link_split(
     if name.is_empty() || name.contains(&0) {
         return Err(Error::new(ErrorKind::Config, "the name of the debug file cannot be part of a program"));
     }
-    let strip = if strip == Strip::None { Strip::Debug } else { strip };
     let debug = link_executable(objects, runtime, target, &LinkOptions { strip: Strip::None })?;
-    let mut executable = link_executable(objects, runtime, target, &LinkOptions { strip })?;
-    let damaged = |error: object::read::Error| Error::internal(format!("the linker's result: {error}"));
-    if segments(&debug).map_err(damaged)? != segments(&executable).map_err(damaged)? {
-        return Err(Error::internal("the program has other addresses with debug information than without"));
+    let executable = stripped(&debug, strip == Strip::All, name)
+        .map_err(|error| Error::internal(format!("the linker's result cannot be taken apart: {error}")))?;
+    Ok(Split { executable, debug })
+}
+
+/// A file without the sections about debugging, and perhaps without symbols, and with a link to the file that has them.
+/// What is loaded stays where it is; all other sections move up, and the table of sections becomes the end of the file.
+fn stripped(file: &[u8], without_symbols: bool, name: &[u8]) -> std::result::Result<Vec<u8>, String> {
+    let unreadable = |error: object::read::Error| error.to_string();
+    let mut header = *Header::parse(file).map_err(unreadable)?;
+    let endian = header.endian().map_err(unreadable)?;
+    let sections = header.sections(endian, file).map_err(unreadable)?;
+    let names = header.shstrndx(endian, file).map_err(unreadable)? as usize;
+    let symbols = sections.iter().position(|section| section.sh_type(endian) == elf::SHT_SYMTAB);
+    let strings = symbols.and_then(|index| Some(sections.iter().nth(index)?.sh_link(endian) as usize));
+    let is_left_out = |index: usize, section: &SectionHeader| {
+        let is_about_debugging =
+            sections.section_name(endian, section).is_ok_and(|name| name.starts_with(b".debug_"));
+        is_about_debugging || without_symbols && (Some(index) == symbols || Some(index) == strings)
+    };
+    let segments = header.program_headers(endian, file).map_err(unreadable)?;
+    let ends = segments.iter().map(|segment| segment.p_offset(endian) + segment.p_filesz(endian));
+    let end = usize::try_from(ends.max().unwrap_or(0)).unwrap_or(usize::MAX);
+    let mut out = file.get(..end).ok_or("a segment ends outside of the file")?.to_vec();
+
+    // Where each section comes to be in the table.
+    let mut places = HashMap::new();
+    let mut table: Vec<SectionHeader> = Vec::new();
+    for (index, section) in sections.iter().enumerate() {
+        if !is_left_out(index, section) {
+            places.insert(index, table.len());
+            table.push(*section);
+        }
     }
-    // The linker made each id from the file that it is in.
-    if let (Some(from), Some(to)) =
-        (build_id(&debug).map_err(damaged)?, build_id(&executable).map_err(damaged)?)
-        && from.len() == to.len()
-    {
-        executable[to].copy_from_slice(&debug[from]);
+    let (mut link_name, mut names_place) = (0, 0);
+    for (index, section) in sections.iter().enumerate() {
+        let Some(place) = places.get(&index).copied() else { continue };
+        if section.sh_flags(endian).contains(elf::SHF_ALLOC) {
+            // Symbols refer to it by its number.
+            if place != index {
+                return Err(String::from("a section that is loaded would get another number"));
+            }
+            continue;
+        }
+        let link = places.get(&(section.sh_link(endian) as usize)).copied().unwrap_or(0);
+        let mut bytes = section.data(endian, file).map_err(unreadable)?.to_vec();
+        if index == names {
+            names_place = place;
+            link_name = bytes.len() as u32;
+            bytes.extend(b".gnu_debuglink\0");
+        }
+        table[place].sh_link = U32::new(endian, link as u32);
+        append(&mut out, &mut table[place], endian, &bytes);
     }
-    let header = Header::parse(&*debug).map_err(damaged)?;
-    let endian = header.endian().map_err(damaged)?;
     // Name, NUL, padding, checksum.
     let mut link = name.to_vec();
     link.push(0);
     link.resize(link.len().next_multiple_of(4), 0);
-    link.extend(object::pod::bytes_of(&U32::new(endian, crc32(&debug))));
-    add_section(&mut executable, b".gnu_debuglink", &link, 4).map_err(damaged)?;
-    Ok(Split { executable, debug })
-}
-
-/// Where the program lies in memory: address and size of each segment.
-fn segments(file: &[u8]) -> object::read::Result<Vec<(u64, u64)>> {
-    let header = Header::parse(file)?;
-    let endian = header.endian()?;
-    let loaded =
-        header.program_headers(endian, file)?.iter().filter(|header| header.p_type(endian) == elf::PT_LOAD);
-    Ok(loaded.map(|header| (header.p_vaddr(endian), header.p_memsz(endian))).collect())
-}
-
-/// Where the bytes of the build id are in a file.
-fn build_id(file: &[u8]) -> object::read::Result<Option<Range<usize>>> {
-    let header = Header::parse(file)?;
-    let endian = header.endian()?;
-    let sections = header.sections(endian, file)?;
-    let Some((_, section)) = sections.section_by_name(endian, b".note.gnu.build-id") else { return Ok(None) };
-    let start = section.sh_offset(endian) as usize;
-    let range = start..start.saturating_add(section.sh_size(endian) as usize);
-    Ok((range.end <= file.len()).then_some(range))
-}
-
-/// Adds a section that is not loaded, behind everything else: its bytes, the names of all sections, and the table of
-/// sections.
-fn add_section(file: &mut Vec<u8>, name: &[u8], bytes: &[u8], align: u64) -> object::read::Result<()> {
-    let mut header = *Header::parse(&**file)?;
-    let endian = header.endian()?;
-    let sections = header.sections(endian, &**file)?;
-    let mut table: Vec<SectionHeader> = sections.iter().copied().collect();
-    let names_index = header.shstrndx(endian, &**file)?;
-    let Some(names_header) = table.get_mut(names_index as usize) else { return Ok(()) };
-    let mut names = names_header.data(endian, &**file)?.to_vec();
-    let sh_name = names.len() as u32;
-    names.extend(name);
-    names.push(0);
-
-    file.resize(file.len().next_multiple_of(align as usize), 0);
-    let sh_offset = file.len() as u64;
-    file.extend(bytes);
-    names_header.sh_offset = U64::new(endian, file.len() as u64);
-    names_header.sh_size = U64::new(endian, names.len() as u64);
-    file.extend(names);
-    table.push(SectionHeader {
-        sh_name: U32::new(endian, sh_name),
+    link.extend(bytes_of(&U32::<Endianness>::new(endian, crc32(file))));
+    let mut section = SectionHeader {
+        sh_name: U32::new(endian, link_name),
         sh_type: U32::new(endian, elf::SHT_PROGBITS),
         sh_flags: U64::new(endian, elf::SectionFlags(0)),
         sh_addr: U64::new(endian, 0),
-        sh_offset: U64::new(endian, sh_offset),
-        sh_size: U64::new(endian, bytes.len() as u64),
+        sh_offset: U64::new(endian, 0),
+        sh_size: U64::new(endian, 0),
         sh_link: U32::new(endian, 0),
         sh_info: U32::new(endian, 0),
-        sh_addralign: U64::new(endian, align),
+        sh_addralign: U64::new(endian, 4),
         sh_entsize: U64::new(endian, 0),
-    });
-    file.resize(file.len().next_multiple_of(8), 0);
-    header.e_shoff = U64::new(endian, file.len() as u64);
+    };
+    append(&mut out, &mut section, endian, &link);
+    table.push(section);
+    out.resize(out.len().next_multiple_of(8), 0);
+    header.e_shoff = U64::new(endian, out.len() as u64);
     header.e_shnum = U16::new(endian, table.len() as u16);
+    header.e_shstrndx = U16::new(endian, elf::SymbolSection(names_place as u16));
     for section in &table {
-        file.extend(object::pod::bytes_of(section));
+        out.extend(bytes_of(section));
     }
-    file[..size_of::<Header>()].copy_from_slice(object::pod::bytes_of(&header));
-    Ok(())
+    out[..size_of::<Header>()].copy_from_slice(bytes_of(&header));
+    Ok(out)
+}
+
+/// Puts the bytes of a section at the end of a file.
+fn append(out: &mut Vec<u8>, section: &mut SectionHeader, endian: Endianness, bytes: &[u8]) {
+    let align = usize::try_from(section.sh_addralign(endian)).unwrap_or(1).clamp(1, 4096);
+    out.resize(out.len().next_multiple_of(align), 0);
+    section.sh_offset = U64::new(endian, out.len() as u64);
+    section.sh_size = U64::new(endian, bytes.len() as u64);
+    out.extend(bytes);
 }
 
 /// The checksum of `.gnu_debuglink`: CRC-32 as in zlib.

@@ -18,6 +18,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+use std::collections::HashMap;
 use wasmparser::{FuncValidator, FuncValidatorAllocations, Operator, ValidatorResources};
 
 /// Locals that get places in the frame; functions with more need the stack for other things.
@@ -50,6 +51,8 @@ pub(crate) struct ModuleContext<'m> {
     pub fuel: bool,
     /// What debuggers are to find.
     pub tracking: Tracking,
+    /// For functions, counted without imported ones, the local by which debuggers find variables of the source.
+    pub frame_locals: Option<&'m HashMap<u32, u32>>,
 }
 
 impl ModuleContext<'_> {
@@ -101,6 +104,8 @@ pub(crate) struct FunctionTranslator<'f, 'm> {
     pub(super) fuel: u32,
     /// The places of locals in the frame, where they have some.
     slots: Vec<(StackSlot, Type)>,
+    /// A local that has a copy in the frame, and where.
+    copied: Option<(u32, StackSlot)>,
 }
 
 /// Validates and translates a function body.
@@ -154,6 +159,7 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         }
         let params = builder.block_params(entry)[usize::from(vmctx.is_some())..].to_vec();
         let state = module.model.open(module, &mut builder, vmctx);
+        let defined = validator.index() - module.info.imported_funcs;
         let mut this = FunctionTranslator {
             state,
             builder,
@@ -165,7 +171,14 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             pointer,
             fuel: 0,
             slots: Vec::new(),
+            copied: None,
         };
+        if module.tracking == Tracking::Follow
+            && let Some(local) = module.frame_locals.and_then(|locals| locals.get(&defined))
+        {
+            // Optimised code would forget it with its last use.
+            this.copied = Some((*local, this.slot(types::I32, *local)));
+        }
         if let Some(vmctx) = vmctx {
             this.track_context(vmctx);
         }
@@ -178,7 +191,6 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         this.frames.push(Frame::function(exit, results.len()));
 
         this.locals(&mut body.get_binary_reader(), validator)?;
-        let defined = validator.index() - module.info.imported_funcs;
         let source = module.info.link.offsets.get(defined as usize);
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
@@ -269,6 +281,12 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         if let Some((slot, _)) = self.slots.get(index as usize) {
             self.builder.ins().stack_store(self.pointer, value, *slot, 0);
             return;
+        }
+        if let Some((local, slot)) = self.copied
+            && local == index
+            && self.builder.func.dfg.value_type(value) == types::I32
+        {
+            self.builder.ins().stack_store(self.pointer, value, slot, 0);
         }
         self.builder.def_var(Variable::from_u32(index), value);
         self.follow(index, value);
