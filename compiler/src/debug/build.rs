@@ -199,7 +199,7 @@ impl<'b, 'a> Builder<'b, 'a> {
         if unit == self.map.units.len() {
             self.offset_rows(&out, &code);
         } else {
-            self.source_rows(&mut out, &code);
+            self.source_rows(&mut out, &code, start);
         }
         match scope {
             // It is among the entries of its unit.
@@ -276,12 +276,26 @@ impl<'b, 'a> Builder<'b, 'a> {
         program.end_sequence(u64::from(code.len));
     }
 
-    /// Rows with lines of the source.
-    fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode) {
+    /// Rows with lines of the source, for a function whose body starts at `body` in the wasm file.
+    fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode, body: u64) {
+        let sequence = code.pieces.iter().find_map(|piece| self.map.sequence(piece.wasm));
+        let rows = sequence.map_or(0..0, |sequence| sequence.rows.clone());
+        let rows = &self.map.rows[rows.start as usize..rows.end as usize];
+        // The function's own first row; the compiler leaves nothing before it but what makes the frame.
+        let first = rows[rows.partition_point(|row| row.offset < body)..].first().copied();
+        let first = first.unwrap_or(Row::NONE);
         self.dwarf.units.get_mut(out.id).line_program.begin_sequence(Some(text_address(code.start)));
         let mut last = Row::NONE;
         for piece in &code.pieces {
+            let is_prologue = piece.wasm == body || piece.wasm < first.offset;
+            if is_prologue && piece.code.start > 0 {
+                continue;
+            }
             let (row, file) = match self.map.row_with_start(piece.wasm) {
+                _ if is_prologue => (
+                    Row { column: 0, is_statement: true, prologue_end: false, ..first },
+                    self.file(out, first.file),
+                ),
                 Some(row) => (row, self.file(out, row.file)),
                 // Code that belongs to no line.
                 None => (Row::NONE, None),
@@ -302,7 +316,8 @@ impl<'b, 'a> Builder<'b, 'a> {
             to.is_statement = row.is_statement && is_new_line;
             to.prologue_end = row.prologue_end && is_new_line;
             self.dwarf.units.get_mut(out.id).line_program.generate_row();
-            last = row;
+            // Debuggers take the second row for the end of the prologue: it has to be one.
+            last = if is_prologue { Row::NONE } else { row };
         }
         self.dwarf.units.get_mut(out.id).line_program.end_sequence(u64::from(code.len));
     }

@@ -9,7 +9,7 @@ use gimli::write::{
 };
 use gimli::{Encoding, Format, LineEncoding, LittleEndian, constants as dw};
 
-const CHANGES: u64 = 1500;
+const CHANGES: u64 = 10_000;
 
 const MODULE: &str = r#"(module
   (memory (export "memory") 1)

@@ -171,8 +171,18 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             "`--emit wasm` is the module that `aot link` makes, and here is only one",
         ));
     }
+    if let Some(file) = &args.split_debug
+        && (file.file_name().is_none() || outputs.iter().any(|(_, path)| path == file))
+    {
+        return Err(Failure::usage(format!("debug information cannot go to `{}`", file.display()))
+            .with_help("`--split-debug` names a file of its own, such as `app.debug`"));
+    }
     if !has(Kind::Executable) {
-        for (given, flag) in [(args.sealed, "--sealed"), (!args.capabilities.is_empty(), "--dir and --env")] {
+        for (given, flag) in [
+            (args.sealed, "--sealed"),
+            (args.split_debug.is_some(), "--split-debug"),
+            (!args.capabilities.is_empty(), "--dir and --env"),
+        ] {
             if given {
                 return Err(Failure::usage(format!("only executables know {flag}, and none is made"))
                     .with_help("add `--emit exe`"));
