@@ -8,6 +8,9 @@ use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+/// Warnings about damaged debug information that are shown.
+const SHOWN_WARNINGS: usize = 5;
+
 /// `NAME=PATH` on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LibraryArg {
@@ -129,7 +132,16 @@ impl Program {
         if !self.libraries.is_empty() {
             config.to_mut().features |= LINK_FEATURES;
         }
-        aot_compiler::compile(module, &config).map_err(|error| Failure::compiler(&error, &self.path))
+        let compiled = aot_compiler::compile(module, &config);
+        let compiled = compiled.map_err(|error| Failure::compiler(&error, &self.path))?;
+        let warnings = compiled.debug_warnings();
+        for warning in warnings.iter().take(SHOWN_WARNINGS) {
+            report::warn(&format!("damaged debug information was left out: {warning}"));
+        }
+        if let Some(more) = warnings.len().checked_sub(SHOWN_WARNINGS).filter(|more| *more > 0) {
+            report::warn(&format!("and {more} more parts of the debug information"));
+        }
+        Ok(compiled)
     }
 }
 
