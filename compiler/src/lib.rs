@@ -51,7 +51,7 @@ pub use link::library::{shared_library, static_library};
 pub use link::options::options_object;
 pub use link::split::{Split, link_split};
 pub use merge::{FEATURES as LINK_FEATURES, Library, Merged, Source, merge};
-pub use pipeline::{CompiledModule, compile, compile_share, parse_text};
+pub use pipeline::{CompiledModule, FunctionCode, compile, compile_share, parse_text};
 pub use target::{System, Target};
 
 /// A hash of the compiler's sources and of what it is built on: another compiler may make other code of a module.

@@ -2,6 +2,8 @@
 
 use crate::bottom_up::{self, Inlining};
 use crate::code_cache::{CodeCache, Made, Share, ShareResult};
+use crate::codegen::function::CodeTarget;
+use crate::codegen::symbol::Symbol;
 use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
 use crate::debug::{self, Debug, Tracking};
@@ -52,6 +54,21 @@ pub struct CompiledModule {
     reused: usize,
     clif: String,
     asm: String,
+}
+
+/// The machine code of a wasm function.
+pub struct FunctionCode<'a> {
+    /// Function index.
+    pub func: u32,
+    pub name: &'a str,
+    /// Where it is in the code of the module.
+    pub offset: u32,
+    pub bytes: &'a [u8],
+    /// Offset in the function's code, and the offset in the module of the instruction that the code from there on is of.
+    /// Ascending.
+    pub lines: &'a [(u32, u32)],
+    /// Offset in the function's code, and what is to be put in there.
+    pub relocations: Vec<(u32, String)>,
 }
 
 /// Turns the text format into the binary format. Binary modules pass through.
@@ -611,6 +628,56 @@ impl CompiledModule {
     /// The assembly of all functions, if the configuration asked for it.
     pub fn asm(&self) -> &str {
         &self.asm
+    }
+
+    /// The machine code of the wasm functions that have some, in index order.
+    pub fn functions(&self) -> impl Iterator<Item = FunctionCode<'_>> {
+        let Text { ranges, relocs, bytes, .. } = &self.text;
+        let imported = self.imported_funcs().count();
+        let defined =
+            ranges.iter().take(self.module.funcs.len()).enumerate().filter(|(_, range)| range.len > 0);
+        defined.map(move |(index, range)| {
+            let end = range.offset + range.len;
+            let first = relocs.partition_point(|reloc| reloc.offset < range.offset);
+            let own = relocs[first..].iter().take_while(move |reloc| reloc.offset < end);
+            let relocations = own.filter_map(|reloc| match reloc.target {
+                CodeTarget::Symbol(symbol) => {
+                    Some((reloc.offset - range.offset, self.symbol_name(symbol, imported)))
+                }
+                CodeTarget::Code(_) => None,
+            });
+            FunctionCode {
+                func: (imported + index) as u32,
+                name: &range.name,
+                offset: range.offset,
+                bytes: &bytes[range.offset as usize..end as usize],
+                lines: &range.debug.lines,
+                relocations: relocations.collect(),
+            }
+        })
+    }
+
+    fn imported_funcs(&self) -> impl Iterator<Item = &aot_abi::types::Import> {
+        let imports = self.module.imports.iter();
+        imports.filter(|import| matches!(import.ty, aot_abi::types::EntityType::Func(_)))
+    }
+
+    /// A symbol for people.
+    fn symbol_name(&self, symbol: Symbol, imported: usize) -> String {
+        match symbol {
+            Symbol::Function(func) => match (func as usize).checked_sub(imported) {
+                Some(defined) => self.text.ranges[defined].name.clone(),
+                None => match self.imported_funcs().nth(func as usize) {
+                    Some(import) => format!("{} {}", import.module, import.name),
+                    None => format!("wasm-function[{func}]"),
+                },
+            },
+            Symbol::Libcall(libcall) => libcall.symbol().to_owned(),
+            Symbol::Helper(libcall) => libcall.to_string(),
+            Symbol::Memory => String::from("memory"),
+            Symbol::Table(table) => format!("table {table}"),
+            Symbol::Import(_) | Symbol::Export(_) | Symbol::Enter | Symbol::Trapped => format!("{symbol:?}"),
+        }
     }
 
     /// Number of functions and trampolines.

@@ -311,8 +311,8 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
                     let name = file.file_name().unwrap_or_default();
                     let split = link_split(module, &config.target, parts, name).map_err(in_file)?;
                     progress.done("linked, and debug information put aside");
-                    results.push((Kind::Object, file, split.debug));
-                    results.push((*kind, path, split.executable));
+                    results.push((Kind::Object, file, Artifact::Memory(split.debug)));
+                    results.push((*kind, path, Artifact::Memory(split.executable)));
                     continue;
                 }
                 let bytes = link(module, &config.target, parts).map_err(in_file)?;
