@@ -4,6 +4,7 @@
 #include "guest.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { CALLS = 4000000 };
@@ -20,6 +21,14 @@ static int32_t native(void *instance, int32_t a, int32_t b, aot_trap **trap)
     return (int32_t) ((uint32_t) a + (uint32_t) b);
 }
 
+static int32_t native_load(void *memory, int32_t address, aot_trap **trap)
+{
+    int32_t value;
+    (void) trap;
+    memcpy(&value, (char *) memory + (uint32_t) address, sizeof value);
+    return value;
+}
+
 static double now(void)
 {
     struct timespec time;
@@ -33,6 +42,8 @@ int main(int count, char **args)
 {
     const guest_imports imports = {add};
     int32_t (*volatile function)(void *, int32_t, int32_t, aot_trap **) = native;
+    int32_t (*volatile load)(void *, int32_t, aot_trap **) = native_load;
+    static char memory[65536];
     aot_trap *trap = NULL;
     guest_instance *instance = guest_new(&imports, NULL, NULL, &trap);
     int rounds = count > 1 ? atoi(args[1]) : 1;
@@ -41,7 +52,7 @@ int main(int count, char **args)
         return 1;
     }
     for (int round = 0; round < rounds; round++) {
-        double start, times[3];
+        double start, times[5];
         int32_t sum = 0;
         start = now();
         for (int32_t number = 0; number < CALLS; number++)
@@ -60,6 +71,21 @@ int main(int count, char **args)
         start = now();
         sink = guest_loop(instance, CALLS, &trap);
         times[2] = (now() - start) / CALLS;
+        sum = 0;
+        start = now();
+        for (int32_t number = 0; number < CALLS; number++) {
+            sum = guest_load(instance, sum, &trap);
+            if (trap != NULL)
+                return 1;
+        }
+        sink = sum;
+        times[3] = (now() - start) / CALLS;
+        start = now();
+        for (int32_t number = 0; number < CALLS; number++)
+            sum = load(memory, sum, &trap);
+        sink = sum;
+        times[4] = (now() - start) / CALLS;
+        printf("C program → library, may trap\tnative\t%f\nC program → library, may trap\taot\t%f\n", times[4], times[3]);
         printf("C program → library\tnative\t%f\nC program → library\taot\t%f\n", times[0], times[1]);
         printf("library → C program\tnative\t%f\nlibrary → C program\taot\t%f\n", times[0], times[2]);
     }

@@ -87,6 +87,7 @@ impl Cache {
             verify_clif: _,
             keep_clif: _,
             keep_asm: _,
+            code_store: _,
         } = config;
         let imports = match imports {
             Imports::AtInstantiation => String::from("at instantiation"),

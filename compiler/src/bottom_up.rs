@@ -5,21 +5,50 @@
 //! last caller is done. So memory holds small functions, and as many others as there are threads. What becomes of a
 //! function depends on its callees alone, so the result does not depend on the number of threads.
 
+use crate::code_cache::{CodeCache, Entry, Made};
 use crate::codegen::{self, CompiledFunction};
 use crate::error::{Error, Result};
 use crate::module::Body;
 use crate::passes::call_graph::{self, CallGraph};
 use crate::passes::{self, Candidate, Rules};
+use crate::scan::Scan;
 use crate::translate::{ModuleContext, Scratch, translate};
 use cranelift_codegen::ir::Function;
 use rayon::Scope;
-use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Compiles all bodies, with calls inlined. The results are in index order; functions that nothing calls any more have
-/// no code.
+/// What is known of a module's functions before they are translated. They are numbered without imported ones.
+pub(crate) struct Inlining {
+    pub graph: CallGraph,
+    /// For each function the number of its cycle; callees have lower ones.
+    pub cycle_of: Vec<u32>,
+    /// Operators of each body that become instructions.
+    sizes: Vec<u32>,
+    imported: u32,
+}
+
+impl Inlining {
+    pub fn new(scans: &[Scan], imported: u32) -> Inlining {
+        let graph = CallGraph::new(scans.iter().map(|scan| scan.calls.clone()).collect());
+        let cycle_of = graph.cycles();
+        Inlining { graph, cycle_of, sizes: scans.iter().map(|scan| scan.size).collect(), imported }
+    }
+
+    /// Whether a function may get the body of one that it calls. Its code does not depend on other bodies.
+    pub fn may_inline(&self, function: u32, callee: u32) -> bool {
+        self.cycle_of[function as usize] != self.cycle_of[callee as usize]
+            && self.rules().may_be_candidate(callee)
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules { imported: self.imported, graph: &self.graph, sizes: &self.sizes }
+    }
+}
+
+/// Compiles all bodies, or `members` of them, with calls inlined. The results are in index order; functions that nothing
+/// calls any more have no code. What `cache` has is not compiled, and what it had not is added to it.
 ///
 /// # Errors
 /// Of several errors the one of the first function, whatever the order of execution.
@@ -27,18 +56,49 @@ pub(crate) fn compile(
     context: &ModuleContext<'_>,
     bodies: Vec<Body<'_>>,
     options: codegen::Options,
+    inlining: &Inlining,
+    cache: Option<CodeCache<'_>>,
+    members: Option<Vec<bool>>,
 ) -> Result<Vec<Option<CompiledFunction>>> {
-    let (imported, defined) = (context.info.imported_funcs, bodies.len() as u32);
-    let called = bodies.par_iter().map(|body| call_graph::called(&body.body, imported, defined)).collect();
-    let graph = CallGraph::new(called);
-    let nodes = nodes(context, &graph, bodies);
+    let mut nodes = nodes(context, inlining, bodies);
+    let work = match members {
+        None => {
+            let wanted = wanted(&nodes, inlining, cache.as_ref());
+            Work { compiles: vec![true; nodes.len()], wanted }
+        }
+        Some(compiles) => {
+            let mut wanted = vec![false; nodes.len()];
+            for (func, node) in nodes.iter_mut().enumerate() {
+                let is_there = cache.as_ref().is_some_and(|cache| cache.entry(func as u32).is_some());
+                wanted[func] = compiles[func] && !is_there;
+                // Whether something calls it is not known here.
+                *node.is_used.get_mut() = wanted[func] && node.is_reachable;
+            }
+            add_inlined(&nodes, inlining, &mut wanted);
+            Work { wanted, compiles }
+        }
+    };
+    run(context, nodes, options, inlining, cache, work)
+}
+
+fn run<'m>(
+    context: &'m ModuleContext<'m>,
+    nodes: Vec<Node<'m>>,
+    options: codegen::Options,
+    inlining: &'m Inlining,
+    cache: Option<CodeCache<'m>>,
+    work: Work,
+) -> Result<Vec<Option<CompiledFunction>>> {
+    let defined = nodes.len() as u32;
     let ready: Vec<u32> =
         (0..defined).filter(|func| nodes[*func as usize].callees_left.load(SeqCst) == 0).collect();
     let module = Module {
         context,
         options,
-        rules: Rules { imported, graph: &graph },
+        rules: inlining.rules(),
         nodes,
+        work,
+        cache,
         has_failed: AtomicBool::new(false),
         scratch: Mutex::new(Vec::new()),
     };
@@ -48,10 +108,68 @@ pub(crate) fn compile(
             scope.spawn(move |scope| module.function(func, scope));
         }
     });
-    let Module { mut nodes, .. } = module;
-    match nodes.iter_mut().find_map(|node| node.error.take()) {
-        Some(error) => Err(error),
-        None => nodes.into_iter().map(|node| node.result.into_inner().transpose()).collect(),
+    let Module { mut nodes, mut cache, .. } = module;
+    if let Some(error) = nodes.iter_mut().find_map(|node| node.error.take()) {
+        return Err(error);
+    }
+    let mut made = Vec::with_capacity(nodes.len());
+    let mut results = Vec::with_capacity(nodes.len());
+    for (func, mut node) in nodes.into_iter().enumerate() {
+        let mut result = node.result.take().transpose()?;
+        if result.is_none()
+            && let Some(cache) = &mut cache
+        {
+            result = cache.take(func as u32, node.is_reachable, *node.is_used.get_mut());
+        }
+        results.push(result);
+        made.push(node.made.into_inner());
+    }
+    if let Some(cache) = cache {
+        cache.save(&results, &made);
+    }
+    Ok(results)
+}
+
+/// The functions that have to be translated: those that the cache has not, and what may be inlined into them.
+fn wanted(nodes: &[Node<'_>], inlining: &Inlining, cache: Option<&CodeCache<'_>>) -> Vec<bool> {
+    let Some(cache) = cache else { return vec![true; nodes.len()] };
+    let mut wanted: Vec<bool> = (0..nodes.len() as u32).map(|func| cache.entry(func).is_none()).collect();
+    // What may be called from outside, or by code.
+    let mut is_called: Vec<bool> = nodes.iter().map(|node| node.is_used.load(SeqCst)).collect();
+    for (func, called) in is_called.iter_mut().enumerate() {
+        let is_kept = cache.entry(func as u32).is_some_and(|entry| !entry.made.is_candidate);
+        *called |= nodes[func].is_reachable && (wanted[func] || is_kept);
+    }
+    let mut queue: Vec<u32> = (0..nodes.len() as u32).filter(|func| is_called[*func as usize]).collect();
+    while let Some(func) = queue.pop() {
+        let callees = match cache.entry(func).filter(|entry| entry.had_code) {
+            Some(entry) => &entry.made.calls,
+            None => {
+                wanted[func as usize] = true;
+                &inlining.graph.callees[func as usize]
+            }
+        };
+        for callee in callees {
+            if !std::mem::replace(&mut is_called[*callee as usize], true) {
+                queue.push(*callee);
+            }
+        }
+    }
+    add_inlined(nodes, inlining, &mut wanted);
+    wanted
+}
+
+/// Adds what may be inlined into functions.
+fn add_inlined(nodes: &[Node<'_>], inlining: &Inlining, functions: &mut [bool]) {
+    let mut queue: Vec<u32> = (0..nodes.len() as u32).filter(|func| functions[*func as usize]).collect();
+    while let Some(func) = queue.pop() {
+        for callee in &inlining.graph.callees[func as usize] {
+            if inlining.may_inline(func, *callee)
+                && !std::mem::replace(&mut functions[*callee as usize], true)
+            {
+                queue.push(*callee);
+            }
+        }
     }
 }
 
@@ -72,8 +190,18 @@ struct Node<'m> {
     candidate: Mutex<Option<Arc<Candidate>>>,
     /// Why it could not be translated.
     error: OnceLock<Error>,
-    /// Empty if there is no code.
+    /// What it is after inlining; empty if it was not translated.
+    made: OnceLock<Made>,
+    /// Empty if it was not compiled.
     result: OnceLock<Result<CompiledFunction>>,
+}
+
+/// What there is to do, by function.
+struct Work {
+    /// Which ones have to be translated. The others are in the cache, or nothing needs them.
+    wanted: Vec<bool>,
+    /// Which of these get code, if they need it.
+    compiles: Vec<bool>,
 }
 
 struct Module<'m> {
@@ -81,6 +209,8 @@ struct Module<'m> {
     options: codegen::Options,
     rules: Rules<'m>,
     nodes: Vec<Node<'m>>,
+    work: Work,
+    cache: Option<CodeCache<'m>>,
     /// Whether something could not be translated: then nothing more is compiled.
     has_failed: AtomicBool,
     /// Buffers that no thread uses now.
@@ -93,8 +223,8 @@ struct Buffers {
     codegen: codegen::Scratch,
 }
 
-fn nodes<'m>(context: &ModuleContext<'_>, graph: &CallGraph, bodies: Vec<Body<'m>>) -> Vec<Node<'m>> {
-    let cycle_of = graph.cycles();
+fn nodes<'m>(context: &ModuleContext<'_>, inlining: &Inlining, bodies: Vec<Body<'m>>) -> Vec<Node<'m>> {
+    let Inlining { graph, cycle_of, .. } = inlining;
     let mut callers = vec![Vec::new(); bodies.len()];
     let mut callees = vec![0; bodies.len()];
     for (func, list) in graph.callees.iter().enumerate() {
@@ -129,6 +259,7 @@ fn nodes<'m>(context: &ModuleContext<'_>, graph: &CallGraph, bodies: Vec<Body<'m
             is_used: AtomicBool::new(false),
             candidate: Mutex::new(None),
             error: OnceLock::new(),
+            made: OnceLock::new(),
             result: OnceLock::new(),
         })
         .collect();
@@ -148,25 +279,17 @@ impl<'m> Module<'m> {
     /// Takes a function up, all of whose callees are done.
     fn function<'s>(&'s self, func: u32, scope: &Scope<'s>) {
         let node = self.node(func);
-        let mut rest = None;
-        match self.inlined(func) {
-            Ok(function) if !node.callers.is_empty() && self.rules.is_candidate(func, &function) => {
-                if node.is_used.load(SeqCst) {
-                    self.use_callees(&function, scope);
+        let rest = match self.work.wanted[func as usize] {
+            true => self.translate(func, scope),
+            false => {
+                if let Some(entry) = self.entry(func)
+                    && (node.is_reachable && !entry.made.is_candidate)
+                {
+                    self.use_functions(&entry.made.calls, scope);
                 }
-                *lock(&node.candidate) = Some(Arc::new(Candidate::new(&function)));
+                None
             }
-            // Never inlined: calls that lead to it stay.
-            Ok(function) if node.is_reachable => {
-                self.use_callees(&function, scope);
-                rest = Some(function);
-            }
-            Ok(_) => {}
-            Err(error) => {
-                self.has_failed.store(true, SeqCst);
-                node.error.set(error).expect("each function is taken up once");
-            }
-        }
+        };
         for callee in self.outer_callees(func) {
             if self.node(callee).callers_left.fetch_sub(1, SeqCst) == 1 {
                 self.release(callee, scope);
@@ -181,6 +304,37 @@ impl<'m> Module<'m> {
         if let Some(function) = rest {
             self.compile(func, function);
         }
+    }
+
+    /// Translates a function, all of whose callees are done. Returns it if it is to be compiled now.
+    fn translate<'s>(&'s self, func: u32, scope: &Scope<'s>) -> Option<Function> {
+        let node = self.node(func);
+        let function = match self.inlined(func) {
+            Ok(function) => function,
+            Err(error) => {
+                self.has_failed.store(true, SeqCst);
+                node.error.set(error).expect("each function is taken up once");
+                return None;
+            }
+        };
+        let is_candidate = !node.callers.is_empty() && self.rules.is_candidate(func, &function);
+        let mut calls = call_graph::callees(&function, self.rules.imported);
+        calls.sort_unstable();
+        calls.dedup();
+        let made = node.made.get_or_init(|| Made { is_candidate, calls });
+        if is_candidate {
+            *lock(&node.candidate) = Some(Arc::new(Candidate::new(&function)));
+            if node.is_used.load(SeqCst) {
+                self.use_functions(&made.calls, scope);
+            }
+            return None;
+        }
+        // Never inlined: calls that lead to it stay.
+        if !node.is_reachable {
+            return None;
+        }
+        self.use_functions(&made.calls, scope);
+        Some(function)
     }
 
     /// The callees of a function that are not in its cycle: they are done before it.
@@ -204,14 +358,26 @@ impl<'m> Module<'m> {
         passes::inline(func, function, &candidates, &self.rules).map_err(|error| self.locate(func, error))
     }
 
-    /// Notes that compiled code calls what `function` calls.
-    fn use_callees<'s>(&'s self, function: &Function, scope: &Scope<'s>) {
-        for callee in call_graph::callees(function, self.rules.imported) {
-            let node = self.node(callee);
-            if !node.is_used.swap(true, SeqCst) && node.callers_left.load(SeqCst) == 0 {
-                self.release(callee, scope);
+    /// Notes that compiled code calls some functions.
+    fn use_functions<'s>(&'s self, functions: &'s [u32], scope: &Scope<'s>) {
+        let mut lists = vec![functions];
+        while let Some(functions) = lists.pop() {
+            for func in functions {
+                let node = self.node(*func);
+                if node.is_used.swap(true, SeqCst) {
+                    continue;
+                }
+                match self.entry(*func).filter(|_| !self.work.wanted[*func as usize]) {
+                    Some(entry) => lists.push(&entry.made.calls),
+                    None if node.callers_left.load(SeqCst) == 0 => self.release(*func, scope),
+                    None => {}
+                }
             }
         }
+    }
+
+    fn entry(&self, func: u32) -> Option<&Entry> {
+        self.cache.as_ref()?.entry(func)
     }
 
     /// Lets go of a body that nobody inlines any more: it is compiled if something uses it, now or later.
@@ -227,13 +393,17 @@ impl<'m> Module<'m> {
                 Ok(candidate) => candidate.body,
                 Err(shared) => shared.body.clone(),
             };
-            self.use_callees(&body, scope);
+            if let Some(made) = node.made.get() {
+                self.use_functions(&made.calls, scope);
+            }
             self.compile(func, body);
         });
     }
 
     fn compile(&self, func: u32, function: Function) {
-        if self.has_failed.load(SeqCst) {
+        // Translated for what it is inlined into; its code is in the cache.
+        let is_cached = self.entry(func).is_some_and(|entry| entry.had_code);
+        if is_cached || !self.work.compiles[func as usize] || self.has_failed.load(SeqCst) {
             return;
         }
         let mut buffers = lock(&self.scratch).pop().unwrap_or_default();

@@ -1,7 +1,9 @@
 //! Every option of a compilation, once.
 
+use crate::code_cache::CodeStore;
 use crate::target::Target;
 use aot_abi::types::FuncType;
+use std::sync::Arc;
 
 /// How much the code is optimised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -102,6 +104,8 @@ pub struct Config {
     pub keep_clif: bool,
     /// Keep the assembly of each function as text.
     pub keep_asm: bool,
+    /// Where compiled functions are looked up and kept. It changes nothing in what is made.
+    pub code_store: Option<Arc<dyn CodeStore>>,
 }
 
 /// The proposals that are on by default: WebAssembly 2.0, tail calls and extended constant expressions.
@@ -164,6 +168,7 @@ impl Config {
             debug_info: DebugInfo::default(),
             keep_clif: false,
             keep_asm: false,
+            code_store: None,
         }
     }
 }

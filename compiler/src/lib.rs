@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod bottom_up;
+mod code_cache;
 mod codegen;
 mod config;
 mod cpu;
@@ -27,10 +28,12 @@ mod module;
 mod passes;
 mod pipeline;
 mod plan;
+mod scan;
 mod target;
 mod translate;
 pub mod wasi;
 
+pub use code_cache::{CodeStore, Share, ShareResult};
 pub use config::{
     Config, DebugInfo, ImportSymbol, Imports, Model, OptLevel, default_features, supported_features,
 };
@@ -48,5 +51,8 @@ pub use link::library::{shared_library, static_library};
 pub use link::options::options_object;
 pub use link::split::{Split, link_split};
 pub use merge::{FEATURES as LINK_FEATURES, Library, Merged, Source, merge};
-pub use pipeline::{CompiledModule, compile, parse_text};
+pub use pipeline::{CompiledModule, compile, compile_share, parse_text};
 pub use target::{System, Target};
+
+/// A hash of the compiler's sources and of what it is built on: another compiler may make other code of a module.
+pub const IDENTITY: &str = env!("AOT_COMPILER_IDENTITY");

@@ -1,16 +1,18 @@
 //! Calls the stages in order; the only file that knows all of them.
 
-use crate::bottom_up;
+use crate::bottom_up::{self, Inlining};
+use crate::code_cache::{CodeCache, Made, Share, ShareResult};
 use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
 use crate::debug::{self, Debug, Tracking};
 use crate::emit::fixed::Fixed;
-use crate::emit::interface::{Function, Global, Interface, Memory};
+use crate::emit::interface::{self, Global, Interface, Memory};
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
 use crate::passes;
 use crate::plan::{Plan, plan};
+use crate::scan::{self, Scan};
 use crate::target::Target;
 use crate::translate::state::StateModel;
 use crate::translate::{ImportCalls, ModuleContext, Scratch, library, trampoline, translate};
@@ -18,10 +20,12 @@ use aot_abi::image::flags;
 use aot_abi::memory::{STATIC_MEMORY, static_context};
 use aot_abi::module::Module;
 use aot_abi::vmctx::GLOBAL_SIZE;
+use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::Configurable;
 use rayon::prelude::*;
 use std::borrow::Cow;
+use std::collections::HashMap;
 use wasmparser::WasmFeatures;
 
 /// A module as machine code, ready to be written in one of the output forms.
@@ -44,6 +48,8 @@ pub struct CompiledModule {
     flags: u64,
     debug: Debug,
     isa: OwnedTargetIsa,
+    /// Functions whose code an earlier build had made.
+    reused: usize,
     clif: String,
     asm: String,
 }
@@ -65,6 +71,80 @@ pub fn parse_text<'a>(bytes: &'a [u8], file_name: &str) -> Result<Cow<'a, [u8]>>
 /// # Errors
 /// If the module is invalid, or uses what is not supported or not enabled.
 pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
+    in_context(wasm, config, |context, source, bodies, interface| {
+        let info = context.info;
+        let options = codegen_options(config);
+        let leaves =
+            interface.as_ref().map(|interface| leaves(context, interface, &bodies)).unwrap_or_default();
+        let (functions, reused) = compile_bodies(context, bodies, config, None)?;
+        let mut text = emit::text::Builder::new(context);
+        for (index, function) in functions.into_iter().enumerate() {
+            let func = info.imported_funcs + index as u32;
+            match function {
+                Some(function) => text.function(func, function)?,
+                None => text.dead_function(func),
+            }
+        }
+        add_trampolines(context, interface.as_ref(), &leaves, &mut text, options)?;
+        let (text, clif, asm) = text.finish();
+        let (module, data) = emit::description::describe(info, &text)?;
+        let fixed = match context.plan.model {
+            Model::Static => Some(emit::fixed::describe(info, context.plan, &text)?),
+            Model::Instance => None,
+        };
+        let debug = debug_information(context, &text, source, config);
+        Ok(CompiledModule {
+            target: config.target.clone(),
+            fixed,
+            text,
+            module,
+            data,
+            import_symbols: context.import_symbols.to_vec(),
+            interface,
+            features: config.features,
+            flags: image_flags(config),
+            debug,
+            isa: isa(config, context.plan.model)?,
+            reused,
+            clif,
+            asm,
+        })
+    })
+}
+
+/// Compiles one share of a module's functions into the configuration's store of code, for a build that comes later.
+///
+/// # Errors
+/// As [`compile`]; and if there is no store, or the share is none.
+pub fn compile_share(wasm: &[u8], config: &Config, share: Share) -> Result<ShareResult> {
+    if share.index >= share.count {
+        return Err(Error::new(ErrorKind::Config, "there is no such share"));
+    }
+    if config.code_store.is_none() {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "a share of a module is compiled into a cache, and there is none",
+        ));
+    }
+    in_context(wasm, config, |context, _, bodies, _| {
+        let functions = bodies.len();
+        let mut result = ShareResult { functions, ..ShareResult::default() };
+        compile_bodies(context, bodies, config, Some((share, &mut result)))?;
+        Ok(result)
+    })
+}
+
+/// Reads a module, and calls `then` with what the compilation of its functions needs.
+fn in_context<R>(
+    wasm: &[u8],
+    config: &Config,
+    then: impl FnOnce(
+        &ModuleContext<'_>,
+        Option<&debug::Source<'_>>,
+        Vec<Body<'_>>,
+        Option<Interface>,
+    ) -> Result<R>,
+) -> Result<R> {
     let stops = config.interruptible || config.fuel;
     let is_library = matches!(config.imports, Imports::Library { .. });
     let can_stop = matches!(config.imports, Imports::AtInstantiation) || is_library && !config.fuel;
@@ -82,29 +162,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         Imports::Library { prefix, .. } => Some(Interface::new(&info, &import_symbols, prefix)?),
         _ => None,
     };
-    let isa = config.target.isa(|flags| {
-        let mut set = |name, value| flags.set(name, value).expect("a setting of this version of Cranelift");
-        set(
-            "opt_level",
-            match config.opt_level {
-                OptLevel::None => "none",
-                OptLevel::Speed => "speed",
-                OptLevel::SpeedAndSize => "speed_and_size",
-            },
-        );
-        set("enable_verifier", if config.verify_clif { "true" } else { "false" });
-        set("preserve_frame_pointers", "true");
-        set("unwind_info", "true");
-        // Frames larger than a page must not step over the guard page of the stack.
-        set("enable_probestack", "true");
-        set("probestack_strategy", "inline");
-        // Calls out of the module go to symbols of the same link.
-        set("use_colocated_libcalls", "true");
-        // Addresses of the static model are those of the link; other code can be mapped anywhere.
-        set("is_pic", if plan.model == Model::Static { "false" } else { "true" });
-        // Functions may have more results than there are registers for them.
-        set("enable_multi_ret_implicit_sret", "true");
-    })?;
+    let isa = isa(config, plan.model)?;
     let source = (config.debug_info != DebugInfo::None).then(|| debug::Source::read(&info.debug));
     let context = ModuleContext {
         info: &info,
@@ -129,72 +187,65 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         },
         frame_locals: source.as_ref().map(|source| &source.map.frame_locals),
     };
-    let options = codegen::Options {
+    then(&context, source.as_ref(), bodies, interface)
+}
+
+/// Cranelift's machine, with the settings of a configuration.
+fn isa(config: &Config, model: Model) -> Result<OwnedTargetIsa> {
+    config.target.isa(|flags| {
+        let mut set = |name, value| flags.set(name, value).expect("a setting of this version of Cranelift");
+        set(
+            "opt_level",
+            match config.opt_level {
+                OptLevel::None => "none",
+                OptLevel::Speed => "speed",
+                OptLevel::SpeedAndSize => "speed_and_size",
+            },
+        );
+        set("enable_verifier", if config.verify_clif { "true" } else { "false" });
+        set("preserve_frame_pointers", "true");
+        set("unwind_info", "true");
+        // Frames larger than a page must not step over the guard page of the stack.
+        set("enable_probestack", "true");
+        set("probestack_strategy", "inline");
+        // Calls out of the module go to symbols of the same link.
+        set("use_colocated_libcalls", "true");
+        // Addresses of the static model are those of the link; other code can be mapped anywhere.
+        set("is_pic", if model == Model::Static { "false" } else { "true" });
+        // Functions may have more results than there are registers for them.
+        set("enable_multi_ret_implicit_sret", "true");
+    })
+}
+
+fn codegen_options(config: &Config) -> codegen::Options {
+    codegen::Options {
         schedule: config.schedule,
         dispatch: config.dispatch,
         epilogue: config.epilogue,
         keep_clif: config.keep_clif,
         keep_asm: config.keep_asm,
-    };
-    // Code of the instance model gains next to nothing, since every body is fatter (docs/architecture.md).
-    let inlining = config.inlining && config.opt_level != OptLevel::None && plan.model == Model::Static;
-    let functions = match inlining {
-        true => bottom_up::compile(&context, bodies, options)?,
-        false => compile_bodies(&context, bodies, options)?,
-    };
-    let mut text = emit::text::Builder::new(&context);
-    for (index, function) in functions.into_iter().enumerate() {
-        let func = info.imported_funcs + index as u32;
-        match function {
-            Some(function) => text.function(func, function)?,
-            None => text.dead_function(func),
-        }
     }
-    add_trampolines(&context, interface.as_ref(), &mut text, options)?;
-    let (text, clif, asm) = text.finish();
-    let (module, data) = emit::description::describe(&info, &text)?;
-    let fixed = match plan.model {
-        Model::Static => Some(emit::fixed::describe(&info, &plan, &text)?),
-        Model::Instance => None,
-    };
-    let debug = debug_information(&info, &plan, &text, source.as_ref(), config);
-    Ok(CompiledModule {
-        target: config.target.clone(),
-        fixed,
-        text,
-        module,
-        data,
-        import_symbols,
-        interface,
-        features: config.features,
-        flags: image_flags(config),
-        debug,
-        isa,
-        clif,
-        asm,
-    })
 }
 
 /// Describes the code to debuggers.
-fn debug_information<'a>(
-    info: &'a ModuleInfo<'a>,
-    plan: &Plan,
-    text: &'a Text,
-    source: Option<&'a debug::Source<'a>>,
+fn debug_information(
+    context: &ModuleContext<'_>,
+    text: &Text,
+    source: Option<&debug::Source<'_>>,
     config: &Config,
 ) -> Debug {
     let Some(source) = source else { return Debug::default() };
+    let info = context.info;
     debug::build(&debug::Parts {
-        input: &info.debug,
+        info,
         source,
         text,
-        name: info.name,
         endian: match config.target.is_big_endian() {
             true => gimli::RunTimeEndian::Big,
             false => gimli::RunTimeEndian::Little,
         },
         level: config.debug_info,
-        state: debug_state(info, plan, config),
+        state: debug_state(info, context.plan, config),
     })
 }
 
@@ -230,33 +281,114 @@ fn image_flags(config: &Config) -> u64 {
     .fold(0, |all, (_, flag)| all | flag)
 }
 
-/// Validates, translates and compiles all bodies in parallel; the results are in index order. Of several errors the
-/// one of the first function is reported, whatever the order of execution.
+/// Validates, translates and compiles all bodies, or those of a share; what the store of code has is not compiled. The
+/// results are in index order, and come with the number of those that the store had.
 fn compile_bodies(
     context: &ModuleContext<'_>,
     bodies: Vec<Body<'_>>,
+    config: &Config,
+    share: Option<(Share, &mut ShareResult)>,
+) -> Result<(Vec<Option<CompiledFunction>>, usize)> {
+    let options = codegen_options(config);
+    // Code of the instance model gains next to nothing, since every body is fatter (docs/architecture.md).
+    let inlines =
+        config.inlining && config.opt_level != OptLevel::None && context.plan.model == Model::Static;
+    // Text is not stored.
+    let store = config.code_store.as_ref().filter(|_| !config.keep_clif && !config.keep_asm);
+    // Nor is where values are.
+    let store = store.filter(|_| context.tracking == Tracking::None);
+    let scans: Vec<Scan> = match inlines || store.is_some() {
+        true => bodies.par_iter().map(|body| scan::scan(context.info, body, store.is_some())).collect(),
+        false => Vec::new(),
+    };
+    let inlining = inlines.then(|| Inlining::new(&scans, context.info.imported_funcs));
+    let machine = share.as_ref().map(|(share, _)| *share);
+    let cache = store.map(|store| {
+        // Features decide what is valid.
+        let options = format!("{options:?} {inlines} {:?}", config.features);
+        CodeCache::open(store, context, &scans, inlining.as_ref(), &options, machine)
+    });
+    let reused = cache.as_ref().map_or(0, CodeCache::len);
+    let members = share.map(|(_, result)| {
+        let members = cache.as_ref().map(CodeCache::members).unwrap_or_default();
+        result.own = members.iter().filter(|is_member| **is_member).count();
+        result.compiled = result.own - reused;
+        members
+    });
+    let results = match &inlining {
+        Some(inlining) => bottom_up::compile(context, bodies, options, inlining, cache, members)?,
+        None => compile_apart(context, bodies, options, cache, members)?,
+    };
+    Ok((results, reused))
+}
+
+/// Compiles functions that nothing is inlined into, in parallel. Of several errors the one of the first function is
+/// reported, whatever the order of execution.
+fn compile_apart(
+    context: &ModuleContext<'_>,
+    bodies: Vec<Body<'_>>,
     options: codegen::Options,
+    mut cache: Option<CodeCache<'_>>,
+    members: Option<Vec<bool>>,
 ) -> Result<Vec<Option<CompiledFunction>>> {
-    let results: Vec<Result<CompiledFunction>> = bodies
+    let is_wanted = |func: usize| {
+        members.as_ref().is_none_or(|members| members[func])
+            && !cache.as_ref().and_then(|cache| cache.entry(func as u32)).is_some_and(|entry| entry.had_code)
+    };
+    let results: Vec<Option<Result<CompiledFunction>>> = bodies
         .into_par_iter()
+        .enumerate()
         .map_init(
             || (Scratch::default(), codegen::Scratch::default()),
-            |(scratch, codegen), body| {
+            |(scratch, codegen), (index, body)| {
                 let func = body.func;
-                let mut function = translate(context, body, scratch)?;
-                passes::widen_multiplication(&mut function);
-                codegen::compile(function, context.isa, codegen, options)
-                    .map_err(|error| error.in_function(func, context.info.func_name(func)))
+                let mut compile = |body| {
+                    let mut function = translate(context, body, scratch)?;
+                    passes::widen_multiplication(&mut function);
+                    codegen::compile(function, context.isa, codegen, options)
+                        .map_err(|error| error.in_function(func, context.info.func_name(func)))
+                };
+                is_wanted(index).then(|| compile(body))
             },
         )
         .collect();
-    results.into_iter().map(|result| result.map(Some)).collect()
+    let mut results = results.into_iter().map(Option::transpose).collect::<Result<Vec<_>>>()?;
+    if let Some(cache) = &mut cache {
+        let made: Vec<_> = results.iter().map(|result| result.as_ref().map(|_| Made::default())).collect();
+        for (func, result) in results.iter_mut().enumerate().filter(|(_, result)| result.is_none()) {
+            *result = cache.take(func as u32, true, true);
+        }
+        cache.save(&results, &made);
+    }
+    Ok(results)
+}
+
+/// The exported functions of a library whose bodies C can run without entering wasm code.
+fn leaves(context: &ModuleContext<'_>, interface: &Interface, bodies: &[Body<'_>]) -> HashMap<u32, Function> {
+    /// Bytes of the largest body that is looked at.
+    const MOST: u64 = 128;
+    let mut scratch = Scratch::default();
+    // The trampoline has looked at the limit.
+    let context = ModuleContext { stack_check: false, tracking: Tracking::None, ..*context };
+    let mut leaf = |export: &interface::Function| {
+        let func = export.func;
+        let body = &bodies[func.checked_sub(context.info.imported_funcs)? as usize];
+        let range = body.body.range();
+        if range.end - range.start > MOST || !export.ty.is_c() {
+            return None;
+        }
+        // Of a body that is invalid, compiling it will tell.
+        let function = translate(&context, body.clone(), &mut scratch).ok()?;
+        passes::is_leaf(&function).then_some((func, function))
+    };
+    interface.functions.iter().filter_map(&mut leaf).collect()
 }
 
 /// Adds the code that does not come from bodies: import shims, entry and host trampolines.
 fn add_trampolines(
     context: &ModuleContext<'_>,
     interface: Option<&Interface>,
+    leaves: &HashMap<u32, Function>,
     text: &mut emit::text::Builder<'_>,
     options: codegen::Options,
 ) -> Result<()> {
@@ -281,16 +413,21 @@ fn add_trampolines(
         }
     }
     if let Some(interface) = interface {
-        for Function { symbol, func, .. } in &interface.functions {
-            text.library_entry(symbol, *func, compile(library::export(context, *func))?)?;
+        for interface::Function { symbol, func, .. } in &interface.functions {
+            let entry = compile(library::export(context, *func))?;
+            let shortcut = match leaves.get(func) {
+                Some(leaf) => Some(compile(library::shortcut(context, *func, leaf)?)?),
+                None => None,
+            };
+            text.library_entry(symbol, *func, entry, shortcut)?;
         }
         for Memory { symbol, index, .. } in &interface.memories {
-            text.accessor(symbol, compile(library::memory(context, *index))?)?;
+            text.c_function(symbol, compile(library::memory(context, *index))?)?;
         }
         for Global { get, set, index, .. } in &interface.globals {
-            text.accessor(get, compile(library::global_get(context, *index))?)?;
+            text.c_function(get, compile(library::global_get(context, *index))?)?;
             if let Some(set) = set {
-                text.accessor(set, compile(library::global_set(context, *index))?)?;
+                text.c_function(set, compile(library::global_set(context, *index))?)?;
             }
         }
     }
@@ -469,6 +606,11 @@ impl CompiledModule {
     /// Number of functions and trampolines.
     pub fn function_count(&self) -> usize {
         self.text.ranges.len()
+    }
+
+    /// Number of functions that were not compiled now: the configuration's store had them.
+    pub fn reused_count(&self) -> usize {
+        self.reused
     }
 
     /// Size of the machine code in bytes.

@@ -71,7 +71,7 @@ pub(crate) struct CompiledFunction {
 }
 
 /// How functions are compiled.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options {
     /// Reschedule instructions after Cranelift's optimiser.
     pub schedule: bool,

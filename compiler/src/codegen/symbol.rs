@@ -12,6 +12,8 @@ pub(crate) enum Symbol {
     Libcall(Libcall),
     /// The runtime's function that an imported function is bound to, by function index.
     Import(u32),
+    /// The trampoline through which C's calls of an exported function go if there is something to do, by function index.
+    Export(u32),
     /// The runtime's function that C's calls of a library go through if there is something to do, and the one that
     /// makes traps of faults (`aot_abi::call::library`).
     Enter,
@@ -31,6 +33,7 @@ const MEMORY: u32 = 3;
 const TABLE: u32 = 4;
 const ENTER: u32 = 5;
 const TRAPPED: u32 = 6;
+const EXPORT: u32 = 7;
 
 impl Symbol {
     /// The number under which CLIF knows the symbol. Helpers have none: Cranelift refers to them itself.
@@ -39,6 +42,7 @@ impl Symbol {
             Symbol::Function(func) => (FUNCTION, func),
             Symbol::Libcall(libcall) => (LIBCALL, libcall as u32),
             Symbol::Import(func) => (IMPORT, func),
+            Symbol::Export(func) => (EXPORT, func),
             Symbol::Enter => (ENTER, 0),
             Symbol::Trapped => (TRAPPED, 0),
             Symbol::Memory => (MEMORY, 0),
@@ -54,6 +58,7 @@ impl Symbol {
             FUNCTION => Symbol::Function(name.index),
             LIBCALL => Symbol::Libcall(*Libcall::ALL.get(name.index as usize)?),
             IMPORT => Symbol::Import(name.index),
+            EXPORT => Symbol::Export(name.index),
             ENTER => Symbol::Enter,
             TRAPPED => Symbol::Trapped,
             MEMORY => Symbol::Memory,

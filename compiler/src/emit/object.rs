@@ -140,7 +140,7 @@ fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<St
             .cloned()
             .flatten()
             .ok_or_else(|| Error::internal(format!("imported function {func} is bound to nothing"))),
-        Symbol::Function(_) | Symbol::Helper(_) | Symbol::Memory | Symbol::Table(_) => {
+        Symbol::Function(_) | Symbol::Export(_) | Symbol::Helper(_) | Symbol::Memory | Symbol::Table(_) => {
             Err(Error::internal(format!("{symbol:?} is missing")))
         }
     }

@@ -128,16 +128,29 @@ impl<'m> Builder<'m> {
         Ok(())
     }
 
-    /// Adds an exported function of a library, under its name in C.
-    pub fn library_entry(&mut self, symbol: &str, func: u32, compiled: CompiledFunction) -> Result<()> {
-        let (code_offset, pad_offset, frame_size) = self.append_entry(symbol.to_owned(), compiled)?;
-        self.text.typed_entries.push(TypedEntry { func, code_offset, pad_offset, frame_size });
-        self.text.exported.push(code_offset);
-        Ok(())
+    /// Adds the typed entry of an exported function of a library, under its name in C. If there is a `shortcut`, that
+    /// gets the name, and the entry is what it refers to.
+    pub fn library_entry(
+        &mut self,
+        symbol: &str,
+        func: u32,
+        compiled: CompiledFunction,
+        shortcut: Option<CompiledFunction>,
+    ) -> Result<()> {
+        let Some(shortcut) = shortcut else {
+            let (code_offset, pad_offset, frame_size) = self.append_entry(symbol.to_owned(), compiled)?;
+            self.text.typed_entries.push(TypedEntry { func, code_offset, pad_offset, frame_size });
+            self.text.exported.push(code_offset);
+            return Ok(());
+        };
+        self.typed_entry(func, compiled)?;
+        let entry = self.text.typed_entries.last().expect("just added").code_offset;
+        self.text.symbols.insert(Symbol::Export(func), entry);
+        self.c_function(symbol, shortcut)
     }
 
-    /// Adds a function of a library that gives access to its state, under its name in C.
-    pub fn accessor(&mut self, symbol: &str, compiled: CompiledFunction) -> Result<()> {
+    /// Adds a function of a library that cannot trap, under its name in C.
+    pub fn c_function(&mut self, symbol: &str, compiled: CompiledFunction) -> Result<()> {
         let offset = self.append(symbol.to_owned(), false, compiled)?;
         self.text.exported.push(offset);
         Ok(())
@@ -177,7 +190,7 @@ impl<'m> Builder<'m> {
             code,
             alignment,
             relocs,
-            traps,
+            mut traps,
             unwind,
             debug,
             landing_pad: _,
@@ -185,6 +198,9 @@ impl<'m> Builder<'m> {
             clif,
             asm,
         } = compiled;
+        for trap in &mut traps {
+            trap.wasm_offset = self.module.info.source_offset(trap.wasm_offset);
+        }
         let text = &mut self.text;
         text.alignment = text.alignment.max(alignment);
         text.uses_vectors |= uses_vectors;

@@ -59,6 +59,8 @@ pub(crate) struct ModuleInfo<'a> {
     pub escaped: Vec<u32>,
     /// What is known of a module that others were linked to.
     pub link: LinkSection,
+    /// Where the bodies are in the file.
+    pub bodies: Vec<std::ops::Range<u32>>,
     /// Function names, from the `name` section or else from exports, by function index.
     pub func_names: Vec<Option<&'a str>>,
     /// The name of the module, from the `name` section.
@@ -73,6 +75,15 @@ pub(crate) struct Body<'a> {
     pub validator: wasmparser::FuncToValidate<wasmparser::ValidatorResources>,
 }
 
+impl Clone for Body<'_> {
+    fn clone(&self) -> Self {
+        let wasmparser::FuncToValidate { resources, index, ty, features } = &self.validator;
+        let (resources, index, ty, features) = (resources.clone(), *index, *ty, *features);
+        let validator = wasmparser::FuncToValidate { resources, index, ty, features };
+        Body { func: self.func, body: self.body.clone(), validator }
+    }
+}
+
 impl<'a> ModuleInfo<'a> {
     /// The type of a function.
     pub fn func_type(&self, func: u32) -> &FuncType {
@@ -82,6 +93,20 @@ impl<'a> ModuleInfo<'a> {
     /// The name of a function.
     pub fn func_name(&self, func: u32) -> Option<&'a str> {
         self.func_names.get(func as usize).copied().flatten()
+    }
+
+    /// The offset of an instruction in the file that its function came from, given that in this module: another one if
+    /// modules were linked.
+    pub fn source_offset(&self, offset: u32) -> u32 {
+        if self.link.offsets.is_empty() {
+            return offset;
+        }
+        let next = self.bodies.partition_point(|body| body.start <= offset);
+        let source = next.checked_sub(1).and_then(|defined| {
+            let distance = offset - self.bodies[defined].start;
+            self.link.offsets.get(defined)?.find(u64::from(distance))
+        });
+        source.and_then(|source| u32::try_from(source).ok()).unwrap_or(offset)
     }
 
     /// The memory that is exported as `memory`.

@@ -42,6 +42,8 @@ pub(crate) fn parse<'a>(wasm: &'a [u8], features: WasmFeatures) -> Result<(Modul
         if let ValidPayload::Func(validator, body) = validator.payload(&payload)? {
             let func = info.imported_funcs + bodies.len() as u32;
             info.debug.bodies.push(body.range());
+            let range = body.range();
+            info.bodies.push(range.start as u32..range.end as u32);
             bodies.push(Body { func, body, validator });
         }
         match payload {

@@ -2,7 +2,6 @@
 
 use crate::codegen::symbol::Symbol;
 use cranelift_codegen::ir::{ExternalName, FuncRef, Function, InstructionData};
-use wasmparser::{FunctionBody, Operator};
 
 /// Direct calls among functions that are numbered from zero.
 #[derive(Debug, Default)]
@@ -33,23 +32,6 @@ pub(crate) fn callees(function: &Function, imported: u32) -> Vec<u32> {
         }
     }
     callees
-}
-
-/// The functions that a body calls, one item for each call site; what is not valid counts for nothing. The body is not
-/// translated for it, only read.
-pub(crate) fn called(body: &FunctionBody<'_>, imported: u32, defined: u32) -> Vec<u32> {
-    let mut called = Vec::new();
-    let Ok(operators) = body.get_operators_reader() else { return called };
-    for operator in operators {
-        match operator {
-            Ok(Operator::Call { function_index } | Operator::ReturnCall { function_index }) => {
-                called.extend(function_index.checked_sub(imported).filter(|func| *func < defined));
-            }
-            Ok(_) => {}
-            Err(_) => break,
-        }
-    }
-    called
 }
 
 impl CallGraph {

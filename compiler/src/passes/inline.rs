@@ -43,6 +43,8 @@ pub(crate) struct Rules<'g> {
     /// Imported functions have the lowest indices; all others are numbered without them here.
     pub imported: u32,
     pub graph: &'g CallGraph,
+    /// Operators of each body that become instructions.
+    pub sizes: &'g [u32],
 }
 
 impl Candidate {
@@ -56,12 +58,21 @@ impl Candidate {
 impl Rules<'_> {
     /// Whether there can be a call that a function, with all inlined into it, is inlined at.
     pub fn is_candidate(&self, func: u32, function: &Function) -> bool {
-        let most = match self.graph.call_sites[func as usize] {
-            0 => return false,
+        self.may_be_candidate(func) && size(function) <= self.most(func)
+    }
+
+    /// The same, before anything is known but the body.
+    pub fn may_be_candidate(&self, func: u32) -> bool {
+        self.sizes[func as usize] as usize <= self.most(func)
+    }
+
+    /// Instructions that a function may have to be inlined somewhere.
+    fn most(&self, func: u32) -> usize {
+        match self.graph.call_sites[func as usize] {
+            0 => 0,
             1 => budget::ONLY_CALL,
             _ => budget::CALLEE_IN_LOOP,
-        };
-        size(function) <= most
+        }
     }
 }
 
@@ -150,7 +161,7 @@ impl Inline for Inliner<'_> {
         callee: FuncRef,
         _args: &[Value],
     ) -> InlineCommand<'_> {
-        let Rules { imported, graph } = self.rules;
+        let Rules { imported, graph, .. } = self.rules;
         if let Some(block) = caller.layout.inst_block(call)
             && (block.as_u32() as usize) < self.in_loop.keys().len()
         {

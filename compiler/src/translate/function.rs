@@ -36,6 +36,7 @@ pub(crate) enum ImportCalls {
 }
 
 /// What the translation of every function of a module shares.
+#[derive(Clone, Copy)]
 pub(crate) struct ModuleContext<'m> {
     pub info: &'m ModuleInfo<'m>,
     pub plan: &'m Plan,
@@ -191,14 +192,11 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         this.frames.push(Frame::function(exit, results.len()));
 
         this.locals(&mut body.get_binary_reader(), validator)?;
-        let source = module.info.link.offsets.get(defined as usize);
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             let (operator, offset) = reader.read_with_offset()?;
             validator.op(offset, &operator)?;
-            this.builder.set_srcloc(source_location(
-                source.map_or(offset, |source| source.find(offset - body.range().start).unwrap_or(offset)),
-            ));
+            this.builder.set_srcloc(source_location(offset));
             this.operator(&operator).map_err(|error| error.at(offset))?;
         }
         reader.finish()?;

@@ -5,10 +5,12 @@ use super::function::ModuleContext;
 use super::trampoline::{Entered, build, call_wasm, set_caller_memory};
 use super::types::clif_type;
 use crate::codegen::symbol::Symbol;
+use crate::error::Result;
+use crate::passes;
 use aot_abi::call::library::{SET_AT_POINTERS, TOLERANCE};
 use aot_abi::types::ValType;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, MemFlagsData, Signature, Value, types};
+use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, MemFlagsData, Signature, Type, Value, types};
 use cranelift_frontend::FunctionBuilder;
 
 /// An exported function for C: `result f(instance, parameters…, addresses of results…, aot_trap **)`. What is returned
@@ -63,6 +65,49 @@ pub(crate) fn export(module: &ModuleContext<'_>, func: u32) -> Function {
     })(module)
 }
 
+/// An exported function that is a leaf (`passes::is_leaf`), for C: does at once what the function does, unless there is
+/// something to do first, which is [`export`]'s to do. Nothing of it needs a frame, and it is quick to call.
+///
+/// # Errors
+/// If the inliner refuses.
+pub(crate) fn shortcut(module: &ModuleContext<'_>, func: u32, leaf: &Function) -> Result<Function> {
+    let pointer = module.isa.pointer_type();
+    let type_index = module.info.funcs[func as usize];
+    let ty = &module.info.types[type_index as usize];
+    let mut sig = c_abi::signature(ty, module.isa);
+    sig.params.push(AbiParam::new(pointer));
+    let function = build(sig.clone(), |builder| {
+        let params = builder.block_params(builder.current_block().expect("entry")).to_vec();
+        let constant = MemFlagsData::trusted().with_readonly().with_can_move();
+        let limit_at = module.plan.offsets.stack_limit() as i32;
+        let cells = builder.ins().load(pointer, constant, params[0], limit_at);
+        let here = builder.ins().get_stack_pointer(pointer);
+        let is_far = is_far_from_last(builder, pointer, cells, here);
+        // The limit is also what stops the guest.
+        let limit = builder.ins().load(pointer, MemFlagsData::trusted(), cells, 0);
+        let is_below = builder.ins().icmp(IntCC::UnsignedLessThan, here, limit);
+        let is_slow = builder.ins().bor(is_far, is_below);
+        let [quick, slow] = [(); 2].map(|()| builder.create_block());
+        builder.set_cold_block(slow);
+        builder.ins().brif(is_slow, slow, &[], quick, &[]);
+
+        builder.switch_to_block(quick);
+        let wasm = builder.import_signature(module.signature(type_index));
+        let callee = module.import_function(builder, Symbol::Function(func), wasm);
+        let call = builder.ins().call(callee, &params[..=ty.params.len()]);
+        let results = builder.inst_results(call).to_vec();
+        builder.ins().return_(&results);
+
+        builder.switch_to_block(slow);
+        let sig = builder.import_signature(sig);
+        let export = module.import_function(builder, Symbol::Export(func), sig);
+        let call = builder.ins().call(export, &params);
+        let results = builder.inst_results(call).to_vec();
+        builder.ins().return_(&results);
+    })(module);
+    passes::inline_leaf(function, func, leaf)
+}
+
 /// Goes on in a new block if the stack limit is good, or could be set; else in `failed`.
 fn check_stack(
     module: &ModuleContext<'_>,
@@ -75,11 +120,8 @@ fn check_stack(
     builder.set_cold_block(unknown);
     let constant = MemFlagsData::trusted().with_readonly().with_can_move();
     let cells = builder.ins().load(pointer, constant, vmctx, module.plan.offsets.stack_limit() as i32);
-    let offset = (SET_AT_POINTERS * pointer.bytes()) as i32;
-    let set_at = builder.ins().load(pointer, MemFlagsData::trusted(), cells, offset);
     let here = builder.ins().get_stack_pointer(pointer);
-    let distance = builder.ins().isub(here, set_at);
-    let is_far = builder.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, distance, i64::from(TOLERANCE));
+    let is_far = is_far_from_last(builder, pointer, cells, here);
     builder.ins().brif(is_far, unknown, &[], good, &[]);
 
     builder.switch_to_block(unknown);
@@ -94,6 +136,14 @@ fn check_stack(
     builder.ins().brif(entered, good, &[], failed, &[no_record.into()]);
 
     builder.switch_to_block(good);
+}
+
+/// Whether the stack pointer `here` is not near the one that the stack limit was set at.
+fn is_far_from_last(builder: &mut FunctionBuilder<'_>, pointer: Type, cells: Value, here: Value) -> Value {
+    let offset = (SET_AT_POINTERS * pointer.bytes()) as i32;
+    let set_at = builder.ins().load(pointer, MemFlagsData::trusted(), cells, offset);
+    let distance = builder.ins().isub(here, set_at);
+    builder.ins().icmp_imm_u(IntCC::UnsignedGreaterThan, distance, i64::from(TOLERANCE))
 }
 
 /// The address of the definition of an exported memory, which starts with its base and length: `f(instance)`.

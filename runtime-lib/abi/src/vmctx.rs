@@ -70,7 +70,9 @@ impl VmOffsets {
         let imported_funcs = array(counts.imported_funcs, 2 * pointer)?;
         let memories = array(counts.memories, 2 * pointer)?;
         let tables = array(counts.tables, 2 * pointer)?;
-        let funcrefs = array(counts.funcrefs, 4 * pointer)?;
+        // With some room, so that one more function in a table does not move everything.
+        let step = (counts.funcrefs / 16).checked_next_power_of_two()?;
+        let funcrefs = array(counts.funcrefs.checked_next_multiple_of(step)?, 4 * pointer)?;
         let end = array(0, 0)?;
         let padding = end.next_multiple_of(GLOBAL_SIZE) - end;
         array(padding, 1)?;
@@ -94,6 +96,20 @@ impl VmOffsets {
     /// The counts that the layout was made from.
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Where the arrays start, in the order of the layout.
+    pub fn layout(&self) -> [u32; 8] {
+        [
+            self.imported_memories,
+            self.imported_tables,
+            self.imported_globals,
+            self.imported_funcs,
+            self.memories,
+            self.tables,
+            self.funcrefs,
+            self.globals,
+        ]
     }
 
     /// Size of the whole context in bytes; its alignment is 16.
@@ -218,8 +234,18 @@ mod tests {
             assert_eq!(o.table(0), 21 * p);
             assert_eq!(o.funcref(0), 23 * p);
             assert!(o.global(0) >= o.funcref(2) + 4 * p && o.global(0).is_multiple_of(16));
+            assert_eq!(o.layout()[6..], [o.funcref(0), o.global(0)]);
             assert_eq!(o.size(), o.global(1) + 16);
         }
+    }
+
+    #[test]
+    fn one_more_escaping_function_moves_nothing() {
+        let globals = |funcrefs| {
+            VmOffsets::new(8, Counts { funcrefs, globals: 1, ..Counts::default() }).unwrap().global(0)
+        };
+        assert_eq!(globals(1000), globals(1001));
+        assert!(globals(2000) > globals(1000));
     }
 
     #[test]

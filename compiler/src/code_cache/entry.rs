@@ -1,0 +1,359 @@
+//! The stored form of a compiled function, and the numbers that the module of now has for what it refers to.
+//!
+//! Functions are named by how one gets to them: by positions in the lists of callees, first that of the function itself,
+//! then that of a callee which may be inlined into it, and so on. Offsets in the wasm file are kept with the function
+//! whose body they are in.
+
+use super::Made;
+use crate::bottom_up::Inlining;
+use crate::codegen::function::{CodeReloc, CodeTarget};
+use crate::codegen::symbol::Symbol;
+use crate::codegen::{CompiledFunction, Unwind};
+use crate::debug::FunctionDebug;
+use crate::scan::Scan;
+use aot_abi::module::TrapSite;
+use aot_abi::trap::TrapCode;
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::ir::{LibCall, UserExternalName};
+use cranelift_codegen::isa::unwind::{CfaUnwindInfo, UnwindInst};
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+
+/// A function that a store had.
+pub(crate) struct Entry {
+    pub made: Made,
+    /// Nothing if no code called it, or its code was taken.
+    pub code: Option<CompiledFunction>,
+    pub had_code: bool,
+}
+
+/// What functions refer to whom, in the module of now. Functions are numbered without imported ones, but in lists of
+/// references.
+pub(super) struct Shape<'m> {
+    pub imported: u32,
+    pub scans: &'m [Scan],
+    /// Where the bodies are in the file.
+    pub bodies: &'m [Range<u32>],
+    /// Nothing if nothing is inlined.
+    pub inlining: Option<&'m Inlining>,
+}
+
+impl Shape<'_> {
+    /// All functions, each after those that may be inlined into it.
+    pub fn callees_first(&self) -> Vec<u32> {
+        let mut functions: Vec<u32> = (0..self.scans.len() as u32).collect();
+        if let Some(inlining) = self.inlining {
+            functions.sort_by_key(|function| inlining.cycle_of[*function as usize]);
+        }
+        functions
+    }
+
+    /// Whether a callee may be inlined.
+    pub fn follows(&self, function: u32, callee: u32) -> bool {
+        self.inlining.is_some_and(|inlining| inlining.may_inline(function, callee))
+    }
+
+    pub fn is_only_call(&self, callee: u32) -> bool {
+        self.inlining.is_some_and(|inlining| inlining.graph.call_sites[callee as usize] == 1)
+    }
+
+    fn refs(&self, function: u32) -> &[u32] {
+        self.scans[function as usize].identity.as_ref().map_or(&[], |identity| &identity.refs)
+    }
+
+    /// The function, by function index, that a path leads to.
+    fn resolve(&self, function: u32, path: &[u32]) -> Option<u32> {
+        let (mut from, mut func) = (function, function + self.imported);
+        for (step, position) in path.iter().enumerate() {
+            if step > 0 {
+                let callee = func.checked_sub(self.imported)?;
+                if !self.follows(from, callee) {
+                    return None;
+                }
+                from = callee;
+            }
+            func = *self.refs(from).get(*position as usize)?;
+        }
+        Some(func)
+    }
+
+    /// The defined function whose body an offset is in.
+    fn body_at(&self, offset: u32) -> Option<u32> {
+        let next = self.bodies.partition_point(|body| body.start <= offset);
+        let function = next.checked_sub(1)?;
+        self.bodies[function].contains(&offset).then_some(function as u32)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    /// Paths to all functions that are named below, by their positions here.
+    functions: Vec<Vec<u32>>,
+    is_candidate: bool,
+    calls: Vec<u32>,
+    code: Option<StoredCode>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCode {
+    /// Bytes of code, which come after all entries.
+    len: u32,
+    alignment: u32,
+    relocs: Vec<(u32, Reloc, StoredTarget, i64)>,
+    traps: Vec<(u32, u8, Option<StoredOffset>)>,
+    prologue: Vec<(u32, UnwindInst)>,
+    dwarf: Option<CfaUnwindInfo>,
+    /// Offsets in the code, and in the function's body.
+    lines: Vec<(u32, u32)>,
+    uses_vectors: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredTarget {
+    Function(u32),
+    External { namespace: u32, index: u32 },
+    Helper(LibCall),
+    Code(u32),
+}
+
+/// An offset in the wasm file: the function whose body it is in, and the distance from the start of that.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct StoredOffset(u32, u32);
+
+/// An entry in its stored form, with its code beside it.
+pub(super) struct Encoded<'c>(Stored, &'c [u8]);
+
+/// The stored form of a function; nothing if it cannot be named what it refers to.
+pub(super) fn store<'c>(
+    shape: &Shape<'_>,
+    function: u32,
+    made: &Made,
+    code: Option<&'c CompiledFunction>,
+) -> Option<Encoded<'c>> {
+    let mut names = Names::new(shape, function);
+    let calls = made.calls.iter().map(|callee| names.name(callee + shape.imported)).collect::<Option<_>>()?;
+    let stored = match code {
+        Some(code) => Some(store_code(&mut names, code)?),
+        None => None,
+    };
+    let stored = Stored { is_candidate: made.is_candidate, calls, code: stored, functions: names.paths };
+    Some(Encoded(stored, code.map_or(&[], |code| &code.code)))
+}
+
+fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<StoredCode> {
+    // All fields: one that is added has to be stored, or to be known as one of trampolines or of text.
+    let CompiledFunction {
+        code,
+        alignment,
+        relocs,
+        traps,
+        unwind: Unwind { prologue, dwarf },
+        debug: FunctionDebug { lines, values },
+        uses_vectors,
+        landing_pad: None,
+        clif: None,
+        asm: None,
+    } = compiled
+    else {
+        return None;
+    };
+    // What is inlined has the place of the call: all lines are of the function's own body.
+    let body = &names.shape.bodies[names.function as usize];
+    let lines = lines.iter().map(|(at, wasm)| Some((*at, body.contains(wasm).then(|| wasm - body.start)?)));
+    let lines = lines.collect::<Option<_>>()?;
+    if !values.is_empty() {
+        return None;
+    }
+    let relocs = relocs.iter().map(|CodeReloc { offset, kind, target, addend }| {
+        let target = match target {
+            CodeTarget::Code(offset) => StoredTarget::Code(*offset),
+            CodeTarget::Symbol(Symbol::Function(func)) => StoredTarget::Function(names.name(*func)?),
+            CodeTarget::Symbol(Symbol::Helper(libcall)) => StoredTarget::Helper(*libcall),
+            CodeTarget::Symbol(symbol) => {
+                let UserExternalName { namespace, index } = symbol.external_name()?;
+                StoredTarget::External { namespace, index }
+            }
+        };
+        Some((*offset, *kind, target, *addend))
+    });
+    let relocs = relocs.collect::<Option<_>>()?;
+    let traps = traps.iter().map(|TrapSite { code_offset, code, wasm_offset }| {
+        Some((*code_offset, *code as u8, names.offset(*wasm_offset)?))
+    });
+    Some(StoredCode {
+        len: u32::try_from(code.len()).ok()?,
+        alignment: *alignment,
+        relocs,
+        traps: traps.collect::<Option<_>>()?,
+        prologue: prologue.clone(),
+        dwarf: dwarf.clone(),
+        lines,
+        uses_vectors: *uses_vectors,
+    })
+}
+
+/// The bytes of a chunk: the number of bytes of the entries, the entries, the code of all.
+pub(super) fn encode(entries: Vec<Option<Encoded<'_>>>) -> Option<Vec<u8>> {
+    let (entries, code): (Vec<_>, Vec<_>) = entries
+        .into_iter()
+        .map(|entry| entry.map_or((None, &[][..]), |Encoded(stored, code)| (Some(stored), code)))
+        .unzip();
+    let head = postcard::to_stdvec(&entries).ok()?;
+    let mut bytes = u32::try_from(head.len()).ok()?.to_le_bytes().to_vec();
+    bytes.extend(head);
+    code.into_iter().for_each(|code| bytes.extend_from_slice(code));
+    Some(bytes)
+}
+
+/// The entries of a chunk of so many functions. Nothing if the bytes are not those of one.
+pub(super) fn decode(shape: &Shape<'_>, functions: Range<usize>, bytes: &[u8]) -> Option<Vec<Option<Entry>>> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (head, mut code) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    let stored: Vec<Option<Stored>> = postcard::from_bytes(head).ok()?;
+    if stored.len() != functions.len() {
+        return None;
+    }
+    let mut entries = Vec::with_capacity(stored.len());
+    for (function, stored) in functions.zip(stored) {
+        entries.push(match stored {
+            Some(stored) => Some(restore(shape, function as u32, stored, &mut code)?),
+            None => None,
+        });
+    }
+    code.is_empty().then_some(entries)
+}
+
+fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -> Option<Entry> {
+    let Stored { functions, is_candidate, calls, code: stored_code } = stored;
+    let functions: Vec<u32> =
+        functions.iter().map(|path| shape.resolve(function, path)).collect::<Option<_>>()?;
+    let defined = |position: u32| functions.get(position as usize)?.checked_sub(shape.imported);
+    let calls = calls.into_iter().map(defined).collect::<Option<_>>()?;
+    let made = Made { is_candidate, calls };
+    let Some(StoredCode { len, alignment, relocs, traps, prologue, dwarf, lines, uses_vectors }) =
+        stored_code
+    else {
+        return Some(Entry { made, code: None, had_code: false });
+    };
+    let own;
+    (own, *code) = code.split_at_checked(len as usize)?;
+    let relocs = relocs.into_iter().map(|(offset, kind, target, addend)| {
+        let target = match target {
+            StoredTarget::Code(at) => CodeTarget::Code((at <= len).then_some(at)?),
+            StoredTarget::Function(position) => {
+                CodeTarget::Symbol(Symbol::Function(*functions.get(position as usize)?))
+            }
+            StoredTarget::Helper(libcall) => CodeTarget::Symbol(Symbol::Helper(libcall)),
+            StoredTarget::External { namespace, index } => {
+                CodeTarget::Symbol(Symbol::from_external_name(&UserExternalName { namespace, index })?)
+            }
+        };
+        (offset < len).then_some(CodeReloc { offset, kind, target, addend })
+    });
+    let relocs = relocs.collect::<Option<_>>()?;
+    let traps = traps.into_iter().map(|(code_offset, code, offset)| {
+        let wasm_offset = match offset {
+            None => 0,
+            Some(StoredOffset(position, distance)) => {
+                let body = &shape.bodies[defined(position)? as usize];
+                body.start.checked_add(distance).filter(|offset| body.contains(offset))?
+            }
+        };
+        (code_offset <= len).then_some(TrapSite { code_offset, code: TrapCode::from_u8(code)?, wasm_offset })
+    });
+    let traps = traps.collect::<Option<_>>()?;
+    let body = &shape.bodies[function as usize];
+    let lines = lines.into_iter().map(|(at, distance)| {
+        Some((at, body.start.checked_add(distance).filter(|offset| body.contains(offset))?))
+    });
+    let lines: Vec<(u32, u32)> = lines.collect::<Option<_>>()?;
+    if !lines.is_sorted_by_key(|(at, _)| *at) {
+        return None;
+    }
+    if !alignment.is_power_of_two() || alignment > 4096 {
+        return None;
+    }
+    let code = CompiledFunction {
+        code: own.to_vec(),
+        alignment,
+        relocs,
+        traps,
+        unwind: Unwind { prologue, dwarf },
+        debug: FunctionDebug { lines, values: Vec::new() },
+        uses_vectors,
+        landing_pad: None,
+        clif: None,
+        asm: None,
+    };
+    Some(Entry { made, code: Some(code), had_code: true })
+}
+
+/// The paths to what one function refers to.
+struct Names<'s> {
+    shape: &'s Shape<'s>,
+    function: u32,
+    /// By function index.
+    known: HashMap<u32, Vec<u32>>,
+    /// Functions whose references are still to be looked at, and what leads to them.
+    queue: VecDeque<(u32, Vec<u32>)>,
+    /// What was named, and its position in `paths`.
+    named: HashMap<u32, u32>,
+    paths: Vec<Vec<u32>>,
+}
+
+impl<'s> Names<'s> {
+    fn new(shape: &'s Shape<'_>, function: u32) -> Self {
+        Names {
+            shape,
+            function,
+            known: HashMap::from([(function + shape.imported, Vec::new())]),
+            queue: VecDeque::from([(function, Vec::new())]),
+            named: HashMap::new(),
+            paths: Vec::new(),
+        }
+    }
+
+    /// The position of a function, by function index, among the paths. Nothing if none leads to it.
+    fn name(&mut self, func: u32) -> Option<u32> {
+        if let Some(position) = self.named.get(&func) {
+            return Some(*position);
+        }
+        let path = self.path(func)?;
+        debug_assert_eq!(self.shape.resolve(self.function, &path), Some(func));
+        let position = self.paths.len() as u32;
+        self.paths.push(path);
+        self.named.insert(func, position);
+        Some(position)
+    }
+
+    /// The shortest path to a function; the search goes on where the last one ended.
+    fn path(&mut self, func: u32) -> Option<Vec<u32>> {
+        while !self.known.contains_key(&func) {
+            let (from, path) = self.queue.pop_front()?;
+            for (position, to) in self.shape.refs(from).iter().enumerate() {
+                if self.known.contains_key(to) {
+                    continue;
+                }
+                let path: Vec<u32> = path.iter().copied().chain([position as u32]).collect();
+                if let Some(callee) = to.checked_sub(self.shape.imported)
+                    && self.shape.follows(from, callee)
+                {
+                    self.queue.push_back((callee, path.clone()));
+                }
+                self.known.insert(*to, path);
+            }
+        }
+        self.known.get(&func).cloned()
+    }
+
+    /// The stored form of an offset in the file, where 0 is none.
+    fn offset(&mut self, offset: u32) -> Option<Option<StoredOffset>> {
+        if offset == 0 {
+            return Some(None);
+        }
+        let body = self.shape.body_at(offset)?;
+        let position = self.name(body + self.shape.imported)?;
+        Some(Some(StoredOffset(position, offset - self.shape.bodies[body as usize].start)))
+    }
+}

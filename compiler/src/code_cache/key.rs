@@ -1,0 +1,137 @@
+//! The keys of functions: hashes of all that their code depends on.
+//!
+//! Code depends on the compiler and its options; on the module's declarations, but for the numbers of functions, data, and
+//! names; on the body; on the types of what it calls; and on the bodies of what may be inlined into it, which depend on
+//! theirs in turn. Where a body is in the file does not matter: offsets are kept relative to it.
+
+use super::entry::Shape;
+use crate::plan::FixedTable;
+use crate::translate::ModuleContext;
+use aot_abi::memory::static_context;
+use aot_abi::types::FuncType;
+use aot_abi::vmctx::Counts;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// The keys of the defined functions. A body that is not valid has none, and neither has what may get it inlined.
+pub(super) fn keys(context: &ModuleContext<'_>, shape: &Shape<'_>, options: &str) -> Vec<Option<[u8; 32]>> {
+    let declarations = blake3::hash(declarations(context, options).as_bytes());
+    let tables = blake3::hash(tables(context).as_bytes());
+    let mut keys = vec![None; shape.scans.len()];
+    for function in shape.callees_first() {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(declarations.as_bytes());
+        if add_function(&mut hasher, context, shape, function, &keys, &tables).is_some() {
+            keys[function as usize] = Some(*hasher.finalize().as_bytes());
+        }
+    }
+    keys
+}
+
+fn add_function(
+    hasher: &mut blake3::Hasher,
+    context: &ModuleContext<'_>,
+    shape: &Shape<'_>,
+    function: u32,
+    keys: &[Option<[u8; 32]>],
+    tables: &blake3::Hash,
+) -> Option<()> {
+    let info = context.info;
+    let identity = shape.scans[function as usize].identity.as_ref()?;
+    add_type(hasher, info.func_type(function + shape.imported));
+    hasher.update(&identity.hash);
+    if identity.uses_tables {
+        hasher.update(tables.as_bytes());
+    }
+    hasher.update(&(identity.refs.len() as u32).to_le_bytes());
+    for func in &identity.refs {
+        // A call of a function that is not there is for the validator to find.
+        let ty = *info.funcs.get(*func as usize)?;
+        add_type(hasher, &info.types[ty as usize]);
+        match func.checked_sub(shape.imported) {
+            None => {
+                let memory = info.caller_memory(*func).map_or(u32::MAX, |memory| memory);
+                let is_bound = matches!(context.import_symbols.get(*func as usize), Some(Some(_)));
+                hasher.update(&[0, u8::from(is_bound)]).update(&func.to_le_bytes());
+                hasher.update(&memory.to_le_bytes());
+            }
+            Some(callee) if callee == function => {
+                hasher.update(&[1]);
+            }
+            Some(callee) if shape.follows(function, callee) => {
+                hasher.update(&[2, u8::from(shape.is_only_call(callee))]).update(&keys[callee as usize]?);
+            }
+            // One of its own cycle, or one too large.
+            Some(_) => {
+                hasher.update(&[3]);
+            }
+        }
+    }
+    Some(())
+}
+
+fn add_type(hasher: &mut blake3::Hasher, ty: &FuncType) {
+    for list in [&ty.params, &ty.results] {
+        hasher.update(&(list.len() as u32).to_le_bytes());
+        list.iter().for_each(|ty| _ = hasher.update(&[*ty as u8]));
+    }
+}
+
+/// All that every function may depend on, as text.
+///
+/// The values of globals are not among it: code loads them. Nor are data, exports, names and what is in tables.
+fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
+    let ModuleContext {
+        info,
+        plan,
+        isa,
+        model,
+        imports,
+        import_symbols: _,
+        libcalls_by_symbol,
+        stack_check,
+        // Trampolines are made anew.
+        typed_entries: _,
+        interruptible,
+        fuel,
+        // Code that debuggers find variables in is not stored.
+        tracking: _,
+        frame_locals: _,
+    } = context;
+    let mut text = String::new();
+    let mut add = |part: &dyn std::fmt::Debug| _ = writeln!(text, "{part:?}");
+    add(&crate::IDENTITY);
+    add(&options);
+    add(&(isa.triple().to_string(), isa.flags().to_string()));
+    isa.isa_flags().iter().for_each(|flag| add(&flag.to_string()));
+    add(&(model, imports, libcalls_by_symbol, stack_check, interruptible, fuel));
+    add(&(&info.types, &info.canonical_types));
+    add(&(info.imported_funcs, info.imported_tables, info.imported_memories, info.imported_globals));
+    info.tables.iter().for_each(|table| add(&table.ty));
+    add(&info.memories);
+    info.globals.iter().for_each(|global| add(&global.ty));
+    info.elements.iter().for_each(|segment| add(&segment.ty));
+    add(&(info.data.len(), info.link.import_memories.is_some()));
+    // How many functions escape moves nothing but the start of the static context.
+    add(&Counts { funcrefs: 0, ..*plan.offsets.counts() });
+    add(&plan.offsets.layout());
+    add(&(plan.model, static_context(plan.offsets.size())));
+    text
+}
+
+/// What calls through tables depend on, as text: their lengths, and the types in them.
+fn tables(context: &ModuleContext<'_>) -> String {
+    let info = context.info;
+    let mut text = String::new();
+    for table in &context.plan.fixed_tables {
+        let summary = table.as_ref().map(|FixedTable { elements }| {
+            let types: BTreeSet<Option<u32>> = elements
+                .iter()
+                .map(|func| func.map(|func| info.canonical_types[info.funcs[func as usize] as usize]))
+                .collect();
+            (elements.len(), types)
+        });
+        _ = writeln!(text, "{summary:?}");
+    }
+    text
+}
