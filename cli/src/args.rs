@@ -147,6 +147,8 @@ impl CompileArgs {
                 Codegen::PassSchedule(on) => config.schedule = on,
                 Codegen::PassDispatch(on) => config.dispatch = on,
                 Codegen::PassEpilogue(on) => config.epilogue = on,
+                // For the command.
+                Codegen::Cache(_) => {}
             }
         }
         let mut resolve: fn(&str, &str) -> Option<ImportSymbol> = wasi_import;
@@ -171,6 +173,15 @@ impl CompileArgs {
         }
         config.imports = Imports::AtBuild { resolve, unknown_trap };
         config
+    }
+
+    /// Whether results of earlier builds are used.
+    pub fn cache(&self) -> bool {
+        let settings = self.codegen.iter().flat_map(|settings| settings.0.iter());
+        settings.fold(true, |last, setting| match setting {
+            Codegen::Cache(on) => *on,
+            _ => last,
+        })
     }
 
     /// What stops a program that a host runs.

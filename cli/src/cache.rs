@@ -1,23 +1,35 @@
-//! Executables and objects that were built before. Whatever is wrong with the store costs a warning and a compilation.
+//! Results that were built before: whole ones, and the functions that they are made of. Whatever is wrong with a store
+//! costs a warning and a compilation.
 
 use crate::report;
-use aot_cache::{Key, Limits, Lookup, Store};
+use crate::server::{Server, ServerArgs};
+use aot_cache::{Found, Key, Limits, Lookup, Store};
 use aot_compiler::{Config, Imports};
 use std::env;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Flags of commands that use the store.
-#[derive(clap::Args, Clone, Copy, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 pub struct CacheArgs {
     /// Neither look for the result among those of earlier builds, nor keep it
-    #[arg(long)]
+    #[arg(long, help_heading = "Cache")]
     pub no_cache: bool,
+
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 /// The variable that names the directory.
 const DIRECTORY: &str = "AOT_CACHE_DIR";
+
+/// How long a command waits at its end for what is still being sent to a server.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the store is: `AOT_CACHE_DIR`, or a directory of the user's caches. Nothing if the user has none.
 pub fn directory() -> Option<PathBuf> {
@@ -39,33 +51,141 @@ pub fn limits() -> Limits {
     }
 }
 
-/// The store, opened for one command.
+/// A result, where it is.
+pub enum Artifact {
+    Memory(Vec<u8>),
+    /// In the store; checked.
+    Stored(Found),
+}
+
+impl Artifact {
+    /// Bytes that it has.
+    pub fn size(&self) -> u64 {
+        match self {
+            Artifact::Memory(bytes) => bytes.len() as u64,
+            Artifact::Stored(found) => found.len(),
+        }
+    }
+
+    /// Writes it to a new file, by sharing blocks with the store where the file system can.
+    pub fn write_to(&self, file: &mut File) -> io::Result<()> {
+        match self {
+            Artifact::Memory(bytes) => file.write_all(bytes),
+            Artifact::Stored(found) => found.copy_to(file),
+        }
+    }
+
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
+        match self {
+            Artifact::Memory(bytes) => Ok(bytes),
+            Artifact::Stored(found) => found.read(),
+        }
+    }
+}
+
+/// The stores, opened for one command.
 pub struct Cache {
     store: Option<Store>,
+    server: Option<Server>,
     tool: String,
+    results: Counts,
+    functions: Counts,
+    warned: Once,
+}
+
+/// How often something was there.
+#[derive(Default)]
+struct Counts {
+    here: AtomicU64,
+    server: AtomicU64,
+    missing: AtomicU64,
+}
+
+impl Counts {
+    /// As text, such as `12 here, 3 from the server, 1 missing`; nothing if nothing was looked for.
+    fn text(&self) -> Option<String> {
+        let counts = [(&self.here, "here"), (&self.server, "from the server"), (&self.missing, "missing")];
+        let counts = counts.map(|(count, place)| (count.load(Ordering::Relaxed), place));
+        let parts = counts.iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<_> = parts.map(|(count, place)| format!("{count} {place}")).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 impl Cache {
-    /// Opens the store, unless it is not wanted.
-    pub fn open(args: CacheArgs) -> Cache {
-        let off = Cache { store: None, tool: String::new() };
-        let (false, Some(tool), Some(directory)) = (args.no_cache, tool(), directory()) else { return off };
-        match Store::open(&directory, limits()) {
-            Ok(store) => Cache { store: Some(store), tool },
-            Err(error) => {
+    /// Opens the stores, unless they are not wanted.
+    pub fn open(args: &CacheArgs, wanted: bool) -> Cache {
+        let mut cache = Cache {
+            store: None,
+            server: None,
+            tool: String::new(),
+            results: Counts::default(),
+            functions: Counts::default(),
+            warned: Once::new(),
+        };
+        if args.no_cache || !wanted {
+            return cache;
+        }
+        if let Some(directory) = directory() {
+            match Store::open(&directory, limits()) {
+                Ok(store) => cache.store = Some(store),
                 // Where there is no place for a cache by default, there is none. What was asked for, or looks like an
                 // attack, should not go unnoticed.
-                if env::var_os(DIRECTORY).is_some() || error.get_ref().is_some() {
+                Err(error) if env::var_os(DIRECTORY).is_some() || error.get_ref().is_some() => {
                     report::warn(&format!("the cache is not used: {error}"));
                 }
-                off
+                Err(_) => {}
             }
         }
+        cache.server = Server::open(&args.server);
+        if cache.is_on() {
+            match cache.tool() {
+                Ok(tool) => cache.tool = tool,
+                Err(error) => {
+                    report::warn(&format!("the cache is not used: `aot` cannot read itself: {error}"));
+                    (cache.store, cache.server) = (None, None);
+                }
+            }
+        }
+        cache
+    }
+
+    /// Whether anything can be found or kept.
+    pub fn is_on(&self) -> bool {
+        self.store.is_some() || self.server.is_some()
+    }
+
+    /// Which `aot` this is, on every machine: a rebuilt one may make other code under the same version.
+    fn tool(&self) -> io::Result<String> {
+        let open = File::open("/proc/self/exe").or_else(|_| File::open(env::current_exe()?));
+        let mut file = open?;
+        let metadata = file.metadata()?;
+        let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+        let state = format!("{} {} {} {times:?}", metadata.dev(), metadata.ino(), metadata.len());
+        // Its hash takes longer than all else that a start from the cache does.
+        let key = Key::of(&[("hash of aot", state.as_bytes())]);
+        if let Some(store) = &self.store
+            && let Lookup::Hit(hash) = store.get(&key)
+            && let Ok(hash) = String::from_utf8(hash)
+        {
+            return Ok(hash);
+        }
+        let mut hasher = blake3::Hasher::new();
+        io::copy(&mut file, &mut hasher)?;
+        let hash = hasher.finalize().to_hex().to_string();
+        self.keep(&key, hash.as_bytes());
+        Ok(hash)
     }
 
     /// The key of a result: everything that it depends on. `None` without a store, or if it cannot be told.
     pub fn key(&self, kind: &str, wasm: &[u8], config: &Config, rest: &[(&str, String)]) -> Option<Key> {
-        self.store.as_ref()?;
+        if !self.is_on() {
+            return None;
+        }
         // All of them: an option that is added does not compile before it is part of the key, or named as one that
         // changes nothing.
         let Config {
@@ -119,9 +239,37 @@ impl Cache {
         Some(Key::of(&inputs))
     }
 
-    pub fn get(&self, key: &Option<Key>) -> Option<Vec<u8>> {
-        match self.store.as_ref()?.get(key.as_ref()?) {
-            Lookup::Hit(bytes) => Some(bytes),
+    /// A result that was built before.
+    pub fn get(&self, key: &Option<Key>) -> Option<Artifact> {
+        let key = key.as_ref()?;
+        let found = self.store.as_ref().and_then(|store| self.sound(store.find(key)));
+        if let Some(found) = found {
+            count(&self.results.here);
+            return Some(Artifact::Stored(found));
+        }
+        self.fetch(key, &self.results).map(Artifact::Memory)
+    }
+
+    /// Keeps a result.
+    pub fn put(&self, key: &Option<Key>, bytes: &[u8]) {
+        let Some(key) = key else { return };
+        self.keep(key, bytes);
+        if let Some(server) = &self.server {
+            server.put(key, bytes);
+        }
+    }
+
+    /// Asks the server, and keeps here what it has.
+    fn fetch(&self, key: &Key, counts: &Counts) -> Option<Vec<u8>> {
+        let value = self.server.as_ref().and_then(|server| server.get(key));
+        count(if value.is_some() { &counts.server } else { &counts.missing });
+        self.keep(key, value.as_deref()?);
+        value
+    }
+
+    fn sound<T>(&self, lookup: Lookup<T>) -> Option<T> {
+        match lookup {
+            Lookup::Hit(value) => Some(value),
             Lookup::Miss => None,
             Lookup::Damaged => {
                 report::warn("a damaged entry of the cache was removed");
@@ -130,18 +278,33 @@ impl Cache {
         }
     }
 
-    pub fn put(&self, key: &Option<Key>, bytes: &[u8]) {
-        if let (Some(store), Some(key)) = (&self.store, key)
+    fn keep(&self, key: &Key, bytes: &[u8]) {
+        if let Some(store) = &self.store
             && let Err(error) = store.put(key, bytes)
         {
-            report::warn(&format!("the result was not kept in the cache: {error}"));
+            // A disk that is full is so for all that follows.
+            self.warned.call_once(|| report::warn(&format!("the result was not kept in the cache: {error}")));
         }
     }
-}
 
-/// Which `aot` this is: a rebuilt one may make other code under the same version.
-fn tool() -> Option<String> {
-    let metadata = env::current_exe().ok()?.metadata().ok()?;
-    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
-    Some(format!("{} {} {seconds}.{nanoseconds}", env!("CARGO_PKG_VERSION"), metadata.len()))
+    /// Waits for what is being sent, warns of what went wrong with the server, and says how it went if that is wanted.
+    pub fn finish(&self, verbose: bool) {
+        let problem = self.server.as_ref().map(|server| server.finish(PATIENCE));
+        if verbose {
+            for (what, counts) in [("results", &self.results), ("groups of functions", &self.functions)] {
+                if let Some(text) = counts.text() {
+                    // Nobody listens: nothing is lost.
+                    drop(writeln!(io::stderr(), "cache: {what}: {text}"));
+                }
+            }
+        }
+        if let Some((summary, warning)) = problem {
+            if verbose {
+                drop(writeln!(io::stderr(), "cache: {}", report::printable(&summary)));
+            }
+            if let Some(warning) = warning {
+                report::warn(&warning);
+            }
+        }
+    }
 }

@@ -25,6 +25,8 @@ pub enum Codegen {
     /// Whether each case of a switch in a loop gets a jump of its own.
     PassDispatch(bool),
     PassEpilogue(bool),
+    /// Whether results of earlier builds are used.
+    Cache(bool),
 }
 
 /// `-D`: what debuggers are told.
@@ -154,6 +156,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             value: "",
             help: "take out of the epilogues of x86-64 code what does nothing [default: y]",
             parse: Parse::Switch(|on| Ok(Codegen::PassEpilogue(on))),
+        },
+        Key {
+            name: "cache",
+            value: "",
+            help: "use results of earlier builds, and keep new ones; n is `--no-cache` [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Cache(on))),
         },
     ],
 };

@@ -13,9 +13,12 @@ mod disassemble;
 mod file_kind;
 mod groups;
 mod input;
+#[cfg(feature = "remote-cache")]
+mod keys;
 mod output;
 mod program;
 mod report;
+mod server;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;

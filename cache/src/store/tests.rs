@@ -1,5 +1,5 @@
-use super::{Lookup, Stats, Store, TAG, Verified};
-use crate::{Key, Limits};
+use super::{Lookup, Store, TAG};
+use crate::{Key, Limits, Stats, Verified};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ fn what_is_put_is_found() {
     // Another process has the same key.
     assert_eq!(sandbox.open().get(&key(1)), Lookup::Hit(vec![7; 100_000]));
     assert_eq!(store.stats(), Stats { entries: 1, size: 100_000 + TAG as u64 });
-    assert_eq!(store.clear(), 1);
+    assert_eq!(store.clear().unwrap(), 1);
     assert_eq!(store.get(&key(1)), Lookup::Miss);
 }
 
@@ -123,6 +123,7 @@ fn the_least_recently_used_goes_first() {
     store.put(&key(10), &[0; 1000]).unwrap();
     assert!(matches!(store.get(&key(0)), Lookup::Hit(_)));
     assert_eq!(store.get(&key(1)), Lookup::Miss);
+    // Room for a sixteenth of the bound is made, and the next entry finds it.
     assert_eq!(store.stats().entries, 10);
     // What is larger than everything is not kept, and takes nothing's place.
     store.put(&key(11), &vec![0; size as usize]).unwrap();
@@ -147,7 +148,7 @@ fn age_is_bounded_and_clocks_may_jump() {
         .unwrap()
         .set_modified(now - Duration::from_secs(7200))
         .unwrap();
-    assert_eq!(store.collect(), 1);
+    assert_eq!(store.collect().unwrap(), 1);
     assert!(!left.exists() && fs::read_dir(sandbox.0.join("v1/tmp")).unwrap().next().is_none());
     assert_eq!(store.get(&key(0)), Lookup::Miss);
     assert!(matches!(store.get(&key(1)), Lookup::Hit(_)));

@@ -3,6 +3,7 @@
 use crate::report::{Failure, Result};
 use crate::{cache, output};
 use aot_cache::Store;
+use std::io;
 use std::time::SystemTime;
 
 /// Look at the cache of earlier results, or clean it
@@ -36,8 +37,8 @@ pub fn run(args: &Args) -> Result<()> {
             .with_help("name a directory in AOT_CACHE_DIR")
     })?;
     let limits = cache::limits();
-    let store =
-        Store::open(&directory, limits).map_err(|error| Failure::new(format!("the cache: {error}")))?;
+    let failure = |error: io::Error| Failure::new(format!("the cache: {error}"));
+    let store = Store::open(&directory, limits).map_err(failure)?;
     let (json, text) = match args.action {
         Action::Stats => {
             let stats = store.stats();
@@ -78,8 +79,8 @@ pub fn run(args: &Args) -> Result<()> {
                 format!("{} sound, {} damaged and removed\n", verified.sound, verified.damaged),
             )
         }
-        Action::Gc => removed(store.collect()),
-        Action::Clear => removed(store.clear()),
+        Action::Gc => removed(store.collect().map_err(failure)?),
+        Action::Clear => removed(store.clear().map_err(failure)?),
     };
     output::print(&if args.json { format!("{json}\n") } else { text })
 }

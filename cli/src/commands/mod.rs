@@ -4,6 +4,8 @@ mod build;
 mod cache;
 mod completion;
 mod inspect;
+#[cfg(feature = "remote-cache")]
+mod key;
 mod link;
 mod objdump;
 mod run;
@@ -75,6 +77,8 @@ pub enum Command {
     Runtime(runtime::Args),
     Targets(targets::Args),
     Cache(cache::Args),
+    #[cfg(feature = "remote-cache")]
+    Key(key::Args),
     Settings(settings::Args),
     Wast(wast::Args),
     Completion(completion::Args),
@@ -91,6 +95,8 @@ impl Command {
             Command::Runtime(args) => runtime::run(&args),
             Command::Settings(args) => settings::run(&args),
             Command::Cache(args) => cache::run(&args),
+            #[cfg(feature = "remote-cache")]
+            Command::Key(args) => key::run(&args),
             Command::Targets(args) => targets::run(&args),
             Command::Wast(args) => wast::run(&args),
             Command::Completion(args) => completion::run(&args),

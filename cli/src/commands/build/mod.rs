@@ -4,7 +4,7 @@ mod outputs;
 
 use self::outputs::{Emit, Kind, outputs};
 use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
-use crate::cache::{Cache, CacheArgs};
+use crate::cache::{Artifact, Cache, CacheArgs};
 use crate::output;
 use crate::program::{LibraryArg, Program};
 use crate::report::{self, Failure, Result};
@@ -223,7 +223,7 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     };
     let object_form = if is_library { Form::Library } else { Form::Object };
     let in_file = |error: aot_compiler::Error| Failure::compiler(&error, input);
-    let cache = Cache::open(args.cache);
+    let cache = Cache::open(&args.cache, args.compile.cache());
     let program_key = program.key();
     let cached: Vec<_> = outputs
         .iter()
@@ -278,13 +278,13 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     // Everything is made before anything is written: a failed build leaves nothing behind.
     let mut results = Vec::new();
     for ((kind, path), (key, found)) in outputs.iter().zip(cached) {
-        if let Some(bytes) = found {
+        if let Some(artifact) = found {
             progress.done(&format!("found `{}` in the cache", path.display()));
-            results.push((*kind, path, bytes));
+            results.push((*kind, path, artifact));
             continue;
         }
         if *kind == Kind::Module {
-            results.push((*kind, path, program.module(&config)?.to_vec()));
+            results.push((*kind, path, Artifact::Memory(program.module(&config)?.to_vec())));
             continue;
         }
         let module = compiled.iter().find(|(other, _)| *other == form(*kind)).map(|(_, module)| module);
@@ -311,8 +311,8 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
                     let name = file.file_name().unwrap_or_default();
                     let split = link_split(module, &config.target, parts, name).map_err(in_file)?;
                     progress.done("linked, and debug information put aside");
-                    results.push((Kind::Object, file, split.debug));
-                    results.push((*kind, path, split.executable));
+                    results.push((Kind::Object, file, Artifact::Memory(split.debug)));
+                    results.push((*kind, path, Artifact::Memory(split.executable)));
                     continue;
                 }
                 let bytes = link(module, &config.target, parts).map_err(in_file)?;
@@ -321,12 +321,14 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             }
         };
         cache.put(&key, &bytes);
-        results.push((*kind, path, bytes));
+        results.push((*kind, path, Artifact::Memory(bytes)));
     }
-    for (kind, path, bytes) in results {
-        output::write(path, &bytes, kind.content())?;
-        progress.done(&format!("wrote `{}`, {} bytes,", path.display(), bytes.len()));
+    for (kind, path, artifact) in results {
+        let size = artifact.size();
+        output::write_artifact(path, artifact, kind.content())?;
+        progress.done(&format!("wrote `{}`, {size} bytes,", path.display()));
     }
+    cache.finish(args.verbose);
     Ok(())
 }
 

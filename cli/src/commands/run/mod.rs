@@ -5,7 +5,7 @@ mod image;
 
 use super::build::{self, ExecutableParts};
 use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
-use crate::cache::{Cache, CacheArgs};
+use crate::cache::{Artifact, Cache, CacheArgs};
 use crate::file_kind::FileKind;
 use crate::input;
 use crate::program::{LibraryArg, Program};
@@ -103,7 +103,7 @@ pub fn run(mut args: Args) -> Result<()> {
     let mut config = args.compile.config(target);
     // What is built here is thrown away after one run; `aot build` and the tests verify.
     config.verify_clif = false;
-    let cache = Cache::open(args.cache);
+    let cache = Cache::open(&args.cache, args.compile.cache());
     if config.interruptible || config.fuel {
         return run_stoppable(&cache, &file, &program, config.into_image(), &options);
     }
@@ -122,10 +122,11 @@ pub fn run(mut args: Args) -> Result<()> {
             let module = program.compile(&config)?;
             let executable = build::link(&module, &config.target, &parts).map_err(in_file)?;
             cache.put(&key, &executable);
-            executable
+            Artifact::Memory(executable)
         }
     };
-    Err(execute(&executable, &file, options.args))
+    cache.finish(false);
+    Err(execute(executable, &file, options.args))
 }
 
 /// Runs a module in this process, which can stop it.
@@ -138,14 +139,16 @@ fn run_stoppable(
 ) -> Result<()> {
     let in_file = |error: aot_compiler::Error| Failure::compiler(&error, file);
     let key = cache.key("cwasm", &program.key(), &config, &[]);
+    let unreadable = |error: io::Error| Failure::new(format!("cannot read an entry of the cache: {error}"));
     let bytes = match cache.get(&key) {
-        Some(bytes) => bytes,
+        Some(artifact) => artifact.into_bytes().map_err(unreadable)?,
         None => {
             let image = program.compile(&config)?.cwasm().map_err(in_file)?;
             cache.put(&key, &image);
             image
         }
     };
+    cache.finish(false);
     image::run(&image::load(&bytes, file)?, options)
 }
 
@@ -159,18 +162,30 @@ fn perhaps_a_command(failure: Failure, file: &Path) -> Failure {
 }
 
 /// Replaces this process by the program; returns only if that fails.
-fn execute(executable: &[u8], name: &Path, args: Vec<OsString>) -> Failure {
+fn execute(executable: Artifact, name: &Path, args: Vec<OsString>) -> Failure {
     let failure =
         |what: &str, error: &io::Error| Failure::new(format!("cannot start the program: {what}: {error}"));
-    let file = match file_in_memory(executable).or_else(|_| file_without_name(executable)) {
+    if let Artifact::Stored(found) = &executable {
+        // It was checked, and this descriptor shows the same bytes. Where it cannot be executed, a copy can.
+        start(found.file(), name, &args);
+    }
+    let executable = match executable.into_bytes() {
+        Ok(executable) => executable,
+        Err(error) => return failure("its code cannot be read", &error),
+    };
+    let file = match file_in_memory(&executable).or_else(|_| file_without_name(&executable)) {
         Ok(file) => file,
         Err(error) => return failure("no place for its code", &error),
     };
+    failure("its file cannot be executed", &start(&file, name, &args))
+        .with_help("`aot build` makes an executable that needs no /proc")
+}
+
+/// Replaces this process by the program of a file; returns only if that fails.
+fn start(file: &File, name: &Path, args: &[OsString]) -> io::Error {
     // The descriptor closes when the program has started. The standard library gives it the default disposition of
     // SIGPIPE back, so that it starts like any program that a shell starts.
-    let error = Command::new(format!("/proc/self/fd/{}", file.as_raw_fd())).arg0(name).args(args).exec();
-    failure("its file cannot be executed", &error)
-        .with_help("`aot build` makes an executable that needs no /proc")
+    Command::new(format!("/proc/self/fd/{}", file.as_raw_fd())).arg0(name).args(args).exec()
 }
 
 /// An executable file that is only in memory.
