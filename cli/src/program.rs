@@ -2,7 +2,7 @@
 
 use crate::input;
 use crate::report::{self, Failure, Result};
-use aot_compiler::{CompiledModule, Config, LINK_FEATURES, Source};
+use aot_compiler::{CompiledModule, Config, LINK_FEATURES, Share, ShareResult, Source};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -124,12 +124,25 @@ impl Program {
 
     /// Compiles it.
     pub fn compile(&self, config: &Config) -> Result<CompiledModule> {
+        self.with(config, aot_compiler::compile)
+    }
+
+    /// Compiles a share of its functions, for other machines.
+    pub fn compile_share(&self, config: &Config, share: Share) -> Result<ShareResult> {
+        self.with(config, |module, config| aot_compiler::compile_share(module, config, share))
+    }
+
+    fn with<R>(
+        &self,
+        config: &Config,
+        compile: impl FnOnce(&[u8], &Config) -> aot_compiler::Result<R>,
+    ) -> Result<R> {
         let module = self.module(config)?;
         let mut config = Cow::Borrowed(config);
         if !self.libraries.is_empty() {
             config.to_mut().features |= LINK_FEATURES;
         }
-        aot_compiler::compile(module, &config).map_err(|error| Failure::compiler(&error, &self.path))
+        compile(module, &config).map_err(|error| Failure::compiler(&error, &self.path))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::output;
 use crate::program::{LibraryArg, Program};
 use crate::report::{self, Failure, Result};
 use aot_cache::Key;
-use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Strip, Target};
+use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Share, Strip, Target};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::io::{self, Write as _};
@@ -90,6 +90,10 @@ pub struct Options {
     #[command(flatten)]
     cache: CacheArgs,
 
+    /// Make nothing, but compile the K-th of N shares of the functions into the cache, for a build that finds them there
+    #[arg(long, value_name = "K/N", help_heading = "Cache", value_parser = share)]
+    shard: Option<Share>,
+
     /// Ignore AOT_RUN when the executable starts
     #[arg(long, help_heading = "Capabilities")]
     sealed: bool,
@@ -104,6 +108,16 @@ enum StripArg {
     Debug,
     /// Drop symbols too; traps still name functions
     All,
+}
+
+/// One of several shares of a module: `1/4` to `4/4`.
+fn share(text: &str) -> Result<Share, String> {
+    let parts =
+        text.split_once('/').and_then(|(k, n)| Some((k.parse::<u32>().ok()?, n.parse::<u32>().ok()?)));
+    match parts {
+        Some((k, n)) if (1..=n).contains(&k) => Ok(Share { index: k - 1, count: n }),
+        _ => Err(String::from("write K/N, from 1/N to N/N")),
+    }
 }
 
 /// What code is made for: each has its own.
@@ -208,7 +222,37 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     let object_form = if is_library { Form::Library } else { Form::Object };
     let in_file = |error: aot_compiler::Error| Failure::compiler(&error, input);
     let cache = Cache::open(&args.cache, args.compile.cache());
+    config.code_store = cache.code_store();
     let program_key = program.key();
+    let form = |kind| match kind {
+        Kind::Object => object_form,
+        Kind::Header | Kind::StaticLibrary | Kind::SharedLibrary => Form::Library,
+        Kind::Module => Form::Program,
+        Kind::Image => Form::Image,
+        // What is shown is the code of the executable, unless only something else is made.
+        Kind::Clif | Kind::Assembly if is_library && !has(Kind::Executable) => Form::Library,
+        Kind::Clif | Kind::Assembly if has(Kind::Image) && !has(Kind::Executable) => Form::Image,
+        // An executable of the instance model is an object that is linked.
+        Kind::Executable | Kind::Clif | Kind::Assembly if config.model == Model::Instance => Form::Object,
+        Kind::Executable | Kind::Clif | Kind::Assembly => Form::Program,
+    };
+    if let Some(share) = args.shard {
+        let mut forms: Vec<Form> = Vec::new();
+        for (kind, _) in outputs.iter().filter(|(kind, _)| *kind != Kind::Module) {
+            if !forms.contains(&form(*kind)) {
+                forms.push(form(*kind));
+            }
+        }
+        for form in forms {
+            let result = program.compile_share(&form.config(&config, &prefix), share)?;
+            progress.done(&format!(
+                "compiled {} of the {} functions of this share, of {} in all,",
+                result.compiled, result.own, result.functions
+            ));
+        }
+        cache.finish(args.verbose);
+        return Ok(());
+    }
     let cached: Vec<_> = outputs
         .iter()
         .map(|(kind, _)| {
@@ -226,18 +270,6 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             (key, found)
         })
         .collect();
-    let form = |kind| match kind {
-        Kind::Object => object_form,
-        Kind::Header | Kind::StaticLibrary | Kind::SharedLibrary => Form::Library,
-        Kind::Module => Form::Program,
-        Kind::Image => Form::Image,
-        // What is shown is the code of the executable, unless only something else is made.
-        Kind::Clif | Kind::Assembly if is_library && !has(Kind::Executable) => Form::Library,
-        Kind::Clif | Kind::Assembly if has(Kind::Image) && !has(Kind::Executable) => Form::Image,
-        // An executable of the instance model is an object that is linked.
-        Kind::Executable | Kind::Clif | Kind::Assembly if config.model == Model::Instance => Form::Object,
-        Kind::Executable | Kind::Clif | Kind::Assembly => Form::Program,
-    };
     if !libraries.is_empty() && cached.iter().any(|(_, found)| found.is_none()) {
         let module = program.module(&config)?;
         progress.done(&format!("linked {} modules into one of {} bytes", inputs.len(), module.len()));
@@ -249,8 +281,12 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             continue;
         }
         let module = program.compile(&form.config(&config, &prefix))?;
+        let found = match module.reused_count() {
+            0 => String::new(),
+            count => format!(", {count} of them from the cache,"),
+        };
         progress.done(&format!(
-            "compiled {} functions ({} model)",
+            "compiled {} functions ({} model){found}",
             module.function_count(),
             name(module.model())
         ));

@@ -104,6 +104,7 @@ pub fn run(mut args: Args) -> Result<()> {
     // What is built here is thrown away after one run; `aot build` and the tests verify.
     config.verify_clif = false;
     let cache = Cache::open(&args.cache, args.compile.cache());
+    config.code_store = cache.code_store();
     if config.interruptible || config.fuel {
         return run_stoppable(&cache, &file, &program, config.into_image(), &options);
     }
