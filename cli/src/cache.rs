@@ -212,6 +212,7 @@ impl Cache {
             keep_clif: _,
             keep_asm: _,
             code_store: _,
+            progress: _,
         } = config;
         let imports = match imports {
             Imports::AtInstantiation => String::from("at instantiation"),

@@ -33,7 +33,9 @@ mod translate;
 pub mod wasi;
 
 pub use code_cache::{CodeStore, Share, ShareResult};
-pub use config::{Config, ImportSymbol, Imports, Model, OptLevel, default_features, supported_features};
+pub use config::{
+    Config, ImportSymbol, Imports, Model, OptLevel, Progress, default_features, supported_features,
+};
 pub use cpu::{Cpu, CpuFeature, CpuSetting, cpu_settings, used_cpu_features};
 pub use emit::image::Image;
 /// What programs see of a module that is a library.

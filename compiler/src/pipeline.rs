@@ -168,6 +168,7 @@ fn in_context<R>(
         typed_entries: config.typed_entries,
         interruptible: config.interruptible,
         fuel: config.fuel,
+        progress: config.progress.as_deref(),
     };
     then(&context, bodies, interface)
 }
@@ -247,12 +248,17 @@ fn compile_bodies(
         CodeCache::open(store, context, &scans, inlining.as_ref(), &options, machine)
     });
     let reused = cache.as_ref().map_or(0, CodeCache::len);
+    let mut count = bodies.len() - reused;
     let members = share.map(|(_, result)| {
         let members = cache.as_ref().map(CodeCache::members).unwrap_or_default();
         result.own = members.iter().filter(|is_member| **is_member).count();
         result.compiled = result.own - reused;
+        count = result.compiled;
         members
     });
+    if let Some(progress) = context.progress {
+        progress.begin(count);
+    }
     let results = match &inlining {
         Some(inlining) => bottom_up::compile(context, bodies, options, inlining, cache, members)?,
         None => compile_apart(context, bodies, options, cache, members)?,
@@ -283,8 +289,10 @@ fn compile_apart(
                 let mut compile = |body| {
                     let mut function = translate(context, body, scratch)?;
                     passes::widen_multiplication(&mut function);
-                    codegen::compile(function, context.isa, codegen, options)
-                        .map_err(|error| error.in_function(func, context.info.func_name(func)))
+                    let compiled = codegen::compile(function, context.isa, codegen, options)
+                        .map_err(|error| error.in_function(func, context.info.func_name(func)));
+                    context.progress.inspect(|progress| progress.step());
+                    compiled
                 };
                 is_wanted(index).then(|| compile(body))
             },

@@ -94,6 +94,7 @@ fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
         typed_entries: _,
         interruptible,
         fuel,
+        progress: _,
     } = context;
     let mut text = String::new();
     let mut add = |part: &dyn std::fmt::Debug| _ = writeln!(text, "{part:?}");

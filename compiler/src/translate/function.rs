@@ -5,6 +5,7 @@ use super::state::{State, StateModel};
 use super::trap::clif_trap_code;
 use super::types::{clif_type, clif_type_of, wasm_signature};
 use crate::codegen::symbol::Symbol;
+use crate::config::Progress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
 use crate::plan::Plan;
@@ -44,6 +45,7 @@ pub(crate) struct ModuleContext<'m> {
     pub typed_entries: bool,
     pub interruptible: bool,
     pub fuel: bool,
+    pub progress: Option<&'m Progress>,
 }
 
 impl ModuleContext<'_> {

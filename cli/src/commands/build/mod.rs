@@ -7,6 +7,7 @@ use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::cache::{Artifact, Cache, CacheArgs};
 use crate::output;
 use crate::program::{LibraryArg, Program};
+use crate::progress::Shown;
 use crate::report::{self, Failure, Result};
 use aot_cache::Key;
 use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Share, Strip, Target};
@@ -190,9 +191,11 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             }
         }
     }
+    if has(Kind::Executable) {
+        has_runtime(&target)?;
+    }
     let executable_parts = match has(Kind::Executable) {
         true => Some(ExecutableParts {
-            runtime: runtime(&target)?,
             words: args.capabilities.words(&args.compile),
             invoke: None,
             sealed: args.sealed,
@@ -224,7 +227,8 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     let cache = Cache::open(&args.cache, args.compile.cache());
     config.code_store = cache.code_store();
     let program_key = program.key();
-    let form = |kind| match kind {
+    let model = config.model;
+    let form = move |kind| match kind {
         Kind::Object => object_form,
         Kind::Header | Kind::StaticLibrary | Kind::SharedLibrary => Form::Library,
         Kind::Module => Form::Program,
@@ -233,7 +237,7 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
         Kind::Clif | Kind::Assembly if is_library && !has(Kind::Executable) => Form::Library,
         Kind::Clif | Kind::Assembly if has(Kind::Image) && !has(Kind::Executable) => Form::Image,
         // An executable of the instance model is an object that is linked.
-        Kind::Executable | Kind::Clif | Kind::Assembly if config.model == Model::Instance => Form::Object,
+        Kind::Executable | Kind::Clif | Kind::Assembly if model == Model::Instance => Form::Object,
         Kind::Executable | Kind::Clif | Kind::Assembly => Form::Program,
     };
     if let Some(share) = args.shard {
@@ -244,7 +248,9 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             }
         }
         for form in forms {
+            let shown = Shown::begin(&mut config);
             let result = program.compile_share(&form.config(&config, &prefix), share)?;
+            drop(shown);
             progress.done(&format!(
                 "compiled {} of the {} functions of this share, of {} in all,",
                 result.compiled, result.own, result.functions
@@ -280,7 +286,9 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
         if *kind == Kind::Module || found.is_some() || compiled.iter().any(|(other, _)| *other == form) {
             continue;
         }
+        let shown = Shown::begin(&mut config);
         let module = program.compile(&form.config(&config, &prefix))?;
+        drop(shown);
         let found = match module.reused_count() {
             0 => String::new(),
             count => format!(", {count} of them from the cache,"),
@@ -325,7 +333,7 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             Kind::Assembly => module.asm().as_bytes().to_vec(),
             Kind::Executable => {
                 let parts = executable_parts.as_ref().expect("made when an executable is asked for");
-                let bytes = link(module, &config.target, parts).map_err(in_file)?;
+                let bytes = link(module, &config.target, parts, input)?;
                 progress.done("linked");
                 bytes
             }
@@ -362,7 +370,6 @@ fn name(model: Model) -> &'static str {
 
 /// What an executable has beside the module.
 pub struct ExecutableParts {
-    pub runtime: Vec<u8>,
     /// Words of the run options.
     pub words: Vec<String>,
     pub sealed: bool,
@@ -386,6 +393,12 @@ impl ExecutableParts {
 
 /// The runtime library of a target.
 pub fn runtime(target: &Target) -> Result<Vec<u8>> {
+    has_runtime(target)?;
+    Ok(aot_runtime_archive::runtime(&target.name()).expect("it is one of those that are there"))
+}
+
+/// Whether there is a runtime library for a target. To unpack it takes longer than all that a start from the cache does.
+pub fn has_runtime(target: &Target) -> Result<()> {
     let name = target.name();
     if !target.has_executables() {
         let message = format!(
@@ -395,25 +408,30 @@ pub fn runtime(target: &Target) -> Result<Vec<u8>> {
         let help = format!("`--emit obj` makes an object, for {}'s own linker", target.system());
         return Err(Failure::new(message).with_help(help));
     }
-    aot_runtime_archive::runtime(&name).ok_or_else(|| {
-        let message =
-            format!("this aot has no runtime library for {name}, so it cannot make executables for it");
-        let missing = aot_runtime_archive::missing().iter().find(|(target, _)| *target == name);
-        let remedy = missing.map_or("`aot targets` says what can be made", |(_, remedy)| *remedy);
-        Failure::new(message).with_help(format!("{remedy}; `--emit obj` needs no runtime library"))
-    })
+    if aot_runtime_archive::available().contains(&&*name) {
+        return Ok(());
+    }
+    let message = format!("this aot has no runtime library for {name}, so it cannot make executables for it");
+    let missing = aot_runtime_archive::missing().iter().find(|(target, _)| *target == name);
+    let remedy = missing.map_or("`aot targets` says what can be made", |(_, remedy)| *remedy);
+    Err(Failure::new(message).with_help(format!("{remedy}; `--emit obj` needs no runtime library")))
 }
 
-/// Links an executable.
+/// Links the executable of the module of a file.
 pub fn link(
     module: &CompiledModule,
     target: &Target,
     parts: &ExecutableParts,
-) -> aot_compiler::Result<Vec<u8>> {
-    let object = module.object()?;
-    let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
-    let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
-    let entry = aot_compiler::entry_object(runs, target)?;
-    let link_options = LinkOptions { strip: parts.strip };
-    aot_compiler::link_executable(&[&object, &options, &entry], &parts.runtime, target, &link_options)
+    file: &Path,
+) -> Result<Vec<u8>> {
+    let runtime = runtime(target)?;
+    let link = || {
+        let object = module.object()?;
+        let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
+        let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
+        let entry = aot_compiler::entry_object(runs, target)?;
+        let link_options = LinkOptions { strip: parts.strip };
+        aot_compiler::link_executable(&[&object, &options, &entry], &runtime, target, &link_options)
+    };
+    link().map_err(|error| Failure::compiler(&error, file))
 }
