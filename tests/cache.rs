@@ -342,3 +342,120 @@ fn without_any_place_everything_works() {
     build.env_remove("AOT_CACHE_DIR").env_remove("XDG_CACHE_HOME").env("HOME", "/proc/nowhere");
     assert_eq!(succeeded(build.output().unwrap()), "");
 }
+
+/// A module with so many functions that several machines have something to do.
+fn large_module() -> String {
+    let functions = (0..1500u32).map(|number| {
+        let callee = number / 2;
+        format!(
+            "(func $f{number} (param i32 i32) (result i32) (local i32)
+               (loop (local.set 2 (i32.xor (i32.mul (local.get 2) (i32.const {number})) (local.get 0)))
+                 (br_if 0 (i32.lt_u (local.get 2) (i32.load (local.get 1)))))
+               (if (i32.eq (local.get 1) (i32.const {number}))
+                 (then (return (call $f{callee} (local.get 2) (i32.const 1)))))
+               (i32.div_u (local.get 2) (local.get 1)))"
+        )
+    });
+    let functions: String = functions.collect();
+    format!(
+        "(module (memory 1) {functions} (func (export \"_start\") (drop (call $f1499 (i32.const 1) (i32.const 2)))))"
+    )
+}
+
+/// The number before some words.
+#[track_caller]
+fn number_before(said: &str, words: &str) -> u32 {
+    let before = said.split(words).next().filter(|before| before.len() < said.len());
+    let number = before.and_then(|before| before.rsplit([' ', '\n']).find(|word| !word.is_empty()));
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no number before {words:?}: {said}"))
+}
+
+/// Processes stand for machines: what they have in common is the server and the key of CI.
+#[test]
+fn a_fleet_compiles_one_module() {
+    const MACHINES: u32 = 5;
+    let Some(server) = redis(&[]) else { return };
+    let url = format!("redis://127.0.0.1:{}", server.port);
+    let (wat, ci) = (large_module(), User::new());
+    let public = make_key(&ci);
+    let secret = fs::read_to_string(ci.path("settings/aot/key")).unwrap();
+    let machines: Vec<User> = (0..MACHINES).map(|_| User::new()).collect();
+    let shards: Vec<_> = (1..)
+        .zip(&machines)
+        .map(|(number, machine)| {
+            fs::write(machine.path("large.wat"), &wat).unwrap();
+            let shard = format!("{number}/{MACHINES}");
+            let mut build = machine.aot(&["build", "large.wat", "-v", "--shard", &shard]);
+            build.env("AOT_CACHE_REMOTE", &url).env("AOT_CACHE_SIGN_KEY", secret.trim());
+            build.stderr(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    let mut functions = 0;
+    for (shard, machine) in shards.into_iter().zip(&machines) {
+        let said = succeeded(shard.wait_with_output().unwrap());
+        let own = number_before(&said, " functions of this share, of 1501 in all");
+        assert_eq!(number_before(&said, " of the "), own, "{said}");
+        assert!(own > 0 && said.contains(", 0 not sent") && !machine.path("large").exists(), "{said}");
+        functions += own;
+    }
+    assert_eq!(functions, 1501);
+
+    let last = User::new();
+    fs::write(last.path("large.wat"), &wat).unwrap();
+    let build = |words: &[&str]| {
+        let words = [&["build", "large.wat", "-v", "-o", "out"], words].concat();
+        let said = succeeded(last.aot(&words).output().unwrap());
+        (fs::read(last.path("out")).unwrap(), said)
+    };
+    let (made, said) = build(&["--cache-remote", &url, "--trust", &public]);
+    assert_eq!(number_before(&said, " of them from the cache"), 1501, "{said}");
+    let (alone, said) = build(&["--no-cache"]);
+    assert!(!said.contains("from the cache"), "{said}");
+    assert!(made == alone);
+    // Without a cache there is nothing to compile a share into.
+    for words in [&["--shard", "1/2", "--no-cache"][..], &["--shard", "3/2"], &["--shard", "0/2"]] {
+        let output = last.aot(&[&["build", "large.wat"], words].concat()).output().unwrap();
+        assert!(!output.status.success() && output.stderr.starts_with(b"error: "), "{words:?}");
+    }
+}
+
+/// What was edited is compiled, and nothing else; the result is that of a build from nothing.
+#[test]
+fn an_edit_compiles_what_it_changes() {
+    let user = User::new();
+    let wat = large_module();
+    let build = |wat: &str, words: &[&str]| {
+        fs::write(user.path("large.wat"), wat).unwrap();
+        let words = [&["build", "large.wat", "-v", "-o", "out"], words].concat();
+        let said = succeeded(user.aot(&words).output().unwrap());
+        let found = match said.contains("from the cache") {
+            true => number_before(&said, " of them from the cache"),
+            false => 0,
+        };
+        (fs::read(user.path("out")).unwrap(), 1501 - found, said)
+    };
+    assert_eq!(build(&wat, &[]).1, 1501);
+    let edited = wat.replacen("(i32.const 700)) (local.get 0)", "(i32.const 701)) (local.get 0)", 1);
+    assert!(edited != wat);
+    let (made, compiled, said) = build(&edited, &[]);
+    assert!((1..=256).contains(&compiled), "{said}");
+    assert!(said.contains("cache: groups of functions: "), "{said}");
+    assert!(made == build(&edited, &["--no-cache"]).0);
+    // Entries that are damaged are compiled again.
+    for entry in walk(&user.store().join("v1")) {
+        let mut bytes = fs::read(&entry).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&entry, bytes).unwrap();
+    }
+    let (again, compiled, said) = build(&edited, &[]);
+    assert!(again == made && compiled == 1501 && said.contains("damaged entry"), "{said}");
+}
+
+/// All files below a directory.
+fn walk(directory: &Path) -> Vec<PathBuf> {
+    let items = fs::read_dir(directory).unwrap().map(|item| item.unwrap().path());
+    items.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}

@@ -91,6 +91,11 @@ impl Store {
         &self.directory
     }
 
+    /// Whether there is an entry, which nobody has looked at.
+    pub fn has(&self, key: &Key) -> bool {
+        self.path(key).exists()
+    }
+
     /// The value of a key. A hit makes the entry the last one to go.
     pub fn get(&self, key: &Key) -> Lookup<Vec<u8>> {
         self.look_up(key, |file, len| {

@@ -4,14 +4,14 @@
 use crate::report;
 use crate::server::{Server, ServerArgs};
 use aot_cache::{Found, Key, Limits, Lookup, Store};
-use aot_compiler::{Config, Imports};
+use aot_compiler::{CodeStore, Config, Imports};
 use std::env;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 /// Flags of commands that use the store.
@@ -118,7 +118,7 @@ fn count(counter: &AtomicU64) {
 
 impl Cache {
     /// Opens the stores, unless they are not wanted.
-    pub fn open(args: &CacheArgs, wanted: bool) -> Cache {
+    pub fn open(args: &CacheArgs, wanted: bool) -> Arc<Cache> {
         let mut cache = Cache {
             store: None,
             server: None,
@@ -128,7 +128,7 @@ impl Cache {
             warned: Once::new(),
         };
         if args.no_cache || !wanted {
-            return cache;
+            return Arc::new(cache);
         }
         if let Some(directory) = directory() {
             match Store::open(&directory, limits()) {
@@ -151,7 +151,12 @@ impl Cache {
                 }
             }
         }
-        cache
+        Arc::new(cache)
+    }
+
+    /// Where the compiler looks for code of functions.
+    pub fn code_store(self: &Arc<Cache>) -> Option<Arc<dyn CodeStore>> {
+        self.is_on().then(|| Arc::clone(self) as Arc<dyn CodeStore>)
     }
 
     /// Whether anything can be found or kept.
@@ -208,6 +213,7 @@ impl Cache {
             keep_clif: _,
             keep_asm: _,
             code_store: _,
+            progress: _,
         } = config;
         let imports = match imports {
             Imports::AtInstantiation => String::from("at instantiation"),
@@ -306,5 +312,31 @@ impl Cache {
                 report::warn(&warning);
             }
         }
+    }
+}
+
+/// The keys of code are those of the compiler, which knows itself: they are the same for every build of its sources.
+impl CodeStore for Cache {
+    fn announce(&self, keys: &[[u8; 32]]) {
+        if let Some(server) = &self.server {
+            let is_here = |key: &Key| self.store.as_ref().is_some_and(|store| store.has(key));
+            let keys = keys.iter().map(|key| Key::from_bytes(*key)).filter(|key| !is_here(key));
+            server.announce(&keys.collect::<Vec<_>>());
+        }
+    }
+
+    fn load(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
+        let key = Key::from_bytes(*key);
+        match self.store.as_ref().and_then(|store| self.sound(store.get(&key))) {
+            Some(found) => {
+                count(&self.functions.here);
+                Some(found)
+            }
+            None => self.fetch(&key, &self.functions),
+        }
+    }
+
+    fn save(&self, key: &[u8; 32], value: &[u8]) {
+        self.put(&Some(Key::from_bytes(*key)), value);
     }
 }

@@ -17,6 +17,7 @@ mod input;
 mod keys;
 mod output;
 mod program;
+mod progress;
 mod report;
 mod server;
 

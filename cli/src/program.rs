@@ -2,7 +2,7 @@
 
 use crate::input;
 use crate::report::{self, Failure, Result};
-use aot_compiler::{CompiledModule, Config, LINK_FEATURES, Source};
+use aot_compiler::{CompiledModule, Config, LINK_FEATURES, Share, ShareResult, Source};
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::ffi::OsString;
@@ -125,15 +125,9 @@ impl Program {
         Ok(self.linked.get_or_init(|| merged.wasm))
     }
 
-    /// Compiles it.
+    /// Compiles it. Prints what of its debug information is damaged.
     pub fn compile(&self, config: &Config) -> Result<CompiledModule> {
-        let module = self.module(config)?;
-        let mut config = Cow::Borrowed(config);
-        if !self.libraries.is_empty() {
-            config.to_mut().features |= LINK_FEATURES;
-        }
-        let compiled = aot_compiler::compile(module, &config);
-        let compiled = compiled.map_err(|error| Failure::compiler(&error, &self.path))?;
+        let compiled = self.with(config, aot_compiler::compile)?;
         let warnings = compiled.debug_warnings();
         for warning in warnings.iter().take(SHOWN_WARNINGS) {
             report::warn(&format!("damaged debug information was left out: {warning}"));
@@ -142,6 +136,24 @@ impl Program {
             report::warn(&format!("and {more} more parts of the debug information"));
         }
         Ok(compiled)
+    }
+
+    /// Compiles a share of its functions, for other machines.
+    pub fn compile_share(&self, config: &Config, share: Share) -> Result<ShareResult> {
+        self.with(config, |module, config| aot_compiler::compile_share(module, config, share))
+    }
+
+    fn with<R>(
+        &self,
+        config: &Config,
+        compile: impl FnOnce(&[u8], &Config) -> aot_compiler::Result<R>,
+    ) -> Result<R> {
+        let module = self.module(config)?;
+        let mut config = Cow::Borrowed(config);
+        if !self.libraries.is_empty() {
+            config.to_mut().features |= LINK_FEATURES;
+        }
+        compile(module, &config).map_err(|error| Failure::compiler(&error, &self.path))
     }
 }
 

@@ -78,6 +78,11 @@ mod with {
             self.remote.get(key)
         }
 
+        /// Begins to read what will be asked for.
+        pub fn announce(&self, keys: &[Key]) {
+            self.remote.announce(keys);
+        }
+
         pub fn put(&self, key: &Key, value: &[u8]) {
             self.remote.put(key, value);
         }
@@ -144,6 +149,10 @@ mod without {
         }
 
         pub fn get(&self, _: &Key) -> Option<Vec<u8>> {
+            match *self {}
+        }
+
+        pub fn announce(&self, _: &[Key]) {
             match *self {}
         }
 

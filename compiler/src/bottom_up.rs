@@ -409,6 +409,7 @@ impl<'m> Module<'m> {
         let mut buffers = lock(&self.scratch).pop().unwrap_or_default();
         let compiled = codegen::compile(function, self.context.isa, &mut buffers.codegen, self.options);
         lock(&self.scratch).push(buffers);
+        self.context.progress.inspect(|progress| progress.step());
         let result = compiled.map_err(|error| self.locate(func, error));
         self.node(func).result.set(result).expect("each function is compiled once");
     }

@@ -4,6 +4,7 @@ use crate::code_cache::CodeStore;
 use crate::target::Target;
 use aot_abi::types::FuncType;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How much the code is optimised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -106,6 +107,31 @@ pub struct Config {
     pub keep_asm: bool,
     /// Where compiled functions are looked up and kept. It changes nothing in what is made.
     pub code_store: Option<Arc<dyn CodeStore>>,
+    /// Where it is told how far the compilation is.
+    pub progress: Option<Arc<Progress>>,
+}
+
+/// How far a compilation is, for those who show it while it goes on.
+#[derive(Debug, Default)]
+pub struct Progress {
+    functions: AtomicUsize,
+    compiled: AtomicUsize,
+}
+
+impl Progress {
+    /// Functions to compile, and those that are.
+    pub fn get(&self) -> (usize, usize) {
+        (self.functions.load(Ordering::Relaxed), self.compiled.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn begin(&self, functions: usize) {
+        self.compiled.store(0, Ordering::Relaxed);
+        self.functions.store(functions, Ordering::Relaxed);
+    }
+
+    pub(crate) fn step(&self) {
+        self.compiled.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// The proposals that are on by default: WebAssembly 2.0, tail calls and extended constant expressions.
@@ -169,6 +195,7 @@ impl Config {
             keep_clif: false,
             keep_asm: false,
             code_store: None,
+            progress: None,
         }
     }
 }

@@ -191,7 +191,7 @@ impl<'a> Prepared<'a> {
     }
 
     /// What the translation of its functions shares.
-    fn context<'m>(&'m self, config: &Config, source: Option<&'m debug::Source<'_>>) -> ModuleContext<'m> {
+    fn context<'m>(&'m self, config: &'m Config, source: Option<&'m debug::Source<'_>>) -> ModuleContext<'m> {
         ModuleContext {
             info: &self.info,
             plan: &self.plan,
@@ -214,6 +214,7 @@ impl<'a> Prepared<'a> {
                 (DebugInfo::None | DebugInfo::Lines, _) => Tracking::None,
             },
             frame_locals: source.map(|source| &source.map.frame_locals),
+            progress: config.progress.as_deref(),
         }
     }
 }
@@ -336,12 +337,17 @@ fn compile_bodies(
         CodeCache::open(store, context, &scans, inlining.as_ref(), &options, machine)
     });
     let reused = cache.as_ref().map_or(0, CodeCache::len);
+    let mut count = bodies.len() - reused;
     let members = share.map(|(_, result)| {
         let members = cache.as_ref().map(CodeCache::members).unwrap_or_default();
         result.own = members.iter().filter(|is_member| **is_member).count();
         result.compiled = result.own - reused;
+        count = result.compiled;
         members
     });
+    if let Some(progress) = context.progress {
+        progress.begin(count);
+    }
     let results = match &inlining {
         Some(inlining) => bottom_up::compile(context, bodies, options, inlining, cache, members)?,
         None => compile_apart(context, bodies, options, cache, members)?,
@@ -372,8 +378,10 @@ fn compile_apart(
                 let mut compile = |body| {
                     let mut function = translate(context, body, scratch)?;
                     passes::widen_multiplication(&mut function);
-                    codegen::compile(function, context.isa, codegen, options)
-                        .map_err(|error| error.in_function(func, context.info.func_name(func)))
+                    let compiled = codegen::compile(function, context.isa, codegen, options)
+                        .map_err(|error| error.in_function(func, context.info.func_name(func)));
+                    context.progress.inspect(|progress| progress.step());
+                    compiled
                 };
                 is_wanted(index).then(|| compile(body))
             },

@@ -19,6 +19,7 @@ use futures::TryStreamExt as _;
 use health::Health;
 use keys::Seal;
 use location::Backend;
+use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -56,6 +57,8 @@ pub struct Remote {
     shared: Arc<Shared>,
     connection: OnceLock<Option<Connection>>,
     uploads: Mutex<Vec<JoinHandle<()>>>,
+    /// What is being read before anyone asks for it.
+    announced: Mutex<HashMap<Key, JoinHandle<Result<Entry, Failed>>>>,
 }
 
 /// What uploads know of it.
@@ -65,6 +68,12 @@ struct Shared {
     max_value: usize,
     permits: Semaphore,
     queued: Mutex<usize>,
+}
+
+/// A request has failed, after some time.
+struct Failed {
+    problem: String,
+    time: Duration,
 }
 
 /// What was read.
@@ -103,6 +112,7 @@ impl Remote {
             shared: Arc::new(shared),
             connection: OnceLock::new(),
             uploads: Mutex::new(Vec::new()),
+            announced: Mutex::default(),
         }
     }
 
@@ -122,9 +132,12 @@ impl Remote {
             return None;
         }
         let connection = self.connection()?;
-        let start = Instant::now();
         let runtime = connection.runtime.as_ref()?;
-        let entry = runtime.block_on(self.shared.read(&connection.backend, &path(key)));
+        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        let entry = match announced {
+            Some(task) => runtime.block_on(task).ok()?,
+            None => runtime.block_on(self.shared.read(&connection.backend, &path(key))),
+        };
         match entry {
             Ok(Entry::Whole(entry)) => match keys::open(entry, key, &self.options.trust) {
                 Some(value) => {
@@ -144,10 +157,26 @@ impl Remote {
                 self.shared.health.miss();
                 None
             }
-            Err(problem) => {
-                self.shared.health.failed(problem, start.elapsed());
+            Err(Failed { problem, time }) => {
+                self.shared.health.failed(problem, time);
                 None
             }
+        }
+    }
+
+    /// Begins to read what [`Remote::get`] will ask for.
+    pub fn announce(&self, keys: &[Key]) {
+        if !self.reads() || self.shared.health.is_off() || keys.is_empty() {
+            return;
+        }
+        let Some(connection) = self.connection() else { return };
+        let Some(runtime) = connection.runtime.as_ref() else { return };
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        for key in keys {
+            let (shared, backend) = (Arc::clone(&self.shared), connection.backend.clone());
+            let path = path(key);
+            let read = || runtime.spawn(async move { shared.read(&backend, &path).await });
+            announced.entry(*key).or_insert_with(read);
         }
     }
 
@@ -212,9 +241,19 @@ impl Remote {
 }
 
 impl Shared {
-    async fn read(&self, backend: &Backend, path: &str) -> Result<Entry, String> {
+    /// Reads an entry.
+    async fn read(&self, backend: &Backend, path: &str) -> Result<Entry, Failed> {
+        let _permit = self.permits.acquire().await;
+        if self.health.is_off() {
+            return Ok(Entry::Missing);
+        }
+        let start = Instant::now();
+        let entry = self.try_read(backend, path).await;
+        entry.map_err(|problem| Failed { problem, time: start.elapsed() })
+    }
+
+    async fn try_read(&self, backend: &Backend, path: &str) -> Result<Entry, String> {
         let limit = keys::SEAL + self.max_value;
-        let _permit = self.permits.acquire().await.map_err(|error| error.to_string())?;
         let start = tokio::time::Instant::now();
         let deadline = |len: usize| start + self.timeout + pace(len);
         let timed_out = |_| self.too_slow();

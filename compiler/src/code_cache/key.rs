@@ -99,6 +99,7 @@ fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
         tracking,
         // Each function has its own.
         frame_locals: _,
+        progress: _,
     } = context;
     let mut text = String::new();
     let mut add = |part: &dyn std::fmt::Debug| _ = writeln!(text, "{part:?}");

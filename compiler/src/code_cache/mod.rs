@@ -20,6 +20,9 @@ use std::sync::Arc;
 
 /// A store of compiled code. The compiler trusts what it gives: it has to come from this user, or someone whom they trust.
 pub trait CodeStore: Send + Sync {
+    /// Says what will be asked for next, so that a store far away can fetch it all at once.
+    fn announce(&self, _keys: &[[u8; 32]]) {}
+
     /// What was saved under a key, if it is still there.
     fn load(&self, key: &[u8; 32]) -> Option<Vec<u8>>;
 
@@ -94,6 +97,8 @@ impl<'m> CodeCache<'m> {
 
     fn load(&mut self) {
         let CodeCache { store, shape, keys, chunks, entries, share } = self;
+        let wanted = chunks.iter().filter(|chunk| chunk.belongs_to(*share)).map(|chunk| chunk.key);
+        store.announce(&wanted.collect::<Vec<_>>());
         let loaded: Vec<_> = chunks
             .par_iter()
             .filter(|chunk| chunk.belongs_to(*share))

@@ -5,6 +5,7 @@ use super::state::{State, StateModel};
 use super::trap::clif_trap_code;
 use super::types::{clif_type, clif_type_of, wasm_signature};
 use crate::codegen::symbol::Symbol;
+use crate::config::Progress;
 use crate::debug::{Tracking, VMCTX};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
@@ -54,6 +55,7 @@ pub(crate) struct ModuleContext<'m> {
     pub tracking: Tracking,
     /// For functions, counted without imported ones, the local by which debuggers find variables of the source.
     pub frame_locals: Option<&'m HashMap<u32, u32>>,
+    pub progress: Option<&'m Progress>,
 }
 
 impl ModuleContext<'_> {

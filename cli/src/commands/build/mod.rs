@@ -7,9 +7,12 @@ use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
 use crate::cache::{Artifact, Cache, CacheArgs};
 use crate::output;
 use crate::program::{LibraryArg, Program};
+use crate::progress::Shown;
 use crate::report::{self, Failure, Result};
 use aot_cache::Key;
-use aot_compiler::{CompiledModule, Config, DebugInfo, Entry, LinkOptions, Model, Split, Strip, Target};
+use aot_compiler::{
+    CompiledModule, Config, DebugInfo, Entry, LinkOptions, Model, Share, Split, Strip, Target,
+};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use std::ffi::OsStr;
@@ -97,6 +100,10 @@ pub struct Options {
     #[command(flatten)]
     cache: CacheArgs,
 
+    /// Make nothing, but compile the K-th of N shares of the functions into the cache, for a build that finds them there
+    #[arg(long, value_name = "K/N", help_heading = "Cache", value_parser = share)]
+    shard: Option<Share>,
+
     /// Ignore AOT_RUN when the executable starts
     #[arg(long, help_heading = "Capabilities")]
     sealed: bool,
@@ -111,6 +118,16 @@ enum StripArg {
     Debug,
     /// Drop the symbols of executables too; traps still name functions
     All,
+}
+
+/// One of several shares of a module: `1/4` to `4/4`.
+fn share(text: &str) -> Result<Share, String> {
+    let parts =
+        text.split_once('/').and_then(|(k, n)| Some((k.parse::<u32>().ok()?, n.parse::<u32>().ok()?)));
+    match parts {
+        Some((k, n)) if (1..=n).contains(&k) => Ok(Share { index: k - 1, count: n }),
+        _ => Err(String::from("write K/N, from 1/N to N/N")),
+    }
 }
 
 /// What code is made for: each has its own.
@@ -189,9 +206,11 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             }
         }
     }
+    if has(Kind::Executable) {
+        has_runtime(&target)?;
+    }
     let executable_parts = match has(Kind::Executable) {
         true => Some(ExecutableParts {
-            runtime: runtime(&target)?,
             words: args.capabilities.words(&args.compile),
             invoke: None,
             sealed: args.sealed,
@@ -224,7 +243,40 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     let object_form = if is_library { Form::Library } else { Form::Object };
     let in_file = |error: aot_compiler::Error| Failure::compiler(&error, input);
     let cache = Cache::open(&args.cache, args.compile.cache());
+    config.code_store = cache.code_store();
     let program_key = program.key();
+    let model = config.model;
+    let form = move |kind| match kind {
+        Kind::Object => object_form,
+        Kind::Header | Kind::StaticLibrary | Kind::SharedLibrary => Form::Library,
+        Kind::Module => Form::Program,
+        Kind::Image => Form::Image,
+        // What is shown is the code of the executable, unless only something else is made.
+        Kind::Clif | Kind::Assembly if is_library && !has(Kind::Executable) => Form::Library,
+        Kind::Clif | Kind::Assembly if has(Kind::Image) && !has(Kind::Executable) => Form::Image,
+        // An executable of the instance model is an object that is linked.
+        Kind::Executable | Kind::Clif | Kind::Assembly if model == Model::Instance => Form::Object,
+        Kind::Executable | Kind::Clif | Kind::Assembly => Form::Program,
+    };
+    if let Some(share) = args.shard {
+        let mut forms: Vec<Form> = Vec::new();
+        for (kind, _) in outputs.iter().filter(|(kind, _)| *kind != Kind::Module) {
+            if !forms.contains(&form(*kind)) {
+                forms.push(form(*kind));
+            }
+        }
+        for form in forms {
+            let shown = Shown::begin(&mut config);
+            let result = program.compile_share(&form.config(&config, &prefix), share)?;
+            drop(shown);
+            progress.done(&format!(
+                "compiled {} of the {} functions of this share, of {} in all,",
+                result.compiled, result.own, result.functions
+            ));
+        }
+        cache.finish(args.verbose);
+        return Ok(());
+    }
     let cached: Vec<_> = outputs
         .iter()
         .map(|(kind, _)| {
@@ -244,18 +296,6 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             (key, found)
         })
         .collect();
-    let form = |kind| match kind {
-        Kind::Object => object_form,
-        Kind::Header | Kind::StaticLibrary | Kind::SharedLibrary => Form::Library,
-        Kind::Module => Form::Program,
-        Kind::Image => Form::Image,
-        // What is shown is the code of the executable, unless only something else is made.
-        Kind::Clif | Kind::Assembly if is_library && !has(Kind::Executable) => Form::Library,
-        Kind::Clif | Kind::Assembly if has(Kind::Image) && !has(Kind::Executable) => Form::Image,
-        // An executable of the instance model is an object that is linked.
-        Kind::Executable | Kind::Clif | Kind::Assembly if config.model == Model::Instance => Form::Object,
-        Kind::Executable | Kind::Clif | Kind::Assembly => Form::Program,
-    };
     if !libraries.is_empty() && cached.iter().any(|(_, found)| found.is_none()) {
         let module = program.module(&config)?;
         progress.done(&format!("linked {} modules into one of {} bytes", inputs.len(), module.len()));
@@ -266,9 +306,15 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
         if *kind == Kind::Module || found.is_some() || compiled.iter().any(|(other, _)| *other == form) {
             continue;
         }
+        let shown = Shown::begin(&mut config);
         let module = program.compile(&form.config(&config, &prefix))?;
+        drop(shown);
+        let found = match module.reused_count() {
+            0 => String::new(),
+            count => format!(", {count} of them from the cache,"),
+        };
         progress.done(&format!(
-            "compiled {} functions ({} model)",
+            "compiled {} functions ({} model){found}",
             module.function_count(),
             name(module.model())
         ));
@@ -309,13 +355,13 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
                 let parts = executable_parts.as_ref().expect("made when an executable is asked for");
                 if let Some(file) = &args.split_debug {
                     let name = file.file_name().unwrap_or_default();
-                    let split = link_split(module, &config.target, parts, name).map_err(in_file)?;
+                    let split = link_split(module, &config.target, parts, name, input)?;
                     progress.done("linked, and debug information put aside");
                     results.push((Kind::Object, file, Artifact::Memory(split.debug)));
                     results.push((*kind, path, Artifact::Memory(split.executable)));
                     continue;
                 }
-                let bytes = link(module, &config.target, parts).map_err(in_file)?;
+                let bytes = link(module, &config.target, parts, input)?;
                 progress.done("linked");
                 bytes
             }
@@ -352,7 +398,6 @@ fn name(model: Model) -> &'static str {
 
 /// What an executable has beside the module.
 pub struct ExecutableParts {
-    pub runtime: Vec<u8>,
     /// Words of the run options.
     pub words: Vec<String>,
     pub sealed: bool,
@@ -376,6 +421,12 @@ impl ExecutableParts {
 
 /// The runtime library of a target.
 pub fn runtime(target: &Target) -> Result<Vec<u8>> {
+    has_runtime(target)?;
+    Ok(aot_runtime_archive::runtime(&target.name()).expect("it is one of those that are there"))
+}
+
+/// Whether there is a runtime library for a target. To unpack it takes longer than all that a start from the cache does.
+pub fn has_runtime(target: &Target) -> Result<()> {
     let name = target.name();
     if !target.has_executables() {
         let message = format!(
@@ -385,24 +436,25 @@ pub fn runtime(target: &Target) -> Result<Vec<u8>> {
         let help = format!("`--emit obj` makes an object, for {}'s own linker", target.system());
         return Err(Failure::new(message).with_help(help));
     }
-    aot_runtime_archive::runtime(&name).ok_or_else(|| {
-        let message =
-            format!("this aot has no runtime library for {name}, so it cannot make executables for it");
-        let missing = aot_runtime_archive::missing().iter().find(|(target, _)| *target == name);
-        let remedy = missing.map_or("`aot targets` says what can be made", |(_, remedy)| *remedy);
-        Failure::new(message).with_help(format!("{remedy}; `--emit obj` needs no runtime library"))
-    })
+    if aot_runtime_archive::available().contains(&&*name) {
+        return Ok(());
+    }
+    let message = format!("this aot has no runtime library for {name}, so it cannot make executables for it");
+    let missing = aot_runtime_archive::missing().iter().find(|(target, _)| *target == name);
+    let remedy = missing.map_or("`aot targets` says what can be made", |(_, remedy)| *remedy);
+    Err(Failure::new(message).with_help(format!("{remedy}; `--emit obj` needs no runtime library")))
 }
 
-/// Links an executable.
+/// Links the executable of the module of a file.
 pub fn link(
     module: &CompiledModule,
     target: &Target,
     parts: &ExecutableParts,
-) -> aot_compiler::Result<Vec<u8>> {
+    file: &Path,
+) -> Result<Vec<u8>> {
     let link_options = LinkOptions { strip: parts.strip };
-    with_objects(module, target, parts, |objects| {
-        aot_compiler::link_executable(objects, &parts.runtime, target, &link_options)
+    with_objects(module, target, parts, file, |objects, runtime| {
+        aot_compiler::link_executable(objects, runtime, target, &link_options)
     })
 }
 
@@ -412,22 +464,28 @@ fn link_split(
     target: &Target,
     parts: &ExecutableParts,
     name: &OsStr,
-) -> aot_compiler::Result<Split> {
-    with_objects(module, target, parts, |objects| {
-        aot_compiler::link_split(objects, &parts.runtime, target, parts.strip, name.as_bytes())
+    file: &Path,
+) -> Result<Split> {
+    with_objects(module, target, parts, file, |objects, runtime| {
+        aot_compiler::link_split(objects, runtime, target, parts.strip, name.as_bytes())
     })
 }
 
-/// Makes what an executable is linked from, beside the runtime library.
+/// Makes what an executable is linked from.
 fn with_objects<T>(
     module: &CompiledModule,
     target: &Target,
     parts: &ExecutableParts,
-    link: impl FnOnce(&[&[u8]]) -> aot_compiler::Result<T>,
-) -> aot_compiler::Result<T> {
-    let object = module.object()?;
-    let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
-    let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
-    let entry = aot_compiler::entry_object(runs, target)?;
-    link(&[&object, &options, &entry])
+    file: &Path,
+    link: impl FnOnce(&[&[u8]], &[u8]) -> aot_compiler::Result<T>,
+) -> Result<T> {
+    let runtime = runtime(target)?;
+    let linked = || {
+        let object = module.object()?;
+        let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
+        let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
+        let entry = aot_compiler::entry_object(runs, target)?;
+        link(&[&object, &options, &entry], &runtime)
+    };
+    linked().map_err(|error| Failure::compiler(&error, file))
 }

@@ -9,6 +9,7 @@ use crate::cache::{Artifact, Cache, CacheArgs};
 use crate::file_kind::FileKind;
 use crate::input;
 use crate::program::{LibraryArg, Program};
+use crate::progress::Shown;
 use crate::report::{Failure, Result, nearest};
 use aot_compiler::{Config, Strip};
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
@@ -104,23 +105,21 @@ pub fn run(mut args: Args) -> Result<()> {
     // What is built here is thrown away after one run; `aot build` and the tests verify.
     config.verify_clif = false;
     let cache = Cache::open(&args.cache, args.compile.cache());
+    config.code_store = cache.code_store();
     if config.interruptible || config.fuel {
         return run_stoppable(&cache, &file, &program, config.into_image(), &options);
     }
-    let parts = ExecutableParts {
-        runtime: build::runtime(&config.target)?,
-        words: options.words,
-        sealed: false,
-        strip: Strip::None,
-        invoke: options.invoke,
-    };
-    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &file);
+    build::has_runtime(&config.target)?;
+    let parts =
+        ExecutableParts { words: options.words, sealed: false, strip: Strip::None, invoke: options.invoke };
     let key = parts.key(&cache, &program.key(), &config);
     let executable = match cache.get(&key) {
         Some(executable) => executable,
         None => {
+            let shown = Shown::begin(&mut config);
             let module = program.compile(&config)?;
-            let executable = build::link(&module, &config.target, &parts).map_err(in_file)?;
+            drop(shown);
+            let executable = build::link(&module, &config.target, &parts, &file)?;
             cache.put(&key, &executable);
             Artifact::Memory(executable)
         }
