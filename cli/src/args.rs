@@ -1,9 +1,11 @@
 //! Flags that several commands share, and the way from flags to a compilation.
 
-use crate::groups::{CODEGEN, Codegen, OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm};
+use crate::groups::{
+    CODEGEN, Codegen, DEBUG, Debug, OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm,
+};
 use crate::report::{Failure, Result};
 use aot_compiler::wasi::{executable_import as wasi_import, library_import, no_import};
-use aot_compiler::{Config, Cpu, CpuFeature, ImportSymbol, Imports, Target};
+use aot_compiler::{Config, Cpu, CpuFeature, DebugInfo, ImportSymbol, Imports, Target};
 use clap::Args;
 use std::time::Duration;
 
@@ -18,6 +20,15 @@ pub struct CompileArgs {
     /// Code generation, such as `model=instance` or `inlining=n`. `-C help` explains the keys
     #[arg(short = 'C', value_name = "KEY=VAL,…", value_parser = CODEGEN)]
     codegen: Vec<Settings<Codegen>>,
+
+    /// Describe the source's types and variables to debuggers, as far as the module does. `-O opt-level=0` keeps them all
+    /// visible
+    #[arg(short = 'g')]
+    debug_info: bool,
+
+    /// Debugging: `debug-info` is the same as `-g`. `-D help` explains the keys
+    #[arg(short = 'D', value_name = "KEY[=VAL],…", value_parser = DEBUG)]
+    debug: Vec<Settings<Debug>>,
 
     /// WebAssembly limits and proposals, such as `max-memory-size=64M` or `simd=n`. `-W help` lists the keys
     #[arg(short = 'W', value_name = "KEY[=VAL],…", value_parser = WASM)]
@@ -122,6 +133,12 @@ impl CompileArgs {
         let mut config = Config::executable(target, wasi_import);
         for Optimize::Level(level) in self.optimize.iter().flat_map(|settings| settings.0.iter().copied()) {
             config.opt_level = level;
+        }
+        let debug = self.debug.iter().flat_map(|settings| settings.0.iter().copied());
+        if debug.fold(self.debug_info, |_, Debug::Info(on)| on) {
+            config.debug_info = DebugInfo::Full;
+            // Breakpoints on a function find all of it; `-C inlining=y` still counts.
+            config.inlining = false;
         }
         for setting in self.codegen.iter().flat_map(|settings| settings.0.iter().copied()) {
             match setting {

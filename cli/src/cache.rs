@@ -208,6 +208,7 @@ impl Cache {
             interruptible,
             fuel,
             libcalls_by_symbol,
+            debug_info,
             verify_clif: _,
             keep_clif: _,
             keep_asm: _,
@@ -232,6 +233,7 @@ impl Cache {
             ("optimisation", format!("{opt_level:?}")),
             ("code", format!("{model:?} {inlining} {schedule} {dispatch} {epilogue} {typed_entries}")),
             ("checks", format!("{stack_check} {libcalls_by_symbol} {interruptible} {fuel}")),
+            ("debug", format!("{debug_info:?}")),
             ("features", format!("{features:?}")),
             ("imports", imports),
         ];

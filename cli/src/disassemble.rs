@@ -28,6 +28,18 @@ pub fn for_architecture(architecture: Architecture) -> Option<Disassembler> {
     }
 }
 
+/// The disassembler for the code of a target, if there is one.
+pub fn for_target(target: &aot_compiler::Target) -> Option<Disassembler> {
+    use target_lexicon::Architecture as Machine;
+    for_architecture(match target.triple().architecture {
+        Machine::X86_64 => Architecture::X86_64,
+        Machine::Aarch64(_) => Architecture::Aarch64,
+        Machine::Riscv64(_) => Architecture::Riscv64,
+        Machine::S390x => Architecture::S390x,
+        _ => return None,
+    })
+}
+
 fn aarch64<'a>(code: &'a [u8], address: u64) -> Box<dyn Iterator<Item = Instruction<'a>> + 'a> {
     let engine = Capstone::new().arm64().mode(arm64::ArchMode::Arm).detail(true).build();
     Box::new(capstone(engine, code, address, |line, is_branch| {

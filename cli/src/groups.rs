@@ -29,6 +29,13 @@ pub enum Codegen {
     Cache(bool),
 }
 
+/// `-D`: what debuggers are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Debug {
+    /// Whether types and variables of the source are described.
+    Info(bool),
+}
+
 /// `-W`: the wasm language and its limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wasm {
@@ -157,6 +164,17 @@ pub const CODEGEN: Group<Codegen> = Group {
             parse: Parse::Switch(|on| Ok(Codegen::Cache(on))),
         },
     ],
+};
+
+pub const DEBUG: Group<Debug> = Group {
+    flag: 'D',
+    about: "Debugging",
+    keys: &[Key {
+        name: "debug-info",
+        value: "",
+        help: "describe types and variables of the source to debuggers, as far as the module does; the same as -g [default: n]",
+        parse: Parse::Switch(|on| Ok(Debug::Info(on))),
+    }],
 };
 
 pub const WASM: Group<Wasm> = Group {

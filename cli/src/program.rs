@@ -8,6 +8,9 @@ use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+/// Warnings about damaged debug information that are shown.
+const SHOWN_WARNINGS: usize = 5;
+
 /// `NAME=PATH` on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LibraryArg {
@@ -124,7 +127,15 @@ impl Program {
 
     /// Compiles it.
     pub fn compile(&self, config: &Config) -> Result<CompiledModule> {
-        self.with(config, aot_compiler::compile)
+        let compiled = self.with(config, aot_compiler::compile)?;
+        let warnings = compiled.debug_warnings();
+        for warning in warnings.iter().take(SHOWN_WARNINGS) {
+            report::warn(&format!("damaged debug information was left out: {warning}"));
+        }
+        if let Some(more) = warnings.len().checked_sub(SHOWN_WARNINGS).filter(|more| *more > 0) {
+            report::warn(&format!("and {more} more parts of the debug information"));
+        }
+        Ok(compiled)
     }
 
     /// Compiles a share of its functions, for other machines.

@@ -28,6 +28,18 @@ pub enum Model {
     Static,
 }
 
+/// What debuggers are told of the code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DebugInfo {
+    /// Names of functions, and how to unwind them.
+    None,
+    /// Also which line of the source each instruction came from, where the module says so, or else its offset in the module.
+    #[default]
+    Lines,
+    /// All that the module says of its types and variables.
+    Full,
+}
+
 /// How the module's imports find their definitions.
 #[derive(Clone, Default)]
 pub enum Imports {
@@ -88,6 +100,7 @@ pub struct Config {
     pub libcalls_by_symbol: bool,
     /// Run Cranelift's verifier on every function.
     pub verify_clif: bool,
+    pub debug_info: DebugInfo,
     /// Keep the CLIF of each function as text.
     pub keep_clif: bool,
     /// Keep the assembly of each function as text.
@@ -178,6 +191,7 @@ impl Config {
             fuel: false,
             libcalls_by_symbol: false,
             verify_clif: cfg!(debug_assertions),
+            debug_info: DebugInfo::default(),
             keep_clif: false,
             keep_asm: false,
             code_store: None,

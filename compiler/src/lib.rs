@@ -19,6 +19,7 @@ mod code_cache;
 mod codegen;
 mod config;
 mod cpu;
+pub mod debug;
 mod emit;
 mod error;
 mod link;
@@ -34,7 +35,7 @@ pub mod wasi;
 
 pub use code_cache::{CodeStore, Share, ShareResult};
 pub use config::{
-    Config, ImportSymbol, Imports, Model, OptLevel, Progress, default_features, supported_features,
+    Config, DebugInfo, ImportSymbol, Imports, Model, OptLevel, Progress, default_features, supported_features,
 };
 pub use cpu::{Cpu, CpuFeature, CpuSetting, cpu_settings, used_cpu_features};
 pub use emit::image::Image;
@@ -48,8 +49,9 @@ pub use link::entry::{Entry, entry_object};
 pub use link::exe::{LinkOptions, Strip, link_executable};
 pub use link::library::{shared_library, static_library};
 pub use link::options::options_object;
+pub use link::split::{Split, link_split};
 pub use merge::{FEATURES as LINK_FEATURES, Library, Merged, Source, merge};
-pub use pipeline::{CompiledModule, compile, compile_share, parse_text};
+pub use pipeline::{CompiledModule, FunctionCode, compile, compile_share, parse_text};
 pub use target::{System, Target};
 
 /// A hash of the compiler's sources and of what it is built on: another compiler may make other code of a module.

@@ -2,21 +2,26 @@
 
 use crate::bottom_up::{self, Inlining};
 use crate::code_cache::{CodeCache, Made, Share, ShareResult};
+use crate::codegen::function::CodeTarget;
+use crate::codegen::symbol::Symbol;
 use crate::codegen::{self, CompiledFunction};
-use crate::config::{Config, Imports, Model, OptLevel};
+use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
+use crate::debug::{self, Debug, Tracking};
 use crate::emit::fixed::Fixed;
 use crate::emit::interface::{self, Global, Interface, Memory};
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
 use crate::passes;
-use crate::plan::plan;
+use crate::plan::{Plan, plan};
 use crate::scan::{self, Scan};
 use crate::target::Target;
 use crate::translate::state::StateModel;
 use crate::translate::{ImportCalls, ModuleContext, Scratch, library, trampoline, translate};
 use aot_abi::image::flags;
+use aot_abi::memory::{STATIC_MEMORY, static_context};
 use aot_abi::module::Module;
+use aot_abi::vmctx::GLOBAL_SIZE;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::Configurable;
@@ -43,11 +48,27 @@ pub struct CompiledModule {
     features: WasmFeatures,
     /// What a loader has to know (`aot_abi::image::flags`).
     flags: u64,
+    debug: Debug,
     isa: OwnedTargetIsa,
     /// Functions whose code an earlier build had made.
     reused: usize,
     clif: String,
     asm: String,
+}
+
+/// The machine code of a wasm function.
+pub struct FunctionCode<'a> {
+    /// Function index.
+    pub func: u32,
+    pub name: &'a str,
+    /// Where it is in the code of the module.
+    pub offset: u32,
+    pub bytes: &'a [u8],
+    /// Offset in the function's code, and the offset in the module of the instruction that the code from there on is of.
+    /// Ascending.
+    pub lines: &'a [(u32, u32)],
+    /// Offset in the function's code, and what is to be put in there.
+    pub relocations: Vec<(u32, String)>,
 }
 
 /// Turns the text format into the binary format. Binary modules pass through.
@@ -67,42 +88,45 @@ pub fn parse_text<'a>(bytes: &'a [u8], file_name: &str) -> Result<Cow<'a, [u8]>>
 /// # Errors
 /// If the module is invalid, or uses what is not supported or not enabled.
 pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
-    in_context(wasm, config, |context, bodies, interface| {
-        let info = context.info;
-        let options = codegen_options(config);
-        let leaves =
-            interface.as_ref().map(|interface| leaves(context, interface, &bodies)).unwrap_or_default();
-        let (functions, reused) = compile_bodies(context, bodies, config, None)?;
-        let mut text = emit::text::Builder::new(context);
-        for (index, function) in functions.into_iter().enumerate() {
-            let func = info.imported_funcs + index as u32;
-            match function {
-                Some(function) => text.function(func, function)?,
-                None => text.dead_function(func),
-            }
+    let (prepared, bodies) = Prepared::new(wasm, config)?;
+    let source = prepared.source(config);
+    let context = prepared.context(config, source.as_ref());
+    let options = codegen_options(config);
+    let Prepared { info, plan, interface, .. } = &prepared;
+    let leaves = interface.as_ref().map(|interface| leaves(&context, interface, &bodies)).unwrap_or_default();
+    let (functions, reused) = compile_bodies(&context, bodies, config, None)?;
+    let mut text = emit::text::Builder::new(&context);
+    for (index, function) in functions.into_iter().enumerate() {
+        let func = info.imported_funcs + index as u32;
+        match function {
+            Some(function) => text.function(func, function)?,
+            None => text.dead_function(func),
         }
-        add_trampolines(context, interface.as_ref(), &leaves, &mut text, options)?;
-        let (text, clif, asm) = text.finish();
-        let (module, data) = emit::description::describe(info, &text)?;
-        let fixed = match context.plan.model {
-            Model::Static => Some(emit::fixed::describe(info, context.plan, &text)?),
-            Model::Instance => None,
-        };
-        Ok(CompiledModule {
-            target: config.target.clone(),
-            fixed,
-            text,
-            module,
-            data,
-            import_symbols: context.import_symbols.to_vec(),
-            interface,
-            features: config.features,
-            flags: image_flags(config),
-            isa: isa(config, context.plan.model)?,
-            reused,
-            clif,
-            asm,
-        })
+    }
+    add_trampolines(&context, interface.as_ref(), &leaves, &mut text, options)?;
+    let (text, clif, asm) = text.finish();
+    let (module, data) = emit::description::describe(info, &text)?;
+    let fixed = match plan.model {
+        Model::Static => Some(emit::fixed::describe(info, plan, &text)?),
+        Model::Instance => None,
+    };
+    let debug = debug_information(info, plan, &text, source.as_ref(), config);
+    let Prepared { import_symbols, interface, isa, .. } = prepared;
+    Ok(CompiledModule {
+        target: config.target.clone(),
+        fixed,
+        text,
+        module,
+        data,
+        import_symbols,
+        interface,
+        features: config.features,
+        flags: image_flags(config),
+        debug,
+        isa,
+        reused,
+        clif,
+        asm,
     })
 }
 
@@ -120,57 +144,79 @@ pub fn compile_share(wasm: &[u8], config: &Config, share: Share) -> Result<Share
             "a share of a module is compiled into a cache, and there is none",
         ));
     }
-    in_context(wasm, config, |context, bodies, _| {
-        let functions = bodies.len();
-        let mut result = ShareResult { functions, ..ShareResult::default() };
-        compile_bodies(context, bodies, config, Some((share, &mut result)))?;
-        Ok(result)
-    })
+    let (prepared, bodies) = Prepared::new(wasm, config)?;
+    let source = prepared.source(config);
+    let context = prepared.context(config, source.as_ref());
+    let mut result = ShareResult { functions: bodies.len(), ..ShareResult::default() };
+    compile_bodies(&context, bodies, config, Some((share, &mut result)))?;
+    Ok(result)
 }
 
-/// Reads a module, and calls `then` with what the compilation of its functions needs.
-fn in_context<R>(
-    wasm: &[u8],
-    config: &Config,
-    then: impl FnOnce(&ModuleContext<'_>, Vec<Body<'_>>, Option<Interface>) -> Result<R>,
-) -> Result<R> {
-    let stops = config.interruptible || config.fuel;
-    let is_library = matches!(config.imports, Imports::Library { .. });
-    let can_stop = matches!(config.imports, Imports::AtInstantiation) || is_library && !config.fuel;
-    if stops && (!can_stop || !config.stack_check) {
-        let message =
-            "only code of images can be interrupted or count fuel, and that of libraries be interrupted";
-        return Err(Error::new(ErrorKind::Config, message).with_help(
-            "`--emit cwasm` makes an image, and `aot run` uses one when it is to stop the program",
-        ));
+/// A module that was read, and what follows from it and the options.
+struct Prepared<'a> {
+    info: ModuleInfo<'a>,
+    plan: Plan,
+    import_symbols: Vec<Option<String>>,
+    interface: Option<Interface>,
+    isa: OwnedTargetIsa,
+}
+
+impl<'a> Prepared<'a> {
+    /// Reads a module.
+    fn new(wasm: &'a [u8], config: &Config) -> Result<(Self, Vec<Body<'a>>)> {
+        let stops = config.interruptible || config.fuel;
+        let is_library = matches!(config.imports, Imports::Library { .. });
+        let can_stop = matches!(config.imports, Imports::AtInstantiation) || is_library && !config.fuel;
+        if stops && (!can_stop || !config.stack_check) {
+            let message =
+                "only code of images can be interrupted or count fuel, and that of libraries be interrupted";
+            return Err(Error::new(ErrorKind::Config, message).with_help(
+                "`--emit cwasm` makes an image, and `aot run` uses one when it is to stop the program",
+            ));
+        }
+        let (info, bodies) = module::parse(wasm, config.features)?;
+        let plan = plan(&info, &bodies, config)?;
+        let import_symbols = bind_imports(&info, config)?;
+        let interface = match &config.imports {
+            Imports::Library { prefix, .. } => Some(Interface::new(&info, &import_symbols, prefix)?),
+            _ => None,
+        };
+        let isa = isa(config, plan.model)?;
+        Ok((Prepared { info, plan, import_symbols, interface, isa }, bodies))
     }
-    let (info, bodies) = module::parse(wasm, config.features)?;
-    let plan = plan(&info, &bodies, config)?;
-    let import_symbols = bind_imports(&info, config)?;
-    let interface = match &config.imports {
-        Imports::Library { prefix, .. } => Some(Interface::new(&info, &import_symbols, prefix)?),
-        _ => None,
-    };
-    let isa = isa(config, plan.model)?;
-    let context = ModuleContext {
-        info: &info,
-        plan: &plan,
-        isa: &*isa,
-        model: StateModel::from(plan.model),
-        imports: match config.imports {
-            Imports::AtInstantiation => ImportCalls::Slots,
-            Imports::AtBuild { .. } => ImportCalls::Shims,
-            Imports::Library { .. } => ImportCalls::Library,
-        },
-        import_symbols: &import_symbols,
-        libcalls_by_symbol: config.libcalls_by_symbol,
-        stack_check: config.stack_check,
-        typed_entries: config.typed_entries,
-        interruptible: config.interruptible,
-        fuel: config.fuel,
-        progress: config.progress.as_deref(),
-    };
-    then(&context, bodies, interface)
+
+    /// What the module says of its source, if the code is to be described.
+    fn source(&self, config: &Config) -> Option<debug::Source<'_>> {
+        (config.debug_info != DebugInfo::None).then(|| debug::Source::read(&self.info.debug))
+    }
+
+    /// What the translation of its functions shares.
+    fn context<'m>(&'m self, config: &'m Config, source: Option<&'m debug::Source<'_>>) -> ModuleContext<'m> {
+        ModuleContext {
+            info: &self.info,
+            plan: &self.plan,
+            isa: &*self.isa,
+            model: StateModel::from(self.plan.model),
+            imports: match config.imports {
+                Imports::AtInstantiation => ImportCalls::Slots,
+                Imports::AtBuild { .. } => ImportCalls::Shims,
+                Imports::Library { .. } => ImportCalls::Library,
+            },
+            import_symbols: &self.import_symbols,
+            libcalls_by_symbol: config.libcalls_by_symbol,
+            stack_check: config.stack_check,
+            typed_entries: config.typed_entries,
+            interruptible: config.interruptible,
+            fuel: config.fuel,
+            tracking: match (config.debug_info, config.opt_level) {
+                (DebugInfo::Full, OptLevel::None) => Tracking::Slots,
+                (DebugInfo::Full, _) => Tracking::Follow,
+                (DebugInfo::None | DebugInfo::Lines, _) => Tracking::None,
+            },
+            frame_locals: source.map(|source| &source.map.frame_locals),
+            progress: config.progress.as_deref(),
+        }
+    }
 }
 
 /// Cranelift's machine, with the settings of a configuration.
@@ -207,6 +253,49 @@ fn codegen_options(config: &Config) -> codegen::Options {
         epilogue: config.epilogue,
         keep_clif: config.keep_clif,
         keep_asm: config.keep_asm,
+    }
+}
+
+/// Describes the code to debuggers.
+fn debug_information<'a>(
+    info: &'a ModuleInfo<'a>,
+    plan: &Plan,
+    text: &'a Text,
+    source: Option<&'a debug::Source<'a>>,
+    config: &Config,
+) -> Debug {
+    let Some(source) = source else { return Debug::default() };
+    debug::build(&debug::Parts {
+        input: &info.debug,
+        source,
+        text,
+        name: info.name,
+        endian: match config.target.is_big_endian() {
+            true => gimli::RunTimeEndian::Big,
+            false => gimli::RunTimeEndian::Little,
+        },
+        level: config.debug_info,
+        state: debug_state(info, plan, config),
+    })
+}
+
+/// Where variables of the source are, as far as they lie in memories and globals.
+fn debug_state(info: &ModuleInfo<'_>, plan: &Plan, config: &Config) -> debug::State {
+    let offsets = &plan.offsets;
+    let globals = if offsets.counts().globals > 0 { offsets.global(0) } else { 0 };
+    let context = static_context(offsets.size());
+    let base = match (plan.model, context) {
+        _ if info.imported_memories > 0 || info.memories.is_empty() => debug::Base::Elsewhere,
+        (Model::Static, Some(context)) => {
+            debug::Base::Fixed { memory: STATIC_MEMORY, globals: context + u64::from(globals) }
+        }
+        _ => debug::Base::Context { memory: offsets.memory(0), globals },
+    };
+    debug::State {
+        base,
+        imported_globals: info.imported_globals,
+        global_size: GLOBAL_SIZE,
+        address_size: config.target.pointer_size() as u8,
     }
 }
 
@@ -487,6 +576,7 @@ impl CompiledModule {
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),
             interface: self.interface.as_ref(),
+            debug: &self.debug.sections,
         })
     }
 
@@ -529,7 +619,13 @@ impl CompiledModule {
             data: &self.data,
             wasm_features: features.iter_names().map(name).collect(),
             flags: self.flags,
+            debug: &self.debug.sections,
         })
+    }
+
+    /// What of the module's debug information was damaged, and is missing from that of the code.
+    pub fn debug_warnings(&self) -> &[String] {
+        &self.debug.warnings
     }
 
     /// The CLIF of all functions before optimisation, if the configuration asked for it.
@@ -540,6 +636,56 @@ impl CompiledModule {
     /// The assembly of all functions, if the configuration asked for it.
     pub fn asm(&self) -> &str {
         &self.asm
+    }
+
+    /// The machine code of the wasm functions that have some, in index order.
+    pub fn functions(&self) -> impl Iterator<Item = FunctionCode<'_>> {
+        let Text { ranges, relocs, bytes, .. } = &self.text;
+        let imported = self.imported_funcs().count();
+        let defined =
+            ranges.iter().take(self.module.funcs.len()).enumerate().filter(|(_, range)| range.len > 0);
+        defined.map(move |(index, range)| {
+            let end = range.offset + range.len;
+            let first = relocs.partition_point(|reloc| reloc.offset < range.offset);
+            let own = relocs[first..].iter().take_while(move |reloc| reloc.offset < end);
+            let relocations = own.filter_map(|reloc| match reloc.target {
+                CodeTarget::Symbol(symbol) => {
+                    Some((reloc.offset - range.offset, self.symbol_name(symbol, imported)))
+                }
+                CodeTarget::Code(_) => None,
+            });
+            FunctionCode {
+                func: (imported + index) as u32,
+                name: &range.name,
+                offset: range.offset,
+                bytes: &bytes[range.offset as usize..end as usize],
+                lines: &range.debug.lines,
+                relocations: relocations.collect(),
+            }
+        })
+    }
+
+    fn imported_funcs(&self) -> impl Iterator<Item = &aot_abi::types::Import> {
+        let imports = self.module.imports.iter();
+        imports.filter(|import| matches!(import.ty, aot_abi::types::EntityType::Func(_)))
+    }
+
+    /// A symbol for people.
+    fn symbol_name(&self, symbol: Symbol, imported: usize) -> String {
+        match symbol {
+            Symbol::Function(func) => match (func as usize).checked_sub(imported) {
+                Some(defined) => self.text.ranges[defined].name.clone(),
+                None => match self.imported_funcs().nth(func as usize) {
+                    Some(import) => format!("{} {}", import.module, import.name),
+                    None => format!("wasm-function[{func}]"),
+                },
+            },
+            Symbol::Libcall(libcall) => libcall.symbol().to_owned(),
+            Symbol::Helper(libcall) => libcall.to_string(),
+            Symbol::Memory => String::from("memory"),
+            Symbol::Table(table) => format!("table {table}"),
+            Symbol::Import(_) | Symbol::Export(_) | Symbol::Enter | Symbol::Trapped => format!("{symbol:?}"),
+        }
     }
 
     /// Number of functions and trampolines.

@@ -3,6 +3,7 @@
 mod build;
 mod cache;
 mod completion;
+mod explore;
 mod inspect;
 #[cfg(feature = "remote-cache")]
 mod key;
@@ -73,6 +74,7 @@ pub enum Command {
     Run(run::Args),
     Link(link::Args),
     Inspect(inspect::Args),
+    Explore(explore::Args),
     Objdump(objdump::Args),
     Runtime(runtime::Args),
     Targets(targets::Args),
@@ -91,6 +93,7 @@ impl Command {
             Command::Run(args) => run::run(args),
             Command::Link(args) => link::run(&args),
             Command::Inspect(args) => inspect::run(&args),
+            Command::Explore(args) => explore::run(&args),
             Command::Objdump(args) => objdump::run(&args),
             Command::Runtime(args) => runtime::run(&args),
             Command::Settings(args) => settings::run(&args),

@@ -9,6 +9,7 @@ use crate::bottom_up::Inlining;
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
 use crate::codegen::{CompiledFunction, Unwind};
+use crate::debug::{FunctionDebug, ValueRange};
 use crate::scan::Scan;
 use aot_abi::module::TrapSite;
 use aot_abi::trap::TrapCode;
@@ -33,7 +34,7 @@ pub(super) struct Shape<'m> {
     pub imported: u32,
     pub scans: &'m [Scan],
     /// Where the bodies are in the file.
-    pub bodies: &'m [Range<u32>],
+    pub bodies: &'m [Range<u64>],
     /// Nothing if nothing is inlined.
     pub inlining: Option<&'m Inlining>,
 }
@@ -79,6 +80,7 @@ impl Shape<'_> {
 
     /// The defined function whose body an offset is in.
     fn body_at(&self, offset: u32) -> Option<u32> {
+        let offset = u64::from(offset);
         let next = self.bodies.partition_point(|body| body.start <= offset);
         let function = next.checked_sub(1)?;
         self.bodies[function].contains(&offset).then_some(function as u32)
@@ -101,6 +103,8 @@ struct StoredCode {
     alignment: u32,
     relocs: Vec<(u32, Reloc, StoredTarget, i64)>,
     traps: Vec<(u32, u8, Option<StoredOffset>)>,
+    lines: Vec<(u32, Option<StoredOffset>)>,
+    values: Vec<ValueRange>,
     prologue: Vec<(u32, UnwindInst)>,
     dwarf: Option<CfaUnwindInfo>,
     uses_vectors: bool,
@@ -145,6 +149,7 @@ fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<Stor
         alignment,
         relocs,
         traps,
+        debug: FunctionDebug { lines, values },
         unwind: Unwind { prologue, dwarf },
         uses_vectors,
         landing_pad: None,
@@ -175,6 +180,8 @@ fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<Stor
         alignment: *alignment,
         relocs,
         traps: traps.collect::<Option<_>>()?,
+        lines: lines.iter().map(|(at, offset)| Some((*at, names.offset(*offset)?))).collect::<Option<_>>()?,
+        values: values.clone(),
         prologue: prologue.clone(),
         dwarf: dwarf.clone(),
         uses_vectors: *uses_vectors,
@@ -219,10 +226,10 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
     let defined = |position: u32| functions.get(position as usize)?.checked_sub(shape.imported);
     let calls = calls.into_iter().map(defined).collect::<Option<_>>()?;
     let made = Made { is_candidate, calls };
-    let Some(StoredCode { len, alignment, relocs, traps, prologue, dwarf, uses_vectors }) = stored_code
-    else {
+    let Some(stored) = stored_code else {
         return Some(Entry { made, code: None, had_code: false });
     };
+    let StoredCode { len, alignment, relocs, traps, lines, values, prologue, dwarf, uses_vectors } = stored;
     let own;
     (own, *code) = code.split_at_checked(len as usize)?;
     let relocs = relocs.into_iter().map(|(offset, kind, target, addend)| {
@@ -239,14 +246,16 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
         (offset < len).then_some(CodeReloc { offset, kind, target, addend })
     });
     let relocs = relocs.collect::<Option<_>>()?;
+    let wasm_offset = |offset: Option<StoredOffset>| {
+        let Some(StoredOffset(position, distance)) = offset else { return Some(0) };
+        let body = &shape.bodies[defined(position)? as usize];
+        let offset = body.start.checked_add(u64::from(distance)).filter(|offset| body.contains(offset))?;
+        u32::try_from(offset).ok()
+    };
+    let lines = lines.into_iter().map(|(at, offset)| (at <= len).then_some((at, wasm_offset(offset)?)));
+    let lines = lines.collect::<Option<_>>()?;
     let traps = traps.into_iter().map(|(code_offset, code, offset)| {
-        let wasm_offset = match offset {
-            None => 0,
-            Some(StoredOffset(position, distance)) => {
-                let body = &shape.bodies[defined(position)? as usize];
-                body.start.checked_add(distance).filter(|offset| body.contains(offset))?
-            }
-        };
+        let wasm_offset = wasm_offset(offset)?;
         (code_offset <= len).then_some(TrapSite { code_offset, code: TrapCode::from_u8(code)?, wasm_offset })
     });
     let traps = traps.collect::<Option<_>>()?;
@@ -258,6 +267,7 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
         alignment,
         relocs,
         traps,
+        debug: FunctionDebug { lines, values },
         unwind: Unwind { prologue, dwarf },
         uses_vectors,
         landing_pad: None,
@@ -332,6 +342,9 @@ impl<'s> Names<'s> {
         }
         let body = self.shape.body_at(offset)?;
         let position = self.name(body + self.shape.imported)?;
-        Some(Some(StoredOffset(position, offset - self.shape.bodies[body as usize].start)))
+        Some(Some(StoredOffset(
+            position,
+            (u64::from(offset) - self.shape.bodies[body as usize].start) as u32,
+        )))
     }
 }

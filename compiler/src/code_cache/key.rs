@@ -43,6 +43,8 @@ fn add_function(
     if identity.uses_tables {
         hasher.update(tables.as_bytes());
     }
+    let frame = context.frame_locals.and_then(|locals| locals.get(&function));
+    hasher.update(&frame.map_or(0, |local| local + 1).to_le_bytes());
     hasher.update(&(identity.refs.len() as u32).to_le_bytes());
     for func in &identity.refs {
         // A call of a function that is not there is for the validator to find.
@@ -95,6 +97,9 @@ fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
         interruptible,
         fuel,
         progress: _,
+        tracking,
+        // Each function has its own.
+        frame_locals: _,
     } = context;
     let mut text = String::new();
     let mut add = |part: &dyn std::fmt::Debug| _ = writeln!(text, "{part:?}");
@@ -102,7 +107,7 @@ fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
     add(&options);
     add(&(isa.triple().to_string(), isa.flags().to_string()));
     isa.isa_flags().iter().for_each(|flag| add(&flag.to_string()));
-    add(&(model, imports, libcalls_by_symbol, stack_check, interruptible, fuel));
+    add(&(model, imports, libcalls_by_symbol, stack_check, interruptible, fuel, tracking));
     add(&(&info.types, &info.canonical_types));
     add(&(info.imported_funcs, info.imported_tables, info.imported_memories, info.imported_globals));
     info.tables.iter().for_each(|table| add(&table.ty));

@@ -81,8 +81,12 @@ impl<'m> CodeCache<'m> {
         options: &str,
         share: Option<Share>,
     ) -> Self {
-        let shape =
-            Shape { imported: context.info.imported_funcs, scans, bodies: &context.info.bodies, inlining };
+        let shape = Shape {
+            imported: context.info.imported_funcs,
+            scans,
+            bodies: &context.info.debug.bodies,
+            inlining,
+        };
         let keys = key::keys(context, &shape, options);
         let chunks = chunks(&keys);
         let entries = keys.iter().map(|_| None).collect();

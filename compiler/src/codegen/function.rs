@@ -2,6 +2,7 @@
 
 use super::epilogue;
 use super::symbol::Symbol;
+use crate::debug::{FunctionDebug, ValuePlace, ValueRange};
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes;
 use crate::translate::abi_trap_code;
@@ -13,7 +14,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::{CfaUnwindInfo, UnwindInfo, UnwindInfoKind, UnwindInst};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_codegen::{
-    CodegenResult, CompiledCode, Context, FinalizedMachExceptionHandler, FinalizedRelocTarget,
+    CodegenResult, CompiledCode, Context, FinalizedMachExceptionHandler, FinalizedRelocTarget, LabelValueLoc,
 };
 use target_lexicon::Architecture;
 
@@ -61,6 +62,7 @@ pub(crate) struct CompiledFunction {
     /// Ascending by code offset.
     pub traps: Vec<TrapSite>,
     pub unwind: Unwind,
+    pub debug: FunctionDebug,
     /// Whether it computes with vectors.
     pub uses_vectors: bool,
     pub landing_pad: Option<LandingPad>,
@@ -165,6 +167,7 @@ pub(crate) fn compile(
         _ => None,
     };
     let unwind = Unwind { prologue: buffer.unwind_info.to_vec(), dwarf };
+    let values = values(&compiled, isa);
     let mut code = compiled.code_buffer().to_vec();
     if marked {
         epilogue::shorten(&mut code, buffer.get_srclocs_sorted());
@@ -175,11 +178,44 @@ pub(crate) fn compile(
         relocs,
         traps,
         unwind,
+        debug: FunctionDebug { lines, values },
         uses_vectors: uses_vectors(&context.func),
         landing_pad,
         clif,
         asm: compiled.vcode.clone(),
     })
+}
+
+/// Where the values are that the function keeps for debuggers, in order.
+fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
+    let mut values = Vec::new();
+    for (label, ranges) in &compiled.value_labels_ranges {
+        for range in ranges {
+            let place = match range.loc {
+                LabelValueLoc::Reg(register) => match isa.map_regalloc_reg_to_dwarf(register) {
+                    Ok(register) => ValuePlace::Register(register),
+                    Err(_) => continue,
+                },
+                LabelValueLoc::CFAOffset(offset) => ValuePlace::Frame(offset),
+            };
+            values.push(ValueRange { value: label.as_u32(), start: range.start, end: range.end, place });
+        }
+    }
+    let buffer = &compiled.buffer;
+    let frame_to_cfa = buffer.unwind_info.iter().find_map(|(_, event)| match event {
+        UnwindInst::PushFrameRegs { offset_upward_to_caller_sp } => Some(*offset_upward_to_caller_sp),
+        _ => None,
+    });
+    if let (Some(layout), Some(frame_to_cfa)) = (buffer.frame_layout(), frame_to_cfa) {
+        let below = i64::from(layout.frame_to_fp_offset) + i64::from(frame_to_cfa);
+        for slot in layout.stackslots.values() {
+            let Some(value) = slot.key.and_then(|key| u32::try_from(key.bits()).ok()) else { continue };
+            let place = ValuePlace::Frame(i64::from(slot.offset) - below);
+            values.push(ValueRange { value, start: 0, end: buffer.data().len() as u32, place });
+        }
+    }
+    values.sort_unstable();
+    values
 }
 
 /// Whether what is left of a function after optimisation has a vector.

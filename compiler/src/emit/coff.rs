@@ -2,6 +2,7 @@
 
 use super::format::{Format, Frames, Part, Place, add_relocation, generic_relocation, no_relocation};
 use super::windows_unwind;
+use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use cranelift_codegen::binemit::Reloc;
@@ -36,6 +37,11 @@ impl Format for Coff {
             Part::Tables => ".rdata$aot.tables",
         };
         Place { segment: "", name, kind: SectionKind::ReadOnlyData }
+    }
+
+    /// Not yet: these objects have symbols and unwind information only (docs/debugging.md).
+    fn add_debug(&self, _: &mut Object<'_>, _: SymbolId, _: &[DebugSection]) -> Result<()> {
+        Ok(())
     }
 
     fn section_start(&self, object: &mut Object<'_>, section: SectionId) -> SymbolId {

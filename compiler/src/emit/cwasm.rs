@@ -8,6 +8,7 @@ use super::image::relocated;
 use super::memory::initial_memory;
 use super::text::Text;
 use crate::cpu;
+use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use aot_abi::image::{ABI_HASH, HASH_LEN, Machine, NOTE_HASH_OFFSET, NOTE_OWNER, NOTE_TYPE, Note, section};
@@ -27,6 +28,7 @@ pub(crate) struct Input<'a> {
     pub wasm_features: Vec<String>,
     /// `aot_abi::image::flags`.
     pub flags: u64,
+    pub debug: &'a [DebugSection],
 }
 
 /// Alignment of parts that are not mapped on their own.
@@ -176,6 +178,15 @@ fn elf_file(input: &Input<'_>, machine: Machine, sections: &[Section]) -> Result
             text_index = Some(index);
         }
     }
+    let text_address = sections.iter().find(|section| section.name == section::TEXT).map_or(0, |s| s.offset);
+    // Not mapped: for debuggers only.
+    let mut debug = Vec::new();
+    for section in input.debug {
+        let name = writer.add_section_name(section.id.name().as_bytes());
+        writer.reserve_section_index();
+        let bytes = section.resolved(text_address, machine.is_big_endian());
+        debug.push((name, writer.reserve(bytes.len() as u64, 1), bytes));
+    }
     writer.reserve_symtab_section_index();
     writer.reserve_strtab_section_index();
     writer.reserve_shstrtab_section_index();
@@ -214,7 +225,9 @@ fn elf_file(input: &Input<'_>, machine: Machine, sections: &[Section]) -> Result
         writer.write(&section.bytes);
     }
     writer.pad_until(mapped_end);
-    let text_address = sections.iter().find(|section| section.name == section::TEXT).map_or(0, |s| s.offset);
+    for (_, _, bytes) in &debug {
+        writer.write(bytes);
+    }
     writer.write_null_symbol();
     for (function, string) in functions.iter().zip(strings) {
         writer.write_symbol(&Sym {
@@ -241,6 +254,20 @@ fn elf_file(input: &Input<'_>, machine: Machine, sections: &[Section]) -> Result
             sh_link: 0,
             sh_info: 0,
             sh_addralign: section.alignment,
+            sh_entsize: 0,
+        });
+    }
+    for (name, offset, bytes) in &debug {
+        writer.write_section_header(&SectionHeader {
+            sh_name: writer.section_name_offset(Some(*name)),
+            sh_type: elf::SHT_PROGBITS,
+            sh_flags: elf::SectionFlags(0),
+            sh_addr: 0,
+            sh_offset: *offset,
+            sh_size: bytes.len() as u64,
+            sh_link: 0,
+            sh_info: 0,
+            sh_addralign: 1,
             sh_entsize: 0,
         });
     }

@@ -1,15 +1,20 @@
 //! ELF: objects for Linux.
 
 use super::eh_frame;
-use super::format::{Format, Frames, Part, Place, add_relocation, generic_relocation, no_relocation};
+use super::format::{
+    Format, Frames, Part, Place, absolute, add_relocation, generic_relocation, no_relocation,
+};
+use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use cranelift_codegen::binemit::Reloc;
+use gimli::write::RelocationTarget;
 use object::write::{Object, Relocation, SectionId, SymbolId};
 use object::{
     Architecture, BinaryFormat, Endianness, FileFlags, RelocationEncoding, RelocationFlags, RelocationKind,
     SectionKind, elf,
 };
+use std::collections::HashMap;
 
 pub(super) struct Elf;
 
@@ -90,6 +95,31 @@ impl Format for Elf {
             };
             let (offset, addend) = (offset as u64, i64::from(target));
             add_relocation(object, section, Relocation { offset, symbol: frames.start, addend, flags })?;
+        }
+        Ok(())
+    }
+
+    fn add_debug(&self, object: &mut Object<'_>, text: SymbolId, sections: &[DebugSection]) -> Result<()> {
+        let mut symbols = HashMap::new();
+        for section in sections {
+            let id = object.add_section(Vec::new(), section.id.name().into(), SectionKind::Debug);
+            object.append_section_data(id, &section.bytes, 1);
+            symbols.insert(section.id, (id, object.section_symbol(id)));
+        }
+        for section in sections {
+            for relocation in &section.relocations {
+                let symbol = match relocation.target {
+                    RelocationTarget::Symbol(_) => text,
+                    RelocationTarget::Section(id) => match symbols.get(&id) {
+                        Some((_, symbol)) => *symbol,
+                        None => return Err(Error::internal(format!("there is no section {}", id.name()))),
+                    },
+                };
+                let flags = absolute(u32::from(relocation.size));
+                let (offset, addend) = (relocation.offset as u64, relocation.addend);
+                let relocation = Relocation { offset, symbol, addend, flags };
+                add_relocation(object, symbols[&section.id].0, relocation)?;
+            }
         }
         Ok(())
     }

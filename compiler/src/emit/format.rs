@@ -4,6 +4,7 @@ use super::coff::Coff;
 use super::elf::Elf;
 use super::macho::MachO;
 use super::text::Text;
+use crate::debug::output::DebugSection;
 use crate::error::{Error, Result};
 use crate::target::Target;
 use cranelift_codegen::binemit::Reloc;
@@ -60,6 +61,9 @@ pub(super) trait Format {
 
     /// Adds the description of the frames of all functions.
     fn add_unwind(&self, object: &mut Object<'_>, frames: &Frames<'_>) -> Result<()>;
+
+    /// Adds debug information. `text` is a symbol at the first byte of the text section.
+    fn add_debug(&self, object: &mut Object<'_>, text: SymbolId, sections: &[DebugSection]) -> Result<()>;
 
     /// Adds what the format's linkers want to see beside.
     fn finish(&self, _object: &mut Object<'_>) {}

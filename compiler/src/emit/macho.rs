@@ -8,6 +8,7 @@ use super::format::{
 };
 use super::text::TextRange;
 use super::{compact_unwind, eh_frame};
+use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use cranelift_codegen::binemit::Reloc;
@@ -54,6 +55,11 @@ impl Format for MachO {
             Part::Tables => ("__TEXT", "__aot_tables", SectionKind::ReadOnlyData),
         };
         Place { segment, name, kind }
+    }
+
+    /// Not yet: these objects have symbols and unwind information only (docs/debugging.md).
+    fn add_debug(&self, _: &mut Object<'_>, _: SymbolId, _: &[DebugSection]) -> Result<()> {
+        Ok(())
     }
 
     /// A name that starts with `l` is for linkers only: they leave it out of what they make.

@@ -7,6 +7,7 @@ use super::text::Text;
 use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
 use crate::cpu;
+use crate::debug::output::DebugSection;
 use crate::error::{Error, Result};
 use crate::target::Target;
 use crate::translate::state::TABLE_ENTRY;
@@ -32,6 +33,7 @@ pub(crate) struct Input<'a> {
     pub fixed: Option<&'a Fixed>,
     /// What C programs see, if it is a library.
     pub interface: Option<&'a Interface>,
+    pub debug: &'a [DebugSection],
 }
 
 /// Alignment of data that the runtime maps or copies from.
@@ -73,6 +75,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     builder.define_cpu_check(descriptor)?;
     let frames = Frames { start: text.start, functions: &functions, layout: input.text, isa: input.isa };
     format.add_unwind(&mut builder.object, &frames)?;
+    format.add_debug(&mut builder.object, text.start, input.debug)?;
     format.finish(&mut builder.object);
     builder.object.write().map_err(|error| Error::internal(format!("cannot write the object file: {error}")))
 }

@@ -3,6 +3,7 @@
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
 use crate::codegen::{CompiledFunction, Unwind};
+use crate::debug::FunctionDebug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::translate::ModuleContext;
 use aot_abi::module::{Entry, HostTrampoline, TrapSite, TypedEntry};
@@ -11,6 +12,7 @@ use cranelift_codegen::ir::{Function, LibCall};
 use std::collections::{BTreeMap, HashMap};
 
 /// One function or trampoline in the text section.
+#[derive(Default)]
 pub(crate) struct TextRange {
     pub offset: u32,
     pub len: u32,
@@ -21,6 +23,7 @@ pub(crate) struct TextRange {
     pub traps: Vec<TrapSite>,
     /// Nothing for a function without code.
     pub unwind: Option<Unwind>,
+    pub debug: FunctionDebug,
 }
 
 /// A relocation of the text section.
@@ -100,14 +103,7 @@ impl<'m> Builder<'m> {
     pub fn dead_function(&mut self, func: u32) {
         let offset = self.text.bytes.len() as u32;
         let name = self.name(func);
-        self.text.ranges.push(TextRange {
-            offset,
-            len: 0,
-            name,
-            is_function: true,
-            traps: Vec::new(),
-            unwind: None,
-        });
+        self.text.ranges.push(TextRange { offset, len: 0, name, is_function: true, ..TextRange::default() });
     }
 
     fn name(&self, func: u32) -> String {
@@ -196,6 +192,7 @@ impl<'m> Builder<'m> {
             relocs,
             mut traps,
             unwind,
+            debug,
             landing_pad: _,
             uses_vectors,
             clif,
@@ -237,6 +234,7 @@ impl<'m> Builder<'m> {
             is_function,
             traps,
             unwind: Some(unwind),
+            debug,
         });
         Ok(offset)
     }

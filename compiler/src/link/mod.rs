@@ -8,3 +8,4 @@ pub mod exe;
 pub mod library;
 pub mod options;
 mod small;
+pub(crate) mod split;

@@ -10,6 +10,7 @@ mod parse;
 pub(crate) use link_section::{LinkSection, SourceOffsets};
 pub(crate) use parse::{parse, val_type};
 
+use crate::debug;
 use aot_abi::module::{ConstExpr, ElementSegment, SegmentMode};
 use aot_abi::types::{EntityKind, Export, FuncType, GlobalType, Import, MemoryType, TableType};
 
@@ -58,10 +59,11 @@ pub(crate) struct ModuleInfo<'a> {
     pub escaped: Vec<u32>,
     /// What is known of a module that others were linked to.
     pub link: LinkSection,
-    /// Where the bodies are in the file.
-    pub bodies: Vec<std::ops::Range<u32>>,
     /// Function names, from the `name` section or else from exports, by function index.
     pub func_names: Vec<Option<&'a str>>,
+    /// The name of the module, from the `name` section.
+    pub name: Option<&'a str>,
+    pub debug: debug::Input<'a>,
 }
 
 /// A function body.
@@ -97,10 +99,11 @@ impl<'a> ModuleInfo<'a> {
         if self.link.offsets.is_empty() {
             return offset;
         }
-        let next = self.bodies.partition_point(|body| body.start <= offset);
+        let bodies = &self.debug.bodies;
+        let next = bodies.partition_point(|body| body.start <= u64::from(offset));
         let source = next.checked_sub(1).and_then(|defined| {
-            let distance = offset - self.bodies[defined].start;
-            self.link.offsets.get(defined)?.find(u64::from(distance))
+            let distance = u64::from(offset) - bodies[defined].start;
+            self.link.offsets.get(defined)?.find(distance)
         });
         source.and_then(|source| u32::try_from(source).ok()).unwrap_or(offset)
     }

@@ -6,11 +6,18 @@ use super::ModuleInfo;
 use aot_abi::types::EntityKind;
 use wasmparser::{KnownCustom, Name};
 
-/// Takes the function names of a custom section, if it is the `name` section.
+/// Takes the names of functions and the module from a custom section, if it is the `name` section.
 pub(super) fn read<'a>(section: &wasmparser::CustomSectionReader<'a>, info: &mut ModuleInfo<'a>) {
     let KnownCustom::Name(subsections) = section.as_known() else { return };
     for subsection in subsections {
-        let Ok(Name::Function(map)) = subsection else { continue };
+        let map = match subsection {
+            Ok(Name::Function(map)) => map,
+            Ok(Name::Module { name, .. }) => {
+                info.name = Some(name);
+                continue;
+            }
+            _ => continue,
+        };
         for naming in map {
             let Ok(naming) = naming else { break };
             if let Some(slot) = info.func_names.get_mut(naming.index as usize) {

@@ -41,8 +41,7 @@ pub(crate) fn parse<'a>(wasm: &'a [u8], features: WasmFeatures) -> Result<(Modul
         let payload = payload.map_err(|error| truncated(error, wasm.len()))?;
         if let ValidPayload::Func(validator, body) = validator.payload(&payload)? {
             let func = info.imported_funcs + bodies.len() as u32;
-            let range = body.range();
-            info.bodies.push(range.start as u32..range.end as u32);
+            info.debug.bodies.push(body.range());
             bodies.push(Body { func, body, validator });
         }
         match payload {
@@ -96,6 +95,9 @@ pub(crate) fn parse<'a>(wasm: &'a [u8], features: WasmFeatures) -> Result<(Modul
                     exports.push((export.name, kind, export.index));
                 }
             }
+            Payload::CodeSectionStart { unchecked_range, .. } => {
+                info.debug.code_start = unchecked_range.start
+            }
             Payload::StartSection { func, .. } => info.start = Some(func),
             Payload::ElementSection(section) => {
                 for element in section {
@@ -121,7 +123,10 @@ pub(crate) fn parse<'a>(wasm: &'a [u8], features: WasmFeatures) -> Result<(Modul
     }
     info.canonical_types = canonical_types(&info.types);
     info.func_names = vec![None; info.funcs.len()];
-    customs.iter().for_each(|section| names::read(section, &mut info));
+    for section in &customs {
+        names::read(section, &mut info);
+        info.debug.add_section(section.name(), section.data());
+    }
     if let Some(section) = customs.iter().find(|section| section.name() == link_section::NAME) {
         let memories = info.memories.len() as u32;
         let (bytes, offset) = (section.data(), section.data_offset());

@@ -6,6 +6,7 @@ use super::trap::clif_trap_code;
 use super::types::{clif_type, clif_type_of, wasm_signature};
 use crate::codegen::symbol::Symbol;
 use crate::config::Progress;
+use crate::debug::{Tracking, VMCTX};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
 use crate::plan::Plan;
@@ -13,11 +14,16 @@ use aot_abi::libcall::Libcall;
 use aot_abi::trap::TrapCode;
 use cranelift_codegen::ir::{
     self, AbiParam, ArgumentPurpose, ExtFuncData, ExternalName, Function, GlobalValueData, InstBuilder,
-    MemFlagsData, Signature, SourceLoc, Type, UserFuncName, Value, types,
+    MemFlagsData, Signature, SourceLoc, StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Type,
+    UserFuncName, Value, ValueLabel, types,
 };
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+use std::collections::HashMap;
 use wasmparser::{FuncValidator, FuncValidatorAllocations, Operator, ValidatorResources};
+
+/// Locals that get places in the frame; functions with more need the stack for other things.
+const MAX_SLOTS: usize = 4096;
 
 /// How imported functions are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +52,10 @@ pub(crate) struct ModuleContext<'m> {
     pub interruptible: bool,
     pub fuel: bool,
     pub progress: Option<&'m Progress>,
+    /// What debuggers are to find.
+    pub tracking: Tracking,
+    /// For functions, counted without imported ones, the local by which debuggers find variables of the source.
+    pub frame_locals: Option<&'m HashMap<u32, u32>>,
 }
 
 impl ModuleContext<'_> {
@@ -95,6 +105,10 @@ pub(crate) struct FunctionTranslator<'f, 'm> {
     pub(super) pointer: Type,
     /// Operators that were translated, and not yet taken from the fuel.
     pub(super) fuel: u32,
+    /// The places of locals in the frame, where they have some.
+    slots: Vec<(StackSlot, Type)>,
+    /// A local that has a copy in the frame, and where.
+    copied: Option<(u32, StackSlot)>,
 }
 
 /// Validates and translates a function body.
@@ -142,12 +156,13 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         if module.stack_check {
             set_stack_limit(&mut builder, module);
         }
-        let params = builder.block_params(entry)[usize::from(vmctx.is_some())..].to_vec();
-        for (param, ty) in params.into_iter().zip(&ty.params) {
-            let variable = builder.declare_var(clif_type(*ty, pointer));
-            builder.def_var(variable, param);
+        if module.tracking != Tracking::None {
+            builder.func.collect_debug_info();
+            builder.set_srcloc(source_location(body.range().start));
         }
+        let params = builder.block_params(entry)[usize::from(vmctx.is_some())..].to_vec();
         let state = module.model.open(module, &mut builder, vmctx);
+        let defined = validator.index() - module.info.imported_funcs;
         let mut this = FunctionTranslator {
             state,
             builder,
@@ -158,7 +173,21 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             dead_frames: 0,
             pointer,
             fuel: 0,
+            slots: Vec::new(),
+            copied: None,
         };
+        if module.tracking == Tracking::Follow
+            && let Some(local) = module.frame_locals.and_then(|locals| locals.get(&defined))
+        {
+            // Optimised code would forget it with its last use.
+            this.copied = Some((*local, this.slot(types::I32, *local)));
+        }
+        if let Some(vmctx) = vmctx {
+            this.track_context(vmctx);
+        }
+        for (param, ty) in params.into_iter().zip(&ty.params) {
+            this.declare_local(clif_type(*ty, pointer), param);
+        }
         this.enter_function();
         let results: Vec<Type> = ty.results.iter().map(|ty| clif_type(*ty, pointer)).collect();
         let exit = this.block_with_params(&results);
@@ -199,11 +228,75 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             }
             let zero = self.zero(ty);
             for _ in 0..count {
-                let variable = self.builder.declare_var(ty);
-                self.builder.def_var(variable, zero);
+                self.declare_local(ty, zero);
             }
         }
         Ok(())
+    }
+
+    /// Declares the next local.
+    fn declare_local(&mut self, ty: Type, value: Value) {
+        let variable = self.builder.declare_var(ty);
+        if self.module.tracking == Tracking::Slots
+            && self.slots.len() == variable.as_u32() as usize
+            && self.slots.len() < MAX_SLOTS
+        {
+            let slot = self.slot(ty, variable.as_u32());
+            self.slots.push((slot, ty));
+        }
+        self.set_local(variable.as_u32(), value);
+    }
+
+    /// A place in the frame that debuggers find under a number.
+    fn slot(&mut self, ty: Type, key: u32) -> StackSlot {
+        let align = ty.bytes().trailing_zeros() as u8;
+        let key = StackSlotKey::new(u64::from(key));
+        let data = StackSlotData::new_with_key(StackSlotKind::ExplicitSlot, ty.bytes(), align, key);
+        self.builder.create_sized_stack_slot(data)
+    }
+
+    /// Lets debuggers find the VM context.
+    fn track_context(&mut self, vmctx: Value) {
+        match self.module.tracking {
+            Tracking::None => {}
+            Tracking::Follow => self.builder.set_val_label(vmctx, ValueLabel::from_u32(VMCTX)),
+            Tracking::Slots => {
+                let slot = self.slot(self.pointer, VMCTX);
+                self.builder.ins().stack_store(self.pointer, vmctx, slot, 0);
+            }
+        }
+    }
+
+    /// The value of a local.
+    pub(super) fn local(&mut self, index: u32) -> Value {
+        if let Some((slot, ty)) = self.slots.get(index as usize) {
+            return self.builder.ins().stack_load(self.pointer, *ty, *slot, 0);
+        }
+        let value = self.builder.use_var(Variable::from_u32(index));
+        self.follow(index, value);
+        value
+    }
+
+    pub(super) fn set_local(&mut self, index: u32, value: Value) {
+        if let Some((slot, _)) = self.slots.get(index as usize) {
+            self.builder.ins().stack_store(self.pointer, value, *slot, 0);
+            return;
+        }
+        if let Some((local, slot)) = self.copied
+            && local == index
+            && self.builder.func.dfg.value_type(value) == types::I32
+        {
+            self.builder.ins().stack_store(self.pointer, value, slot, 0);
+        }
+        self.builder.def_var(Variable::from_u32(index), value);
+        self.follow(index, value);
+    }
+
+    /// Notes that a value is that of a local from here on.
+    fn follow(&mut self, index: u32, value: Value) {
+        if self.module.tracking != Tracking::None {
+            self.builder.set_val_label(value, ValueLabel::from_u32(index));
+        }
     }
 
     fn operator(&mut self, op: &Operator<'_>) -> Result<()> {

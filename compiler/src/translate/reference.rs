@@ -5,7 +5,6 @@ use super::types::clif_type_of;
 use crate::error::Result;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, types};
-use cranelift_frontend::Variable;
 use wasmparser::Operator;
 
 impl FunctionTranslator<'_, '_> {
@@ -24,16 +23,16 @@ impl FunctionTranslator<'_, '_> {
                 self.push(value);
             }
             Operator::LocalGet { local_index } => {
-                let value = self.builder.use_var(Variable::from_u32(local_index));
+                let value = self.local(local_index);
                 self.push(value);
             }
             Operator::LocalSet { local_index } => {
                 let value = self.pop();
-                self.builder.def_var(Variable::from_u32(local_index), value);
+                self.set_local(local_index, value);
             }
             Operator::LocalTee { local_index } => {
                 let value = self.pop();
-                self.builder.def_var(Variable::from_u32(local_index), value);
+                self.set_local(local_index, value);
                 self.push(value);
             }
             Operator::GlobalGet { global_index } => {

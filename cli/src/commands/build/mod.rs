@@ -10,10 +10,14 @@ use crate::program::{LibraryArg, Program};
 use crate::progress::Shown;
 use crate::report::{self, Failure, Result};
 use aot_cache::Key;
-use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, Share, Strip, Target};
+use aot_compiler::{
+    CompiledModule, Config, DebugInfo, Entry, LinkOptions, Model, Share, Split, Strip, Target,
+};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use std::ffi::OsStr;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -67,9 +71,14 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     prefix: Option<String>,
 
-    /// What to leave out of the executable
+    /// What to leave out of executables, objects and images
     #[arg(long, value_enum, default_value_t = StripArg::None)]
     strip: StripArg,
+
+    /// Put the executable's debug information into a file of its own, where debuggers find it by the name and a
+    /// build id
+    #[arg(long, value_name = "FILE")]
+    split_debug: Option<PathBuf>,
 
     /// Say what is done, and how long it takes
     #[arg(short, long)]
@@ -107,7 +116,7 @@ enum StripArg {
     None,
     /// Drop debug information
     Debug,
-    /// Drop symbols too; traps still name functions
+    /// Drop the symbols of executables too; traps still name functions
     All,
 }
 
@@ -179,10 +188,16 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             "`--emit wasm` is the module that `aot link` makes, and here is only one",
         ));
     }
+    if let Some(file) = &args.split_debug
+        && (file.file_name().is_none() || outputs.iter().any(|(_, path)| path == file))
+    {
+        return Err(Failure::usage(format!("debug information cannot go to `{}`", file.display()))
+            .with_help("`--split-debug` names a file of its own, such as `app.debug`"));
+    }
     if !has(Kind::Executable) {
         for (given, flag) in [
             (args.sealed, "--sealed"),
-            (args.strip != StripArg::None, "--strip"),
+            (args.split_debug.is_some(), "--split-debug"),
             (!args.capabilities.is_empty(), "--dir and --env"),
         ] {
             if given {
@@ -213,6 +228,9 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     progress.done(&format!("read {} bytes", program.len()));
     let mut config =
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
+    if args.strip != StripArg::None && args.split_debug.is_none() {
+        config.debug_info = DebugInfo::None;
+    }
     if !config.target.has_executables() {
         // Its addresses are those of executables.
         config.model = Model::Instance;
@@ -269,7 +287,9 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
                 (Kind::StaticLibrary, _) => key("lib", Form::Library),
                 (Kind::SharedLibrary, _) => key("shared", Form::Library),
                 (Kind::Image, _) => key("cwasm", Form::Image),
-                (Kind::Executable, Some(parts)) => parts.key(&cache, &program_key, &config),
+                (Kind::Executable, Some(parts)) if args.split_debug.is_none() => {
+                    parts.key(&cache, &program_key, &config)
+                }
                 _ => None,
             };
             let found = cache.get(&key);
@@ -306,11 +326,11 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     for ((kind, path), (key, found)) in outputs.iter().zip(cached) {
         if let Some(artifact) = found {
             progress.done(&format!("found `{}` in the cache", path.display()));
-            results.push((kind, path, artifact));
+            results.push((*kind, path, artifact));
             continue;
         }
         if *kind == Kind::Module {
-            results.push((kind, path, Artifact::Memory(program.module(&config)?.to_vec())));
+            results.push((*kind, path, Artifact::Memory(program.module(&config)?.to_vec())));
             continue;
         }
         let module = compiled.iter().find(|(other, _)| *other == form(*kind)).map(|(_, module)| module);
@@ -333,13 +353,21 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             Kind::Assembly => module.asm().as_bytes().to_vec(),
             Kind::Executable => {
                 let parts = executable_parts.as_ref().expect("made when an executable is asked for");
-                let bytes = link(module, &config.target, parts, input)?;
+                if let Some(file) = &args.split_debug {
+                    let name = file.file_name().unwrap_or_default();
+                    let split = link_split(module, &config.target, parts, name)?.map_err(in_file)?;
+                    progress.done("linked, and debug information put aside");
+                    results.push((Kind::Object, file, Artifact::Memory(split.debug)));
+                    results.push((*kind, path, Artifact::Memory(split.executable)));
+                    continue;
+                }
+                let bytes = link(module, &config.target, parts)?.map_err(in_file)?;
                 progress.done("linked");
                 bytes
             }
         };
         cache.put(&key, &bytes);
-        results.push((kind, path, Artifact::Memory(bytes)));
+        results.push((*kind, path, Artifact::Memory(bytes)));
     }
     for (kind, path, artifact) in results {
         let size = artifact.size();
@@ -417,21 +445,42 @@ pub fn has_runtime(target: &Target) -> Result<()> {
     Err(Failure::new(message).with_help(format!("{remedy}; `--emit obj` needs no runtime library")))
 }
 
-/// Links the executable of the module of a file.
+/// Links an executable. The outer error is that there is no runtime library.
 pub fn link(
     module: &CompiledModule,
     target: &Target,
     parts: &ExecutableParts,
-    file: &Path,
-) -> Result<Vec<u8>> {
+) -> Result<aot_compiler::Result<Vec<u8>>> {
     let runtime = runtime(target)?;
-    let link = || {
-        let object = module.object()?;
-        let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
-        let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
-        let entry = aot_compiler::entry_object(runs, target)?;
-        let link_options = LinkOptions { strip: parts.strip };
-        aot_compiler::link_executable(&[&object, &options, &entry], &runtime, target, &link_options)
-    };
-    link().map_err(|error| Failure::compiler(&error, file))
+    let link_options = LinkOptions { strip: parts.strip };
+    Ok(with_objects(module, target, parts, |objects| {
+        aot_compiler::link_executable(objects, &runtime, target, &link_options)
+    }))
+}
+
+/// Links an executable, and puts its debug information aside. `name` is that of the file that it goes to.
+fn link_split(
+    module: &CompiledModule,
+    target: &Target,
+    parts: &ExecutableParts,
+    name: &OsStr,
+) -> Result<aot_compiler::Result<Split>> {
+    let runtime = runtime(target)?;
+    Ok(with_objects(module, target, parts, |objects| {
+        aot_compiler::link_split(objects, &runtime, target, parts.strip, name.as_bytes())
+    }))
+}
+
+/// Makes what an executable is linked from, beside the runtime library.
+fn with_objects<T>(
+    module: &CompiledModule,
+    target: &Target,
+    parts: &ExecutableParts,
+    link: impl FnOnce(&[&[u8]]) -> aot_compiler::Result<T>,
+) -> aot_compiler::Result<T> {
+    let object = module.object()?;
+    let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
+    let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
+    let entry = aot_compiler::entry_object(runs, target)?;
+    link(&[&object, &options, &entry])
 }

@@ -112,6 +112,7 @@ pub fn run(mut args: Args) -> Result<()> {
     build::has_runtime(&config.target)?;
     let parts =
         ExecutableParts { words: options.words, sealed: false, strip: Strip::None, invoke: options.invoke };
+    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &file);
     let key = parts.key(&cache, &program.key(), &config);
     let executable = match cache.get(&key) {
         Some(executable) => executable,
@@ -119,7 +120,7 @@ pub fn run(mut args: Args) -> Result<()> {
             let shown = Shown::begin(&mut config);
             let module = program.compile(&config)?;
             drop(shown);
-            let executable = build::link(&module, &config.target, &parts, &file)?;
+            let executable = build::link(&module, &config.target, &parts)?.map_err(in_file)?;
             cache.put(&key, &executable);
             Artifact::Memory(executable)
         }

@@ -47,5 +47,18 @@ pub(super) fn find(inputs: &Inputs<'_>, entry: &str) -> Result<Vec<bool>, String
             live[index] = true;
         }
     }
+    // Debug sections refer to each other, also to those that refer to nothing.
+    let mut waiting: Vec<usize> = (0..inputs.sections.len())
+        .filter(|index| live[*index] && inputs.sections[*index].name.starts_with(".debug_"))
+        .collect();
+    while let Some(section) = waiting.pop() {
+        for relocation in &inputs.sections[section].relocations {
+            if let Place::Section(target, _) = inputs.place(relocation.symbol)
+                && !std::mem::replace(&mut live[target], true)
+            {
+                waiting.push(target);
+            }
+        }
+    }
     Ok(live)
 }

@@ -1,0 +1,480 @@
+//! Module and machine code → debug sections of the artifact.
+//!
+//! Each unit of the module's DWARF becomes one; functions without source get a unit of their own, whose only file is
+//! the module, with offsets as line numbers.
+
+use super::code::{FunctionCode, merged};
+use super::entries;
+use super::expr::State;
+use super::input::{Input, Slice, Units};
+use super::output::{self, DebugSection};
+use super::source::{Row, Scope, SourceMap};
+use crate::config::DebugInfo;
+use crate::emit::Text;
+use crate::emit::text::TextRange;
+use gimli::write::{
+    Address, AttributeValue, Dwarf, FileId, LineProgram, LineString, Range as ListRange, RangeList, Unit,
+    UnitEntryId, UnitId,
+};
+use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// What debug sections are made from.
+pub(crate) struct Parts<'a> {
+    pub input: &'a Input<'a>,
+    pub source: &'a Source<'a>,
+    pub text: &'a Text,
+    /// The module's name, if it has one.
+    pub name: Option<&'a str>,
+    pub endian: RunTimeEndian,
+    pub level: DebugInfo,
+    pub state: State,
+}
+
+/// What the module says of its source.
+pub(crate) struct Source<'a> {
+    units: Units<'a>,
+    pub map: SourceMap,
+}
+
+impl<'a> Source<'a> {
+    /// Reads the debug information of a module.
+    pub fn read(input: &Input<'a>) -> Source<'a> {
+        let units = Units::read(input);
+        let map = SourceMap::read(input, &units);
+        Source { units, map }
+    }
+}
+
+/// The debug information of machine code.
+#[derive(Debug, Default)]
+pub(crate) struct Debug {
+    pub sections: Vec<DebugSection>,
+    /// What was left out, for the user.
+    pub warnings: Vec<String>,
+}
+
+/// Line 1 is offset 1: lines count from 1, and no instruction is at offset 0.
+const MODULE_FILE: &str = "module.wasm";
+
+/// Makes the debug sections.
+pub(crate) fn build(parts: &Parts<'_>) -> Debug {
+    let Source { units, map } = parts.source;
+    let mut warnings = units.warnings.clone();
+    warnings.extend(map.warnings.iter().cloned());
+    let mut builder = Builder::new(parts, units, map);
+    if parts.level == DebugInfo::Full {
+        entries::convert(&mut builder);
+    }
+    builder.functions();
+    builder.finish();
+    warnings.append(&mut builder.warnings);
+    let sections = output::encode(&mut builder.dwarf, parts.endian).unwrap_or_else(|error| {
+        warnings.push(format!("all of it: {error}"));
+        Vec::new()
+    });
+    Debug { sections, warnings }
+}
+
+/// A unit that is written.
+pub(super) struct OutUnit {
+    pub id: UnitId,
+    /// Numbers of files in its line program, by those of the source map.
+    files: HashMap<u32, FileId>,
+    /// Its code: offsets in the text section.
+    code: Vec<Range<u32>>,
+    /// What stands for an inlined function, by name and linkage name.
+    abstracts: HashMap<(Vec<u8>, Vec<u8>), UnitEntryId>,
+    /// Whether it has the entries of the module's unit.
+    pub is_full: bool,
+}
+
+pub(super) struct Builder<'b, 'a> {
+    pub parts: &'b Parts<'a>,
+    pub units_read: &'b Units<'a>,
+    pub map: &'b SourceMap,
+    pub dwarf: Dwarf,
+    encoding: Encoding,
+    /// By the number of the source unit; made when code of it is found. The one of the module comes last.
+    pub units: Vec<Option<OutUnit>>,
+    /// Position of each function of the module in the text section, if it has code.
+    ranges: Vec<Option<u32>>,
+    /// The first scope of each function in the source map, by where its code starts.
+    scopes: HashMap<u64, u32>,
+    warnings: Vec<String>,
+}
+
+impl<'b, 'a> Builder<'b, 'a> {
+    fn new(parts: &'b Parts<'a>, units_read: &'b Units<'a>, map: &'b SourceMap) -> Self {
+        let outer = map.scopes.iter().enumerate().filter(|(_, scope)| scope.parent.is_none());
+        let mut scopes = HashMap::new();
+        for (index, scope) in outer {
+            for range in &scope.ranges {
+                if let Some(func) = parts.input.function_at(range.start - parts.input.code_start) {
+                    scopes.entry(parts.input.bodies[func as usize].start).or_insert(index as u32);
+                }
+            }
+        }
+        let address_size = parts.state.address_size;
+        let functions = parts.text.ranges.iter().enumerate().filter(|(_, range)| range.is_function);
+        let position = |(index, range): (usize, &TextRange)| (range.len > 0).then_some(index as u32);
+        Builder {
+            parts,
+            units_read,
+            map,
+            dwarf: Dwarf::new(),
+            encoding: Encoding { format: Format::Dwarf32, version: 5, address_size },
+            units: (0..=map.units.len()).map(|_| None).collect(),
+            ranges: functions.take(parts.input.bodies.len()).map(position).collect(),
+            scopes,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Whether functions of a unit are called what they are called in the source. `main` has another name for linkers of wasm.
+    pub fn is_c(&self, unit: usize) -> bool {
+        let language = self.map.units.get(unit).and_then(|unit| unit.language);
+        matches!(
+            language,
+            Some(dw::DW_LANG_C | dw::DW_LANG_C89 | dw::DW_LANG_C99 | dw::DW_LANG_C11 | dw::DW_LANG_C17)
+        )
+    }
+
+    /// Tells that a unit is not complete.
+    pub fn warn(&mut self, unit: usize, error: &gimli::Error) {
+        let name = self.map.units.get(unit).map_or(&b"?"[..], |unit| &unit.name);
+        self.warnings.push(format!("entries of `{}`: {error}", String::from_utf8_lossy(name)));
+    }
+
+    /// The code of the function that an entry is about, and where its body is in the wasm file.
+    pub fn live_function(
+        &self,
+        unit: &gimli::Unit<Slice<'a>>,
+        entry: &gimli::DebuggingInformationEntry<Slice<'a>>,
+    ) -> Option<(&'b TextRange, u64)> {
+        let range = self.units_read.dwarf.die_ranges(unit, entry).ok()?.next().ok()??;
+        let func = self.parts.input.function_at(range.begin)? as usize;
+        let position = self.ranges.get(func).copied()??;
+        Some((&self.parts.text.ranges[position as usize], self.parts.input.bodies[func].start))
+    }
+
+    fn functions(&mut self) {
+        let text = self.parts.text;
+        let mut defined = 0;
+        for range in &text.ranges {
+            let body = match range.is_function && defined < self.parts.input.bodies.len() {
+                true => {
+                    defined += 1;
+                    self.parts.input.bodies[defined - 1].clone()
+                }
+                false => 0..0,
+            };
+            if range.len > 0 && range.is_function {
+                self.function(range, &body);
+            }
+        }
+    }
+
+    fn function(&mut self, range: &TextRange, body: &Range<u64>) {
+        let lines = &range.debug.lines;
+        // Functions of linked modules have offsets of the modules that they came from.
+        let start = match lines.first() {
+            Some((_, wasm)) if !body.contains(&u64::from(*wasm)) => u64::from(*wasm),
+            _ => body.start,
+        };
+        let code = FunctionCode::new(range, start);
+        let scope = self.scopes.get(&body.start).copied();
+        let sequence = self
+            .map
+            .sequence(body.start)
+            .or_else(|| code.pieces.iter().find_map(|piece| self.map.sequence(piece.wasm)));
+        let unit = match (scope, sequence) {
+            (Some(scope), _) => self.map.scopes[scope as usize].unit as usize,
+            (None, Some(sequence)) => sequence.unit as usize,
+            (None, None) => self.map.units.len(),
+        };
+        let mut out = self.units[unit].take().unwrap_or_else(|| self.open(unit));
+        out.code.push(code.start..code.start + code.len);
+        if unit == self.map.units.len() {
+            self.offset_rows(&out, &code);
+        } else {
+            self.source_rows(&mut out, &code, start);
+        }
+        match scope {
+            // It is among the entries of its unit.
+            Some(_) if out.is_full => {}
+            Some(scope) => self.scope_entries(&mut out, scope, &code),
+            None => {
+                let entry = self.entry(&out, self.root(&out), dw::DW_TAG_subprogram);
+                self.set_string(&out, entry, dw::DW_AT_name, range.name.as_bytes());
+                self.set_ranges(&out, entry, &code, vec![0..code.len]);
+            }
+        }
+        self.units[unit] = Some(out);
+    }
+
+    /// Starts a unit.
+    pub fn open(&mut self, index: usize) -> OutUnit {
+        let module;
+        let (name, directory, producer, language) = match self.map.units.get(index) {
+            Some(unit) => (&unit.name[..], &unit.directory[..], &unit.producer[..], unit.language),
+            None => {
+                let name = self.parts.name.filter(|name| !name.is_empty() && !name.contains('\0'));
+                module = name.map_or(String::from(MODULE_FILE), |name| match name.ends_with(".wasm") {
+                    true => String::from(name),
+                    false => format!("{name}.wasm"),
+                });
+                (module.as_bytes(), &b""[..], &b"aot"[..], None)
+            }
+        };
+        let strings = &mut self.dwarf.line_strings;
+        // The format wants names that are not empty.
+        let mut line_string = |bytes: &[u8], other: &str| {
+            let bytes = if bytes.is_empty() { other.as_bytes() } else { bytes };
+            LineString::new(bytes, self.encoding, strings)
+        };
+        let program = LineProgram::new(
+            self.encoding,
+            LineEncoding::default(),
+            line_string(directory, "."),
+            None,
+            line_string(name, "?"),
+            None,
+        );
+        let id = self.dwarf.units.add(Unit::new(self.encoding, program));
+        let out = OutUnit {
+            id,
+            files: HashMap::new(),
+            code: Vec::new(),
+            abstracts: HashMap::new(),
+            is_full: false,
+        };
+        let root = self.root(&out);
+        for (attribute, value) in
+            [(dw::DW_AT_producer, producer), (dw::DW_AT_name, name), (dw::DW_AT_comp_dir, directory)]
+        {
+            self.set_string(&out, root, attribute, value);
+        }
+        let language = language.unwrap_or(dw::DW_LANG_C99);
+        self.set(&out, root, dw::DW_AT_language, AttributeValue::Language(language));
+        out
+    }
+
+    /// Rows whose lines are offsets in the wasm file.
+    fn offset_rows(&mut self, out: &OutUnit, code: &FunctionCode) {
+        let program = &mut self.dwarf.units.get_mut(out.id).line_program;
+        let file = program.files().next().map(|(file, ..)| file);
+        program.begin_sequence(Some(text_address(code.start)));
+        for piece in &code.pieces {
+            let row = program.row();
+            row.address_offset = u64::from(piece.code.start);
+            row.file = file.expect("the program was made with a file");
+            row.line = piece.wasm;
+            program.generate_row();
+        }
+        program.end_sequence(u64::from(code.len));
+    }
+
+    /// Rows with lines of the source, for a function whose body starts at `body` in the wasm file.
+    fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode, body: u64) {
+        let sequence = code.pieces.iter().find_map(|piece| self.map.sequence(piece.wasm));
+        let rows = sequence.map_or(0..0, |sequence| sequence.rows.clone());
+        let rows = &self.map.rows[rows.start as usize..rows.end as usize];
+        // The function's own first row; the compiler leaves nothing before it but what makes the frame.
+        let first = rows[rows.partition_point(|row| row.offset < body)..].first().copied();
+        let first = first.unwrap_or(Row::NONE);
+        self.dwarf.units.get_mut(out.id).line_program.begin_sequence(Some(text_address(code.start)));
+        let mut last = Row::NONE;
+        for piece in &code.pieces {
+            let is_prologue = piece.wasm == body || piece.wasm < first.offset;
+            if is_prologue && piece.code.start > 0 {
+                continue;
+            }
+            let (row, file) = match self.map.row_with_start(piece.wasm) {
+                _ if is_prologue => (
+                    Row { column: 0, is_statement: true, prologue_end: false, ..first },
+                    self.file(out, first.file),
+                ),
+                Some(row) => (row, self.file(out, row.file)),
+                // Code that belongs to no line.
+                None => (Row::NONE, None),
+            };
+            let row = if file.is_some() { row } else { Row::NONE };
+            let is_new_line = (last.file, last.line) != (row.file, row.line) || piece.code.start == 0;
+            if !is_new_line && last.column == row.column {
+                continue;
+            }
+            let to = self.dwarf.units.get_mut(out.id).line_program.row();
+            to.address_offset = u64::from(piece.code.start);
+            if let Some(file) = file {
+                to.file = file;
+            }
+            to.line = u64::from(row.line);
+            to.column = u64::from(row.column);
+            // Instructions whose code is part of that of others take their marks along.
+            to.is_statement = row.is_statement && is_new_line;
+            to.prologue_end = row.prologue_end && is_new_line;
+            self.dwarf.units.get_mut(out.id).line_program.generate_row();
+            // Debuggers take the second row for the end of the prologue: it has to be one.
+            last = if is_prologue { Row::NONE } else { row };
+        }
+        self.dwarf.units.get_mut(out.id).line_program.end_sequence(u64::from(code.len));
+    }
+
+    /// The number of a file in a unit's line program.
+    pub fn file(&mut self, out: &mut OutUnit, file: u32) -> Option<FileId> {
+        if let Some(known) = out.files.get(&file) {
+            return Some(*known);
+        }
+        let source = self.map.files.get(file as usize)?;
+        let encoding = self.encoding;
+        let directory = if source.directory.is_empty() { b"." } else { &source.directory[..] };
+        let directory = LineString::new(directory, encoding, &mut self.dwarf.line_strings);
+        let name = LineString::new(&source.name[..], encoding, &mut self.dwarf.line_strings);
+        let program = &mut self.dwarf.units.get_mut(out.id).line_program;
+        let directory = program.add_directory(directory);
+        let id = program.add_file(name, directory, None);
+        out.files.insert(file, id);
+        Some(id)
+    }
+
+    /// Entries for a function, and for all that is inlined into it.
+    fn scope_entries(&mut self, out: &mut OutUnit, first: u32, code: &FunctionCode) {
+        let mut entries = HashMap::new();
+        let scopes = &self.map.scopes;
+        let inner = scopes[first as usize + 1..].iter().take_while(|scope| scope.parent.is_some());
+        for (index, scope) in (first..).zip([&scopes[first as usize]].into_iter().chain(inner)) {
+            let parent = scope.parent.and_then(|parent| entries.get(&parent).copied());
+            let entry = match parent {
+                None if scope.parent.is_some() => continue,
+                None => {
+                    let entry = self.entry(out, self.root(out), dw::DW_TAG_subprogram);
+                    self.set_names(out, entry, scope);
+                    self.set_ranges(out, entry, code, vec![0..code.len]);
+                    entry
+                }
+                Some(parent) => {
+                    let ranges = merged(scope.ranges.iter().flat_map(|range| code.ranges(range)).collect());
+                    if ranges.is_empty() {
+                        continue;
+                    }
+                    let origin = self.abstract_entry(out, scope);
+                    let entry = self.entry(out, parent, dw::DW_TAG_inlined_subroutine);
+                    self.set(out, entry, dw::DW_AT_abstract_origin, AttributeValue::UnitRef(origin));
+                    self.set_ranges(out, entry, code, ranges);
+                    if let Some((file, line, column)) = scope.call {
+                        if let Some(file) = self.file(out, file) {
+                            self.set(out, entry, dw::DW_AT_call_file, AttributeValue::FileIndex(Some(file)));
+                        }
+                        self.set(out, entry, dw::DW_AT_call_line, AttributeValue::Udata(line.into()));
+                        if column > 0 {
+                            self.set(out, entry, dw::DW_AT_call_column, AttributeValue::Udata(column.into()));
+                        }
+                    }
+                    entry
+                }
+            };
+            entries.insert(index, entry);
+        }
+    }
+
+    /// What stands for an inlined function.
+    fn abstract_entry(&mut self, out: &mut OutUnit, scope: &Scope) -> UnitEntryId {
+        let key = (scope.name.clone(), scope.linkage_name.clone());
+        if let Some(known) = out.abstracts.get(&key) {
+            return *known;
+        }
+        let entry = self.entry(out, self.root(out), dw::DW_TAG_subprogram);
+        self.set_names(out, entry, scope);
+        self.set(out, entry, dw::DW_AT_inline, AttributeValue::Inline(dw::DW_INL_inlined));
+        out.abstracts.insert(key, entry);
+        entry
+    }
+
+    fn set_names(&mut self, out: &mut OutUnit, entry: UnitEntryId, scope: &Scope) {
+        self.set_string(out, entry, dw::DW_AT_name, &scope.name);
+        if !self.is_c(scope.unit as usize) {
+            self.set_string(out, entry, dw::DW_AT_linkage_name, &scope.linkage_name);
+        }
+        if let Some((file, line)) = scope.declared
+            && let Some(file) = self.file(out, file)
+        {
+            self.set(out, entry, dw::DW_AT_decl_file, AttributeValue::FileIndex(Some(file)));
+            self.set(out, entry, dw::DW_AT_decl_line, AttributeValue::Udata(line.into()));
+        }
+    }
+
+    fn root(&self, out: &OutUnit) -> UnitEntryId {
+        self.dwarf.units.get(out.id).root()
+    }
+
+    fn entry(&mut self, out: &OutUnit, parent: UnitEntryId, tag: gimli::DwTag) -> UnitEntryId {
+        self.dwarf.units.get_mut(out.id).add(parent, tag)
+    }
+
+    fn set(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, value: AttributeValue) {
+        self.dwarf.units.get_mut(out.id).get_mut(entry).set(name, value);
+    }
+
+    /// Sets a string, unless it is empty.
+    fn set_string(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, text: &[u8]) {
+        if !text.is_empty() && !text.contains(&0) {
+            let text = self.dwarf.strings.add(text);
+            self.set(out, entry, name, AttributeValue::StringRef(text));
+        }
+    }
+
+    /// Says which code of a function an entry is about.
+    fn set_ranges(
+        &mut self,
+        out: &OutUnit,
+        entry: UnitEntryId,
+        code: &FunctionCode,
+        ranges: Vec<Range<u32>>,
+    ) {
+        let ranges: Vec<Range<u32>> =
+            ranges.into_iter().map(|range| code.start + range.start..code.start + range.end).collect();
+        set_ranges(self.dwarf.units.get_mut(out.id), entry, &ranges);
+    }
+
+    /// Says which code each unit has.
+    fn finish(&mut self) {
+        for out in self.units.iter_mut().flatten() {
+            let unit = self.dwarf.units.get_mut(out.id);
+            let root = unit.root();
+            let ranges = merged(std::mem::take(&mut out.code));
+            if ranges.is_empty() {
+                continue;
+            }
+            let list = unit.ranges.add(range_list(&ranges));
+            let entry = unit.get_mut(root);
+            // What ranges of the unit count from.
+            entry.set(dw::DW_AT_low_pc, AttributeValue::Address(text_address(0)));
+            entry.set(dw::DW_AT_ranges, AttributeValue::RangeListRef(list));
+        }
+    }
+}
+
+/// An address in the text section.
+pub(super) fn text_address(offset: u32) -> Address {
+    Address::Symbol { symbol: 0, addend: i64::from(offset) }
+}
+
+/// Says which code an entry is about: ranges of the text section.
+pub(super) fn set_ranges(unit: &mut Unit, entry: UnitEntryId, ranges: &[Range<u32>]) {
+    if let [range] = ranges {
+        let entry = unit.get_mut(entry);
+        entry.set(dw::DW_AT_low_pc, AttributeValue::Address(text_address(range.start)));
+        entry.set(dw::DW_AT_high_pc, AttributeValue::Udata(u64::from(range.end - range.start)));
+    } else {
+        let list = unit.ranges.add(range_list(ranges));
+        unit.get_mut(entry).set(dw::DW_AT_ranges, AttributeValue::RangeListRef(list));
+    }
+}
+
+fn range_list(ranges: &[Range<u32>]) -> RangeList {
+    let pair =
+        |range: &Range<u32>| ListRange::OffsetPair { begin: range.start.into(), end: range.end.into() };
+    RangeList(ranges.iter().map(pair).collect())
+}

@@ -1,0 +1,592 @@
+//! The entries of a module's units → entries for the machine: the same tree, with code and places of the machine.
+//!
+//! A pointer of the guest has 32 bits and counts from the start of the linear memory; debuggers know no such thing. So
+//! a *variable* that is a pointer gets a type of the machine's size, and a location that computes the address of the
+//! machine. A pointer that lies in memory keeps its size, and what it points to gets a type that says where its data is
+//! (`DW_AT_data_location`): it adds the address of the memory (docs/debugging.md).
+
+use super::build::{Builder, OutUnit, set_ranges, text_address};
+use super::code::{FunctionCode, merged};
+use super::expr::{self, Base, Want};
+use super::function::ValueRange;
+use super::input::Slice;
+use super::source::FileNumbers;
+use gimli::read::{self, AttributeValue as In, DebuggingInformationEntry};
+use gimli::write::{AttributeValue, DebugInfoRef, Expression, Location, LocationList, UnitEntryId, UnitId};
+use gimli::{DwAt, DwTag, UnitOffset, constants as dw};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Entries that lie in each other: deeper ones are left out.
+const MAX_DEPTH: isize = 200;
+
+/// References that are followed to find out what a type is.
+const MAX_REFERENCES: usize = 32;
+
+/// Ranges of one location list.
+const MAX_LOCATIONS: usize = 4096;
+
+type ReadUnit<'a> = read::Unit<Slice<'a>>;
+type Entry<'a> = DebuggingInformationEntry<Slice<'a>>;
+
+/// The entries of a unit that are kept, by their offsets in it. Ascending.
+pub(super) type Kept = Vec<(usize, UnitEntryId)>;
+
+/// The code of a function whose entries are converted.
+struct Function {
+    code: FunctionCode,
+    values: Vec<ValueRange>,
+}
+
+/// What a type is, under its names and qualifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// A pointer to data: the entry of the pointer.
+    Pointer(UnitOffset),
+    Aggregate,
+    Other,
+}
+
+/// Converts the entries of all units.
+pub(super) fn convert(builder: &mut Builder<'_, '_>) {
+    let count = builder.units_read.iter().len();
+    let mut kept: Vec<Kept> = Vec::with_capacity(count);
+    for index in 0..count {
+        let unit = builder.units_read.get(index);
+        let mut out = builder.units[index].take().unwrap_or_else(|| builder.open(index));
+        let mut entries = Vec::new();
+        if let Err(error) = reserve(builder, unit, &out, &mut entries) {
+            builder.warn(index, &error);
+        }
+        entries.sort_unstable_by_key(|(offset, _)| *offset);
+        kept.push(entries);
+        out.is_full = true;
+        builder.units[index] = Some(out);
+    }
+    let ids: Vec<Option<UnitId>> = builder.units.iter().map(|out| out.as_ref().map(|out| out.id)).collect();
+    for index in 0..count {
+        let unit = builder.units_read.get(index);
+        let Some(out) = builder.units[index].take() else { continue };
+        let mut converter = Converter {
+            unit,
+            index,
+            out,
+            kept: &kept,
+            ids: &ids,
+            shapes: HashMap::new(),
+            machine_pointers: HashMap::new(),
+            guest_pointers: Vec::new(),
+            builder,
+        };
+        if let Err(error) = converter.entries() {
+            converter.builder.warn(index, &error);
+        }
+        let Converter { out, guest_pointers, .. } = converter;
+        if let Base::Fixed { memory, .. } = builder.parts.state.base {
+            super::pointee::add_locations(builder.dwarf.units.get_mut(out.id), &guest_pointers, memory);
+        }
+        builder.units[index] = Some(out);
+    }
+}
+
+/// Makes entries for those of a unit that are kept, without attributes.
+fn reserve<'a>(
+    builder: &mut Builder<'_, 'a>,
+    unit: &ReadUnit<'a>,
+    out: &OutUnit,
+    kept: &mut Kept,
+) -> gimli::Result<()> {
+    let mut entries = unit.entries();
+    let mut around: Vec<(isize, UnitEntryId)> = Vec::new();
+    let mut dropped = None;
+    while let Some(entry) = entries.next_dfs()? {
+        let depth = entry.depth();
+        if dropped.is_some_and(|outer| depth > outer) {
+            continue;
+        }
+        dropped = None;
+        around.retain(|(outer, _)| *outer < depth);
+        let Some((_, parent)) = around.last().copied() else {
+            let root = builder.dwarf.units.get(out.id).root();
+            // A second root belongs to nothing.
+            if kept.is_empty() {
+                kept.push((entry.offset().0, root));
+                around.push((depth, root));
+            } else {
+                dropped = Some(depth);
+            }
+            continue;
+        };
+        let is_lost = depth > MAX_DEPTH
+            || matches!(
+                entry.tag(),
+                dw::DW_TAG_call_site
+                    | dw::DW_TAG_call_site_parameter
+                    | dw::DW_TAG_GNU_call_site
+                    | dw::DW_TAG_GNU_call_site_parameter
+                    | dw::DW_TAG_label
+                    | dw::DW_TAG_dwarf_procedure
+            )
+            || entry.tag() == dw::DW_TAG_subprogram && has_code(entry) && {
+                builder.live_function(unit, entry).is_none()
+            };
+        if is_lost {
+            dropped = Some(depth);
+            continue;
+        }
+        let id = builder.dwarf.units.get_mut(out.id).add(parent, entry.tag());
+        kept.push((entry.offset().0, id));
+        around.push((depth, id));
+    }
+    Ok(())
+}
+
+fn has_code(entry: &Entry<'_>) -> bool {
+    entry.attr(dw::DW_AT_low_pc).is_some() || entry.attr(dw::DW_AT_ranges).is_some()
+}
+
+struct Converter<'c, 'b, 'a> {
+    builder: &'c mut Builder<'b, 'a>,
+    unit: &'c ReadUnit<'a>,
+    index: usize,
+    out: OutUnit,
+    kept: &'c [Kept],
+    /// Of the units that are written.
+    ids: &'c [Option<UnitId>],
+    shapes: HashMap<usize, Shape>,
+    /// Pointers as the machine has them, by the entry of those of the guest.
+    machine_pointers: HashMap<usize, UnitEntryId>,
+    /// Pointers that lie in memory.
+    guest_pointers: Vec<UnitEntryId>,
+}
+
+impl<'a> Converter<'_, '_, 'a> {
+    fn entries(&mut self) -> gimli::Result<()> {
+        let unit = self.unit;
+        let numbers: FileNumbers = self.builder.map.numbers.get(self.index).cloned().unwrap_or_default();
+        let mut entries = unit.entries();
+        let mut function: Option<(isize, Function)> = None;
+        while let Some(entry) = entries.next_dfs()? {
+            let Some(id) = self.find(self.index, entry.offset()) else { continue };
+            if function.as_ref().is_some_and(|(depth, _)| entry.depth() <= *depth) {
+                function = None;
+            }
+            if entry.tag() == dw::DW_TAG_subprogram
+                && has_code(entry)
+                && let Some(range) = self.builder.live_function(unit, entry)
+            {
+                let (range, body) = range;
+                let code = FunctionCode::new(range, body);
+                let values = range.debug.values.clone();
+                function = Some((entry.depth(), Function { code, values }));
+            }
+            self.entry(entry, id, function.as_ref().map(|(_, function)| function), &numbers);
+        }
+        Ok(())
+    }
+
+    /// The entry that an offset in a unit became.
+    fn find(&self, unit: usize, offset: UnitOffset) -> Option<UnitEntryId> {
+        let kept = self.kept.get(unit)?;
+        let at = kept.binary_search_by_key(&offset.0, |(offset, _)| *offset).ok()?;
+        Some(kept[at].1)
+    }
+
+    fn set(&mut self, id: UnitEntryId, name: DwAt, value: AttributeValue) {
+        self.builder.dwarf.units.get_mut(self.out.id).get_mut(id).set(name, value);
+    }
+
+    fn entry(
+        &mut self,
+        entry: &Entry<'a>,
+        id: UnitEntryId,
+        function: Option<&Function>,
+        numbers: &FileNumbers,
+    ) {
+        let tag = entry.tag();
+        if is_pointer(tag) {
+            let size = u64::from(self.unit.encoding().address_size);
+            self.set(id, dw::DW_AT_byte_size, AttributeValue::Udata(size));
+            self.guest_pointers.push(id);
+        }
+        if let Some(function) = function {
+            self.code(entry, id, function);
+        }
+        for attribute in entry.attrs() {
+            let name = attribute.name();
+            match name {
+                // Below.
+                dw::DW_AT_location | dw::DW_AT_frame_base => {}
+                // Debuggers would call functions of C by it.
+                dw::DW_AT_linkage_name if self.builder.is_c(self.index) => {}
+                // A call would have to follow the convention of the machine, but values come back as wasm has them.
+                dw::DW_AT_type if tag == dw::DW_TAG_subprogram && self.returns_aggregate(entry) => {}
+                _ if is_of_encoding(name) || tag == dw::DW_TAG_compile_unit && is_of_unit(name) => {}
+                _ => {
+                    if let Some(value) = self.attribute(attribute.value(), numbers) {
+                        self.set(id, name, value);
+                    }
+                }
+            }
+        }
+        if let Some(value) = entry.attr_value(dw::DW_AT_location) {
+            self.location(entry, id, function, value);
+        }
+        if let (Some(value), Some(function)) = (entry.attr_value(dw::DW_AT_frame_base), function) {
+            let found = self.places(function, value, Want::FrameBase);
+            self.set_places(id, dw::DW_AT_frame_base, Some(function), found);
+        }
+    }
+
+    /// Says which code an entry is about.
+    fn code(&mut self, entry: &Entry<'a>, id: UnitEntryId, function: &Function) {
+        let code = &function.code;
+        let ranges = match entry.tag() {
+            dw::DW_TAG_subprogram if has_code(entry) => vec![0..code.len],
+            dw::DW_TAG_inlined_subroutine | dw::DW_TAG_lexical_block | dw::DW_TAG_try_block => {
+                let start = self.builder.parts.input.code_start;
+                let mut found = Vec::new();
+                if let Ok(mut ranges) = self.builder.units_read.dwarf.die_ranges(self.unit, entry) {
+                    while let Ok(Some(range)) = ranges.next() {
+                        let wasm = start.saturating_add(range.begin)..start.saturating_add(range.end);
+                        found.extend(code.ranges(&wasm));
+                    }
+                }
+                merged(found)
+            }
+            _ => return,
+        };
+        if !ranges.is_empty() {
+            let ranges: Vec<_> =
+                ranges.iter().map(|range| code.start + range.start..code.start + range.end).collect();
+            set_ranges(self.builder.dwarf.units.get_mut(self.out.id), id, &ranges);
+        }
+        if entry.tag() == dw::DW_TAG_inlined_subroutine
+            && let Some(range) = ranges.first()
+        {
+            let entry_pc = text_address(code.start + range.start);
+            self.set(id, dw::DW_AT_entry_pc, AttributeValue::Address(entry_pc));
+        }
+    }
+
+    /// Converts the location of a variable.
+    fn location(
+        &mut self,
+        entry: &Entry<'a>,
+        id: UnitEntryId,
+        function: Option<&Function>,
+        value: In<Slice<'a>>,
+    ) {
+        let pointer = match self.type_of(entry).map(|ty| self.shape(ty)) {
+            Some(Shape::Pointer(pointer)) => Some(pointer),
+            _ => None,
+        };
+        let want = if pointer.is_some() { Want::Pointer } else { Want::Location };
+        let found = match function {
+            Some(function) => self.places(function, value, want),
+            None => match value {
+                In::Exprloc(expression) => {
+                    let encoding = self.unit.encoding();
+                    let state = &self.builder.parts.state;
+                    let place = |_| None;
+                    let found = expr::convert(&expression, encoding, state, want, place);
+                    found.map(|expression| (0..u32::MAX, expression)).into_iter().collect()
+                }
+                _ => Vec::new(),
+            },
+        };
+        if let Some(pointer) = pointer
+            && !found.is_empty()
+            && let Some(ty) = self.machine_pointer(pointer)
+        {
+            self.set(id, dw::DW_AT_type, AttributeValue::UnitRef(ty));
+        }
+        self.set_places(id, dw::DW_AT_location, function, found);
+    }
+
+    /// What an expression or a list of locations is for each part of a function's code.
+    fn places(&self, function: &Function, value: In<Slice<'a>>, want: Want) -> Vec<(Range<u32>, Expression)> {
+        let mut found = Vec::new();
+        if let In::Exprloc(expression) = value {
+            self.place_in(function, &(0..function.code.len), &expression, want, &mut found);
+            return found;
+        }
+        let start = self.builder.parts.input.code_start;
+        let lists = self.builder.units_read.dwarf.attr_locations(self.unit, value);
+        let Ok(Some(mut list)) = lists else { return found };
+        while let Ok(Some(entry)) = list.next() {
+            let wasm = start.saturating_add(entry.range.begin)..start.saturating_add(entry.range.end);
+            for range in function.code.ranges(&wasm) {
+                self.place_in(function, &range, &entry.data, want, &mut found);
+            }
+            if found.len() > MAX_LOCATIONS {
+                break;
+            }
+        }
+        found.sort_by_key(|(range, _)| range.start);
+        found
+    }
+
+    /// The same for one expression: it changes where values move.
+    fn place_in(
+        &self,
+        function: &Function,
+        range: &Range<u32>,
+        expression: &read::Expression<Slice<'a>>,
+        want: Want,
+        found: &mut Vec<(Range<u32>, Expression)>,
+    ) {
+        let (encoding, state) = (self.unit.encoding(), &self.builder.parts.state);
+        let needed = expr::needed(expression, encoding, state);
+        let first = |value: u32| function.values.partition_point(|other| other.value < value);
+        let of =
+            |value: u32| function.values[first(value)..].iter().take_while(move |other| other.value == value);
+        let mut borders = vec![range.start, range.end];
+        for value in &needed {
+            let places = of(*value).flat_map(|value| [value.start, value.end]);
+            borders.extend(places.filter(|border| range.start < *border && *border < range.end));
+        }
+        borders.sort_unstable();
+        borders.dedup();
+        for pair in borders.windows(2).take(MAX_LOCATIONS) {
+            let place = |value: u32| {
+                let holds = |place: &&ValueRange| place.start <= pair[0] && pair[1] <= place.end;
+                of(value).find(holds).map(|place| place.place)
+            };
+            if let Some(expression) = expr::convert(expression, encoding, state, want, place) {
+                found.push((pair[0]..pair[1], expression));
+            }
+        }
+    }
+
+    fn set_places(
+        &mut self,
+        id: UnitEntryId,
+        name: DwAt,
+        function: Option<&Function>,
+        mut found: Vec<(Range<u32>, Expression)>,
+    ) {
+        let (start, len) =
+            function.map_or((0, u32::MAX), |function| (function.code.start, function.code.len));
+        if let [(range, _)] = &found[..]
+            && *range == (0..len)
+            && let Some((_, expression)) = found.pop()
+        {
+            self.set(id, name, AttributeValue::Exprloc(expression));
+            return;
+        }
+        let mut list: Vec<Location> = Vec::with_capacity(found.len());
+        let mut end_before = 0;
+        for (range, data) in found {
+            // Of several places at once the first one counts.
+            if range.start < end_before {
+                continue;
+            }
+            end_before = range.end;
+            let (begin, end) = (u64::from(start + range.start), u64::from(start + range.end));
+            match list.last_mut() {
+                Some(Location::OffsetPair { end: last, data: other, .. })
+                    if *last == begin && *other == data =>
+                {
+                    *last = end;
+                }
+                _ => list.push(Location::OffsetPair { begin, end, data }),
+            }
+        }
+        if list.is_empty() {
+            return;
+        }
+        let unit = self.builder.dwarf.units.get_mut(self.out.id);
+        let list = unit.locations.add(LocationList(list));
+        unit.get_mut(id).set(name, AttributeValue::LocationListRef(list));
+    }
+
+    /// The type of a variable, also where the entry that it is an instance of has it.
+    fn type_of(&self, entry: &Entry<'a>) -> Option<UnitOffset> {
+        let reference = |entry: &Entry<'a>, name| match entry.attr_value(name) {
+            Some(In::UnitRef(offset)) => Some(offset),
+            _ => None,
+        };
+        let origin = |entry: &Entry<'a>| {
+            reference(entry, dw::DW_AT_abstract_origin).or_else(|| reference(entry, dw::DW_AT_specification))
+        };
+        if let Some(ty) = reference(entry, dw::DW_AT_type) {
+            return Some(ty);
+        }
+        let mut next = origin(entry)?;
+        for _ in 0..MAX_REFERENCES {
+            let entry = self.unit.entry(next).ok()?;
+            if let Some(ty) = reference(&entry, dw::DW_AT_type) {
+                return Some(ty);
+            }
+            next = origin(&entry)?;
+        }
+        None
+    }
+
+    /// What a type is.
+    fn shape(&mut self, ty: UnitOffset) -> Shape {
+        if let Some(known) = self.shapes.get(&ty.0) {
+            return *known;
+        }
+        let shape = self.find_shape(ty).unwrap_or(Shape::Other);
+        self.shapes.insert(ty.0, shape);
+        shape
+    }
+
+    fn find_shape(&self, ty: UnitOffset) -> Option<Shape> {
+        let mut next = ty;
+        for _ in 0..MAX_REFERENCES {
+            let entry = self.unit.entry(next).ok()?;
+            let inner = match entry.attr_value(dw::DW_AT_type) {
+                Some(In::UnitRef(inner)) => Some(inner),
+                _ => None,
+            };
+            match entry.tag() {
+                tag if is_pointer(tag) => {
+                    // Pointers to functions are indices of a table.
+                    let target = inner.and_then(|inner| self.unit.entry(inner).ok());
+                    let is_code = target.is_some_and(|target| target.tag() == dw::DW_TAG_subroutine_type);
+                    return Some(if is_code { Shape::Other } else { Shape::Pointer(next) });
+                }
+                dw::DW_TAG_structure_type | dw::DW_TAG_class_type | dw::DW_TAG_union_type => {
+                    return Some(Shape::Aggregate);
+                }
+                tag if is_wrapper(tag) => next = inner?,
+                _ => return Some(Shape::Other),
+            }
+        }
+        None
+    }
+
+    fn returns_aggregate(&mut self, entry: &Entry<'a>) -> bool {
+        match entry.attr_value(dw::DW_AT_type) {
+            Some(In::UnitRef(ty)) => self.shape(ty) == Shape::Aggregate,
+            _ => false,
+        }
+    }
+
+    /// The type of a pointer as an address of the machine.
+    fn machine_pointer(&mut self, pointer: UnitOffset) -> Option<UnitEntryId> {
+        if let Some(known) = self.machine_pointers.get(&pointer.0) {
+            return Some(*known);
+        }
+        let entry = self.unit.entry(pointer).ok()?;
+        let size = u64::from(self.builder.parts.state.address_size);
+        let root = self.builder.dwarf.units.get(self.out.id).root();
+        let id = self.builder.dwarf.units.get_mut(self.out.id).add(root, entry.tag());
+        self.set(id, dw::DW_AT_byte_size, AttributeValue::Udata(size));
+        for name in [dw::DW_AT_type, dw::DW_AT_name] {
+            if let Some(value) = entry.attr_value(name)
+                && let Some(value) = self.attribute(value, &FileNumbers::new())
+            {
+                self.set(id, name, value);
+            }
+        }
+        self.machine_pointers.insert(pointer.0, id);
+        Some(id)
+    }
+
+    /// Converts a value that means the same on every machine.
+    fn attribute(&mut self, value: In<Slice<'a>>, numbers: &FileNumbers) -> Option<AttributeValue> {
+        Some(match value {
+            In::Block(bytes) => AttributeValue::Block(bytes.slice().to_vec()),
+            In::Data1(data) => AttributeValue::Data1(data),
+            In::Data2(data) => AttributeValue::Data2(data),
+            In::Data4(data) => AttributeValue::Data4(data),
+            In::Data8(data) => AttributeValue::Data8(data),
+            In::Data16(data) => AttributeValue::Data16(data),
+            In::Sdata(data) => AttributeValue::Sdata(data),
+            In::Udata(data) => AttributeValue::Udata(data),
+            In::Flag(true) => AttributeValue::FlagPresent,
+            In::Flag(false) => AttributeValue::Flag(false),
+            In::UnitRef(offset) => AttributeValue::UnitRef(self.find(self.index, offset)?),
+            In::DebugInfoRef(offset) => {
+                let (unit, offset) = self.builder.units_read.find(offset)?;
+                let id = self.find(unit, offset)?;
+                match unit == self.index {
+                    true => AttributeValue::UnitRef(id),
+                    false => {
+                        AttributeValue::DebugInfoRef(DebugInfoRef::Entry(self.ids.get(unit).copied()??, id))
+                    }
+                }
+            }
+            In::DebugStrRef(_) | In::DebugStrOffsetsIndex(_) | In::DebugLineStrRef(_) | In::String(_) => {
+                let text = self.builder.units_read.dwarf.attr_string(self.unit, value).ok()?;
+                AttributeValue::StringRef(self.builder.dwarf.strings.add(text.slice()))
+            }
+            In::Encoding(value) => AttributeValue::Encoding(value),
+            In::DecimalSign(value) => AttributeValue::DecimalSign(value),
+            In::Endianity(value) => AttributeValue::Endianity(value),
+            In::Accessibility(value) => AttributeValue::Accessibility(value),
+            In::Visibility(value) => AttributeValue::Visibility(value),
+            In::Virtuality(value) => AttributeValue::Virtuality(value),
+            In::Language(value) => AttributeValue::Language(value),
+            In::AddressClass(value) => AttributeValue::AddressClass(value),
+            In::IdentifierCase(value) => AttributeValue::IdentifierCase(value),
+            In::CallingConvention(value) => AttributeValue::CallingConvention(value),
+            In::Inline(value) => AttributeValue::Inline(value),
+            In::Ordering(value) => AttributeValue::Ordering(value),
+            In::FileIndex(number) => {
+                let file = *numbers.get(&number)?;
+                AttributeValue::FileIndex(Some(self.builder.file(&mut self.out, file)?))
+            }
+            // Places in code and other sections; expressions.
+            _ => return None,
+        })
+    }
+}
+
+/// Types that are pointers to data or code.
+fn is_pointer(tag: DwTag) -> bool {
+    matches!(tag, dw::DW_TAG_pointer_type | dw::DW_TAG_reference_type | dw::DW_TAG_rvalue_reference_type)
+}
+
+/// Types that give another one a name or a qualifier.
+pub(super) fn is_wrapper(tag: DwTag) -> bool {
+    matches!(
+        tag,
+        dw::DW_TAG_typedef
+            | dw::DW_TAG_const_type
+            | dw::DW_TAG_volatile_type
+            | dw::DW_TAG_restrict_type
+            | dw::DW_TAG_atomic_type
+    )
+}
+
+/// Attributes that are about the bytes of the module's sections, or say what is said anew.
+fn is_of_encoding(name: DwAt) -> bool {
+    matches!(
+        name,
+        dw::DW_AT_sibling
+            | dw::DW_AT_low_pc
+            | dw::DW_AT_high_pc
+            | dw::DW_AT_ranges
+            | dw::DW_AT_entry_pc
+            | dw::DW_AT_str_offsets_base
+            | dw::DW_AT_addr_base
+            | dw::DW_AT_rnglists_base
+            | dw::DW_AT_loclists_base
+            | dw::DW_AT_GNU_addr_base
+            | dw::DW_AT_GNU_ranges_base
+            | dw::DW_AT_GNU_pubnames
+            | dw::DW_AT_macros
+            | dw::DW_AT_macro_info
+            | dw::DW_AT_data_location
+    )
+}
+
+/// Attributes of a unit that it got when it was opened.
+fn is_of_unit(name: DwAt) -> bool {
+    matches!(
+        name,
+        dw::DW_AT_stmt_list
+            | dw::DW_AT_name
+            | dw::DW_AT_comp_dir
+            | dw::DW_AT_producer
+            | dw::DW_AT_language
+            | dw::DW_AT_dwo_name
+            | dw::DW_AT_GNU_dwo_name
+            | dw::DW_AT_GNU_dwo_id
+    )
+}

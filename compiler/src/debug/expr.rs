@@ -1,0 +1,393 @@
+//! Location expressions of the module → expressions for the machine.
+//!
+//! The module's expressions compute with addresses of its linear memory, and with locals and globals of wasm. Here each
+//! value on the expression's stack is known to be a number of the guest or an address of the machine; where one is wanted and
+//! the other is there, the address of the memory is added or subtracted.
+
+use super::function::{VMCTX, ValuePlace};
+use super::input::Slice;
+use gimli::read::{self, Operation};
+use gimli::write::{Address, Expression};
+use gimli::{Encoding, Register, constants as dw};
+
+/// Operations of one expression that are looked at.
+const MAX_OPERATIONS: usize = 256;
+
+/// Where the state of the instance is that code belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// The static model: the memory, and the first cell of the globals that the module defines.
+    Fixed { memory: u64, globals: u64 },
+    /// The instance model: bytes from the VM context to the address of the memory, and to the globals.
+    Context { memory: u32, globals: u32 },
+    /// In memories and globals of others.
+    Elsewhere,
+}
+
+/// The state that expressions refer to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct State {
+    pub base: Base,
+    /// Globals that the module imports; they have no known place.
+    pub imported_globals: u32,
+    pub global_size: u32,
+    /// Bytes of an address of the machine.
+    pub address_size: u8,
+}
+
+/// Bytes of an address of the guest.
+const GUEST_ADDRESS: u8 = 4;
+
+/// What an expression is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Where a variable is.
+    Location,
+    /// Where the frame of a function is in the memory of the guest.
+    FrameBase,
+    /// The value of a variable that is a pointer of the guest, as an address of the machine; null stays null.
+    Pointer,
+}
+
+/// What is on the stack of the expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Item {
+    /// A number of the guest.
+    Guest,
+    /// The same, with bits above that mean nothing.
+    Wide,
+    /// An address of the machine.
+    Machine,
+}
+
+/// The values that an expression needs: locals, and perhaps the VM context.
+pub(super) fn needed(
+    expression: &read::Expression<Slice<'_>>,
+    encoding: Encoding,
+    state: &State,
+) -> Vec<u32> {
+    let mut needed = Vec::new();
+    let mut operations = expression.operations(encoding);
+    let in_context = matches!(state.base, Base::Context { .. });
+    while let Ok(Some(operation)) = operations.next() {
+        if let Operation::WasmLocal { index } = operation {
+            needed.push(index);
+        }
+        if needed.len() > MAX_OPERATIONS {
+            break;
+        }
+    }
+    if in_context {
+        needed.push(VMCTX);
+    }
+    needed.sort_unstable();
+    needed.dedup();
+    needed
+}
+
+/// Converts an expression, given where values are. `None` if it says what cannot be said of the machine.
+pub(super) fn convert(
+    expression: &read::Expression<Slice<'_>>,
+    encoding: Encoding,
+    state: &State,
+    want: Want,
+    place: impl Fn(u32) -> Option<ValuePlace>,
+) -> Option<Expression> {
+    let mut operations = expression.operations(encoding);
+    let mut list = Vec::new();
+    while let Some(operation) = operations.next().ok()? {
+        list.push(operation);
+        if list.len() > MAX_OPERATIONS {
+            return None;
+        }
+    }
+    if want == Want::Location
+        && let Some(whole) = whole(&list, state, &place)
+    {
+        return Some(whole);
+    }
+    let mut converter = Converter { state, place, out: Expression::new(), stack: Vec::new() };
+    let mut list = list.into_iter().peekable();
+    let mut has_pieces = false;
+    let mut is_value = false;
+    while let Some(operation) = list.next() {
+        match operation {
+            Operation::StackValue if list.peek().is_none() && !has_pieces => is_value = true,
+            Operation::StackValue => {
+                converter.top_as_guest()?;
+                converter.out.op(dw::DW_OP_stack_value);
+                converter.stack.clear();
+            }
+            Operation::ImplicitValue { data } => {
+                converter.out.op_implicit_value(data.slice().into());
+                converter.stack.clear();
+            }
+            Operation::Piece { size_in_bits, bit_offset: None } if size_in_bits % 8 == 0 => {
+                if !converter.stack.is_empty() {
+                    converter.top_as_address()?;
+                }
+                converter.out.op_piece(size_in_bits / 8);
+                converter.stack.clear();
+                has_pieces = true;
+            }
+            other => converter.operation(other)?,
+        }
+    }
+    match want {
+        Want::Location if has_pieces || converter.stack.is_empty() => {}
+        _ if has_pieces || converter.stack.is_empty() => return None,
+        Want::Location if is_value => {
+            converter.top_as_guest()?;
+            converter.out.op(dw::DW_OP_stack_value);
+        }
+        Want::Location | Want::FrameBase => converter.top_as_address()?,
+        Want::Pointer => converter.pointer(is_value)?,
+    }
+    Some(converter.out)
+}
+
+/// A whole local, or data at a fixed place: the debugger can change these.
+fn whole(
+    list: &[Operation<Slice<'_>>],
+    state: &State,
+    place: &impl Fn(u32) -> Option<ValuePlace>,
+) -> Option<Expression> {
+    let mut expression = Expression::new();
+    match (list, state.base) {
+        ([Operation::WasmLocal { index }, Operation::StackValue], _) => match place(*index)? {
+            ValuePlace::Register(register) => expression.op_reg(Register(register)),
+            ValuePlace::Frame(offset) => frame_address(&mut expression, offset),
+        },
+        // The linker has dropped it.
+        ([Operation::Address { address }], _) if *address == u64::from(u32::MAX) => return None,
+        ([Operation::Address { address }], Base::Fixed { memory, .. }) => {
+            expression.op_addr(Address::Constant(memory.checked_add(*address)?));
+        }
+        _ => return None,
+    }
+    Some(expression)
+}
+
+/// Pushes the address of a place in the frame.
+fn frame_address(out: &mut Expression, offset: i64) {
+    out.op(dw::DW_OP_call_frame_cfa);
+    out.op_consts(offset);
+    out.op(dw::DW_OP_plus);
+}
+
+struct Converter<'s, P> {
+    state: &'s State,
+    place: P,
+    out: Expression,
+    stack: Vec<Item>,
+}
+
+impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
+    fn operation(&mut self, operation: Operation<Slice<'_>>) -> Option<()> {
+        use Operation as O;
+        match operation {
+            O::Address { address } if address == u64::from(u32::MAX) => return None,
+            O::Address { address } => {
+                self.out.op_constu(address);
+                self.stack.push(Item::Guest);
+            }
+            O::UnsignedConstant { value } => {
+                self.out.op_constu(value);
+                self.stack.push(Item::Guest);
+            }
+            O::SignedConstant { value } => {
+                self.out.op_consts(value);
+                self.stack.push(Item::Guest);
+            }
+            O::FrameOffset { offset } => {
+                self.out.op_fbreg(offset);
+                self.stack.push(Item::Machine);
+            }
+            O::WasmLocal { index } => {
+                self.value(index)?;
+                self.stack.push(Item::Wide);
+            }
+            O::WasmGlobal { index } => {
+                self.global(index)?;
+                self.stack.push(Item::Guest);
+            }
+            O::PlusConstant { value } => {
+                self.stack.last()?;
+                self.out.op_plus_uconst(value);
+            }
+            O::Deref { size, space: false, .. } => {
+                self.top_as_address()?;
+                self.stack.pop();
+                self.out.op_deref_size(size.min(GUEST_ADDRESS));
+                self.stack.push(Item::Guest);
+            }
+            O::Plus | O::Minus => {
+                let second = self.stack.pop()?;
+                let first = self.stack.pop()?;
+                let is_plus = matches!(operation, O::Plus);
+                let result = match (first, second) {
+                    (Item::Machine, Item::Machine) if is_plus => return None,
+                    (Item::Machine, Item::Machine) => Item::Guest,
+                    (Item::Machine, _) => Item::Machine,
+                    (_, Item::Machine) if is_plus => Item::Machine,
+                    (_, Item::Machine) => return None,
+                    (Item::Guest, Item::Guest) => Item::Guest,
+                    _ => Item::Wide,
+                };
+                self.out.op(if is_plus { dw::DW_OP_plus } else { dw::DW_OP_minus });
+                self.stack.push(result);
+            }
+            O::And => self.binary(dw::DW_OP_and)?,
+            O::Or => self.binary(dw::DW_OP_or)?,
+            O::Xor => self.binary(dw::DW_OP_xor)?,
+            O::Mul => self.binary(dw::DW_OP_mul)?,
+            O::Div => self.binary(dw::DW_OP_div)?,
+            O::Mod => self.binary(dw::DW_OP_mod)?,
+            O::Shl => self.binary(dw::DW_OP_shl)?,
+            O::Shr => self.binary(dw::DW_OP_shr)?,
+            O::Shra => self.binary(dw::DW_OP_shra)?,
+            O::Eq => self.binary(dw::DW_OP_eq)?,
+            O::Ne => self.binary(dw::DW_OP_ne)?,
+            O::Lt => self.binary(dw::DW_OP_lt)?,
+            O::Le => self.binary(dw::DW_OP_le)?,
+            O::Gt => self.binary(dw::DW_OP_gt)?,
+            O::Ge => self.binary(dw::DW_OP_ge)?,
+            O::Neg => self.unary(dw::DW_OP_neg)?,
+            O::Not => self.unary(dw::DW_OP_not)?,
+            O::Abs => self.unary(dw::DW_OP_abs)?,
+            O::Nop => {}
+            O::Drop => {
+                self.stack.pop()?;
+                self.out.op(dw::DW_OP_drop);
+            }
+            O::Swap => {
+                let len = self.stack.len().checked_sub(2)?;
+                self.stack.swap(len, len + 1);
+                self.out.op(dw::DW_OP_swap);
+            }
+            O::Pick { index } => {
+                let at = self.stack.len().checked_sub(usize::from(index) + 1)?;
+                self.stack.push(self.stack[at]);
+                self.out.op_pick(index);
+            }
+            // What only a running program, or another kind of machine, could tell.
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Makes what is on top, or the pointer of the guest that lies there, an address of the machine as a value.
+    fn pointer(&mut self, is_value: bool) -> Option<()> {
+        if is_value {
+            self.top_as_guest()?;
+            if self.stack.pop()? == Item::Wide {
+                self.clear_high_bits();
+            }
+        } else {
+            self.top_as_address()?;
+            self.out.op_deref_size(GUEST_ADDRESS);
+        }
+        for opcode in [dw::DW_OP_dup, dw::DW_OP_lit0, dw::DW_OP_ne] {
+            self.out.op(opcode);
+        }
+        self.push_base()?;
+        for opcode in [dw::DW_OP_mul, dw::DW_OP_plus, dw::DW_OP_stack_value] {
+            self.out.op(opcode);
+        }
+        Some(())
+    }
+
+    fn unary(&mut self, opcode: gimli::DwOp) -> Option<()> {
+        self.top_as_guest()?;
+        self.out.op(opcode);
+        Some(())
+    }
+
+    fn binary(&mut self, opcode: gimli::DwOp) -> Option<()> {
+        self.top_as_guest()?;
+        let second = self.stack.pop()?;
+        if *self.stack.last()? == Item::Machine {
+            return None;
+        }
+        let first = self.stack.pop()?;
+        self.out.op(opcode);
+        let is_wide = [first, second].contains(&Item::Wide);
+        self.stack.push(if is_wide { Item::Wide } else { Item::Guest });
+        Some(())
+    }
+
+    /// Pushes a value of wasm, or the VM context.
+    fn value(&mut self, value: u32) -> Option<()> {
+        match (self.place)(value)? {
+            ValuePlace::Register(register) => self.out.op_breg(Register(register), 0),
+            ValuePlace::Frame(offset) => {
+                frame_address(&mut self.out, offset);
+                self.out.op_deref();
+            }
+        }
+        Some(())
+    }
+
+    /// Pushes a global, which holds 32 bits.
+    fn global(&mut self, index: u32) -> Option<()> {
+        let offset = index.checked_sub(self.state.imported_globals)?.checked_mul(self.state.global_size)?;
+        match self.state.base {
+            Base::Fixed { globals, .. } => self.out.op_constu(globals + u64::from(offset)),
+            Base::Context { globals, .. } => {
+                self.value(VMCTX)?;
+                self.out.op_plus_uconst(u64::from(globals) + u64::from(offset));
+            }
+            Base::Elsewhere => return None,
+        }
+        self.out.op_deref_size(GUEST_ADDRESS);
+        Some(())
+    }
+
+    fn clear_high_bits(&mut self) {
+        self.out.op_constu(u64::from(u32::MAX));
+        self.out.op(dw::DW_OP_and);
+    }
+
+    fn push_base(&mut self) -> Option<()> {
+        match self.state.base {
+            Base::Fixed { memory, .. } => self.out.op_constu(memory),
+            Base::Context { memory, .. } => {
+                self.value(VMCTX)?;
+                self.out.op_plus_uconst(u64::from(memory));
+                self.out.op_deref();
+            }
+            Base::Elsewhere => return None,
+        }
+        Some(())
+    }
+
+    /// Makes what is on top an address of the machine.
+    fn top_as_address(&mut self) -> Option<()> {
+        let item = self.stack.pop()?;
+        if item == Item::Wide {
+            self.clear_high_bits();
+        }
+        if item != Item::Machine {
+            match self.state.base {
+                Base::Fixed { memory, .. } => self.out.op_plus_uconst(memory),
+                Base::Context { .. } | Base::Elsewhere => {
+                    self.push_base()?;
+                    self.out.op(dw::DW_OP_plus);
+                }
+            }
+        }
+        self.stack.push(Item::Machine);
+        Some(())
+    }
+
+    /// Makes what is on top a number of the guest.
+    fn top_as_guest(&mut self) -> Option<()> {
+        let item = self.stack.pop()?;
+        if item == Item::Machine {
+            self.push_base()?;
+            self.out.op(dw::DW_OP_minus);
+        }
+        self.stack.push(if item == Item::Machine { Item::Guest } else { item });
+        Some(())
+    }
+}

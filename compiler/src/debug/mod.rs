@@ -1,0 +1,26 @@
+//! Debug information: what a module says of its source, and what is said of the machine code.
+//!
+//! - [`input`]: the custom sections of the module → a reader of its DWARF.
+//! - [`source`]: that DWARF → [`SourceMap`], plain data: file, line and inlined functions by offset in the wasm file.
+//!   Whoever has such an offset (line tables, backtraces, listings) asks it.
+//! - [`function`], [`code`]: what code generation says of one function; wasm offsets ↔ its machine code.
+//! - [`entries`], [`expr`], [`pointee`]: types, functions and variables of the module's DWARF → the same for the machine.
+//! - [`build`]: all of that → entries and line tables for the machine code; [`output`]: those → bytes and relocations.
+//!
+//! The input is hostile. What is damaged costs debug information and is told as a warning; it never fails a build.
+
+pub(crate) mod build;
+mod code;
+mod entries;
+pub(crate) mod expr;
+pub(crate) mod function;
+pub(crate) mod input;
+pub(crate) mod output;
+mod pointee;
+pub(crate) mod source;
+
+pub(crate) use build::{Debug, Parts, Source, build};
+pub(crate) use expr::{Base, State};
+pub(crate) use function::{FunctionDebug, Tracking, VMCTX, ValuePlace, ValueRange};
+pub(crate) use input::Input;
+pub use source::{Frame, Location, SourceMap};

@@ -1,0 +1,192 @@
+//! Types of what pointers in the guest's memory point to.
+//!
+//! Such a pointer counts from the start of the linear memory. The type of its target says so: its data is at the
+//! address plus that of the memory. gdb follows that for structures, unions, arrays and subranges; scalars become
+//! subranges of themselves. The types of variables stay as they are.
+
+use super::entries::is_wrapper;
+use gimli::constants as dw;
+use gimli::write::{AttributeValue, Expression, Unit, UnitEntryId};
+use std::collections::HashMap;
+
+/// Entries that lie in each other, or types that are named after each other.
+const MAX_DEPTH: usize = 32;
+
+/// Entries of one type that are copied.
+const MAX_COPIED: usize = 4096;
+
+/// Gives the targets of some pointers types that say where their data is.
+pub(super) fn add_locations(unit: &mut Unit, pointers: &[UnitEntryId], memory: u64) {
+    let mut targets = Targets { unit, memory, known: HashMap::new() };
+    for pointer in pointers {
+        let Some(target) = targets.reference(*pointer, dw::DW_AT_type) else { continue };
+        let located = targets.located(target, 0);
+        targets.unit.get_mut(*pointer).set(dw::DW_AT_type, AttributeValue::UnitRef(located));
+    }
+}
+
+struct Targets<'u> {
+    unit: &'u mut Unit,
+    memory: u64,
+    known: HashMap<UnitEntryId, UnitEntryId>,
+}
+
+impl Targets<'_> {
+    fn reference(&self, entry: UnitEntryId, name: gimli::DwAt) -> Option<UnitEntryId> {
+        match self.unit.get(entry).get(name) {
+            Some(AttributeValue::UnitRef(other)) => Some(*other),
+            _ => None,
+        }
+    }
+
+    /// A type with the same contents that says where its data is; the type itself if there is none.
+    fn located(&mut self, ty: UnitEntryId, depth: usize) -> UnitEntryId {
+        if let Some(known) = self.known.get(&ty) {
+            return *known;
+        }
+        if depth > MAX_DEPTH {
+            return ty;
+        }
+        let entry = self.unit.get(ty);
+        let tag = entry.tag();
+        let is_complete = entry.get(dw::DW_AT_declaration).is_none();
+        let located = match tag {
+            dw::DW_TAG_structure_type
+            | dw::DW_TAG_class_type
+            | dw::DW_TAG_union_type
+            | dw::DW_TAG_array_type
+                if is_complete =>
+            {
+                self.copy(ty)
+            }
+            dw::DW_TAG_base_type => self.subrange(ty).unwrap_or(ty),
+            tag if is_wrapper(tag) => match self.reference(ty, dw::DW_AT_type) {
+                Some(inner) => {
+                    let located = self.located(inner, depth + 1);
+                    match located == inner {
+                        true => ty,
+                        false => self.wrapper(ty, located),
+                    }
+                }
+                None => ty,
+            },
+            _ => ty,
+        };
+        self.known.insert(ty, located);
+        located
+    }
+
+    fn add_location(&mut self, entry: UnitEntryId) {
+        let mut expression = Expression::new();
+        expression.op(dw::DW_OP_push_object_address);
+        expression.op_plus_uconst(self.memory);
+        self.unit.get_mut(entry).set(dw::DW_AT_data_location, AttributeValue::Exprloc(expression));
+    }
+
+    /// Copies a type with what its data consists of.
+    fn copy(&mut self, ty: UnitEntryId) -> UnitEntryId {
+        let parent = self.unit.get(ty).parent().unwrap_or(self.unit.root());
+        let mut copies = Vec::new();
+        let copy = self.copy_tree(ty, parent, &mut copies, 0);
+        // What refers to a part of the type refers to its copy.
+        let of: HashMap<UnitEntryId, UnitEntryId> = copies.iter().copied().collect();
+        for (_, copy) in &copies {
+            for attribute in self.unit.get_mut(*copy).attrs_mut() {
+                if let AttributeValue::UnitRef(target) = attribute.get()
+                    && *target != ty
+                    && let Some(target) = of.get(target)
+                {
+                    attribute.set(AttributeValue::UnitRef(*target));
+                }
+            }
+        }
+        self.add_location(copy);
+        copy
+    }
+
+    fn copy_tree(
+        &mut self,
+        from: UnitEntryId,
+        parent: UnitEntryId,
+        copies: &mut Vec<(UnitEntryId, UnitEntryId)>,
+        depth: usize,
+    ) -> UnitEntryId {
+        let entry = self.unit.get(from);
+        let tag = entry.tag();
+        let attributes: Vec<_> =
+            entry.attrs().map(|attribute| (attribute.name(), attribute.get().clone())).collect();
+        let parts: Vec<UnitEntryId> = entry.children().copied().collect();
+        let to = self.unit.add(parent, tag);
+        for (name, value) in attributes {
+            self.unit.get_mut(to).set(name, value);
+        }
+        copies.push((from, to));
+        for part in parts {
+            let is_data = matches!(
+                self.unit.get(part).tag(),
+                dw::DW_TAG_member
+                    | dw::DW_TAG_inheritance
+                    | dw::DW_TAG_variant_part
+                    | dw::DW_TAG_variant
+                    | dw::DW_TAG_subrange_type
+                    | dw::DW_TAG_template_type_parameter
+            );
+            if is_data && depth < MAX_DEPTH && copies.len() < MAX_COPIED {
+                self.copy_tree(part, to, copies, depth + 1);
+            }
+        }
+        to
+    }
+
+    /// A type with another one's name or qualifier.
+    fn wrapper(&mut self, ty: UnitEntryId, inner: UnitEntryId) -> UnitEntryId {
+        let parent = self.unit.get(ty).parent().unwrap_or(self.unit.root());
+        let entry = self.unit.get(ty);
+        let tag = entry.tag();
+        let name = entry.get(dw::DW_AT_name).cloned();
+        let to = self.unit.add(parent, tag);
+        let entry = self.unit.get_mut(to);
+        entry.set(dw::DW_AT_type, AttributeValue::UnitRef(inner));
+        if let Some(name) = name {
+            entry.set(dw::DW_AT_name, name);
+        }
+        to
+    }
+
+    /// All values of an integer type, under its name.
+    fn subrange(&mut self, ty: UnitEntryId) -> Option<UnitEntryId> {
+        let entry = self.unit.get(ty);
+        let size = match entry.get(dw::DW_AT_byte_size)? {
+            AttributeValue::Data1(size) => u64::from(*size),
+            AttributeValue::Udata(size) => *size,
+            _ => return None,
+        };
+        let is_signed = match entry.get(dw::DW_AT_encoding)? {
+            AttributeValue::Encoding(dw::DW_ATE_signed | dw::DW_ATE_signed_char) => true,
+            AttributeValue::Encoding(dw::DW_ATE_unsigned | dw::DW_ATE_unsigned_char) => false,
+            _ => return None,
+        };
+        let bits = match size {
+            1 | 2 | 4 => size * 8,
+            _ => return None,
+        };
+        let (low, high) = match is_signed {
+            true => (-(1i64 << (bits - 1)), (1i64 << (bits - 1)) - 1),
+            false => (0, (1i64 << bits) - 1),
+        };
+        let name = entry.get(dw::DW_AT_name)?.clone();
+        let root = self.unit.root();
+        let range = self.unit.add(root, dw::DW_TAG_subrange_type);
+        let entry = self.unit.get_mut(range);
+        entry.set(dw::DW_AT_type, AttributeValue::UnitRef(ty));
+        entry.set(dw::DW_AT_byte_size, AttributeValue::Udata(size));
+        entry.set(dw::DW_AT_lower_bound, AttributeValue::Sdata(low));
+        entry.set(dw::DW_AT_upper_bound, AttributeValue::Sdata(high));
+        self.add_location(range);
+        let named = self.unit.add(root, dw::DW_TAG_typedef);
+        let entry = self.unit.get_mut(named);
+        entry.set(dw::DW_AT_name, name);
+        entry.set(dw::DW_AT_type, AttributeValue::UnitRef(range));
+        Some(named)
+    }
+}

@@ -1,0 +1,161 @@
+//! A directory for the files of a test, and the tools that work on them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+pub const AOT: &str = env!("CARGO_BIN_EXE_aot");
+
+/// Whether tools are there; on CI they have to be.
+pub fn has_tools(names: &[&str]) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |name: &&str| std::env::split_paths(&paths).any(|path| path.join(name).is_file());
+    let Some(missing) = names.iter().find(|name| !is_there(name)) else { return true };
+    assert!(std::env::var_os("CI").is_none(), "`{missing}` is missing: `cargo xtask setup`");
+    println!("SKIPPED: `{missing}` is missing");
+    false
+}
+
+/// Whether bytes are sections one after the other, as far as a loader of modules looks.
+pub fn is_module(bytes: &[u8]) -> bool {
+    let mut at = 8;
+    while at < bytes.len() {
+        at += 1;
+        let (mut len, mut shift) = (0u64, 0);
+        loop {
+            let Some(byte) = bytes.get(at) else { return false };
+            at += 1;
+            len |= u64::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 || shift > 28 {
+                break;
+            }
+        }
+        at += len as usize;
+    }
+    at == bytes.len()
+}
+
+pub struct Place(PathBuf);
+
+impl Place {
+    pub fn new(name: &str) -> Place {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("debug-{name}"));
+        // What a run before has left.
+        drop(fs::remove_dir_all(&place));
+        fs::create_dir_all(&place).unwrap();
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/debug");
+        for file in ["list.c", "shapes.cc"] {
+            fs::copy(sources.join(file), place.join(file)).unwrap();
+        }
+        Place(place)
+    }
+
+    pub fn join(&self, file: &str) -> PathBuf {
+        self.0.join(file)
+    }
+
+    pub fn write(&self, file: &str, text: &str) {
+        fs::write(self.join(file), text).unwrap();
+    }
+
+    fn command(&self, program: &str, args: &[&str]) -> Command {
+        let program = match program.strip_prefix("./") {
+            Some(own) => self.join(own),
+            None => PathBuf::from(program),
+        };
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .current_dir(&self.0)
+            .stdin(Stdio::null())
+            .env("AOT_CACHE_DIR", self.0.join("cache"));
+        command.env("DEBUGINFOD_URLS", "");
+        command
+    }
+
+    /// Standard output and standard error of a command that has to succeed.
+    pub fn both(&self, program: &str, args: &[&str]) -> (String, String) {
+        let output = self.command(program, args).output();
+        let output = output.unwrap_or_else(|error| panic!("{program} cannot be started: {error}"));
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let (out, said) = (text(output.stdout), text(output.stderr));
+        assert!(output.status.success(), "{program} {args:?}: {}\n{said}{out}", output.status);
+        (out, said)
+    }
+
+    pub fn run(&self, program: &str, args: &[&str]) -> String {
+        self.both(program, args).0
+    }
+
+    /// What a command prints, whether or not it succeeds.
+    pub fn output(&self, program: &str, args: &[&str]) -> String {
+        let output = self.command(program, args).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    }
+
+    pub fn aot(&self, args: &[&str]) {
+        let (_, said) = self.both(AOT, args);
+        assert_eq!(said, "", "{args:?}");
+    }
+
+    /// What `aot` says about wrong usage.
+    pub fn refused(&self, args: &[&str]) -> String {
+        let output = self.command(AOT, args).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Makes a module with debug information, and gives its name.
+    pub fn wasm(&self, compiler: &str, flags: &[&str], source: &str) -> String {
+        let name = format!("{source}{}.wasm", flags.concat());
+        let flags =
+            [&["--target=wasm32-wasi", "-g", "-fno-exceptions"], flags, &[source, "-o", &name]].concat();
+        self.run(compiler, &flags);
+        name
+    }
+
+    pub fn gdb(&self, program: &str, commands: &[&str]) -> String {
+        self.gdb_of("gdb", program, commands)
+    }
+
+    /// What a debugger prints while it follows commands.
+    pub fn gdb_of(&self, gdb: &str, program: &str, commands: &[&str]) -> String {
+        let mut args = vec!["-nx", "-batch"];
+        for command in ["set pagination off", "set confirm off", "set width 0"].iter().chain(commands) {
+            args.extend(["-ex", command]);
+        }
+        args.push(program);
+        self.output(gdb, &args)
+    }
+
+    /// What gdb prints of a program that is interrupted while it runs, as Ctrl-C does.
+    pub fn interrupted(&self, program: &str, argument: &str) -> String {
+        let run = format!("run {argument}");
+        let args = ["-nx", "-batch", "-ex", "set pagination off", "-ex", &run, "-ex", "bt", program];
+        let mut gdb = self.command("gdb", &args);
+        let child = gdb.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // The program is a child of gdb, in a process group of its own.
+        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        for _ in 0..400 {
+            std::thread::sleep(Duration::from_millis(50));
+            let list = fs::read_to_string(&children).unwrap_or_default();
+            for pid in list.split_whitespace() {
+                let name = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+                let time = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                // It has used the processor for a while: it is in its loop.
+                let ticks =
+                    time.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(11)?.parse().ok());
+                if name == self.join(program) && ticks.unwrap_or(0) > 5 {
+                    drop(Command::new("kill").args(["-INT", pid]).status());
+                    let output = child.wait_with_output().unwrap();
+                    return String::from_utf8_lossy(&output.stdout).into_owned();
+                }
+            }
+        }
+        let mut child = child;
+        drop(child.kill());
+        panic!("the program did not come to its loop");
+    }
+}
