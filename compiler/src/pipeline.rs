@@ -110,7 +110,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         Model::Static => Some(emit::fixed::describe(info, plan, &text)?),
         Model::Instance => None,
     };
-    let debug = debug_information(info, plan, &text, source.as_ref(), config);
+    let debug = debug_information(&context, &text, source.as_ref(), config);
     let Prepared { import_symbols, interface, isa, .. } = prepared;
     Ok(CompiledModule {
         target: config.target.clone(),
@@ -257,25 +257,23 @@ fn codegen_options(config: &Config) -> codegen::Options {
 }
 
 /// Describes the code to debuggers.
-fn debug_information<'a>(
-    info: &'a ModuleInfo<'a>,
-    plan: &Plan,
-    text: &'a Text,
-    source: Option<&'a debug::Source<'a>>,
+fn debug_information(
+    context: &ModuleContext<'_>,
+    text: &Text,
+    source: Option<&debug::Source<'_>>,
     config: &Config,
 ) -> Debug {
     let Some(source) = source else { return Debug::default() };
     debug::build(&debug::Parts {
-        input: &info.debug,
+        info: context.info,
         source,
         text,
-        name: info.name,
         endian: match config.target.is_big_endian() {
             true => gimli::RunTimeEndian::Big,
             false => gimli::RunTimeEndian::Little,
         },
         level: config.debug_info,
-        state: debug_state(info, plan, config),
+        state: debug_state(context.info, context.plan, config),
     })
 }
 
