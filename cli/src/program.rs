@@ -125,7 +125,7 @@ impl Program {
         Ok(self.linked.get_or_init(|| merged.wasm))
     }
 
-    /// Compiles it.
+    /// Compiles it. Prints what of its debug information is damaged.
     pub fn compile(&self, config: &Config) -> Result<CompiledModule> {
         let compiled = self.with(config, aot_compiler::compile)?;
         let warnings = compiled.debug_warnings();

@@ -14,7 +14,7 @@ use session::{Check, answers};
 const C: &[Check] = &[
     Check("step into a function", &["break list.c:58", "run", "step"]),
     Check("finish, with the value", &["finish"]),
-    Check("break at a function", &["break sum", "continue"]),
+    Check("break at a function", &["delete", "break sum", "run"]),
     Check("backtrace with arguments", &["bt"]),
     Check("a pointer's target", &["p *list->next->next"]),
     Check("a member by a pointer", &["p list->next->value"]),

@@ -110,6 +110,12 @@ const NEEDS: &[Need] = {
         need(Tests, Command("s390x-linux-gnu-objdump"), "binutils-s390x-linux-gnu", "reads images for s390x"),
         need(Tests, Command("gdb"), "gdb", "debugs executables"),
         need(Tests, Command("gdb-multiarch"), "gdb-multiarch", "debugs executables for other machines"),
+        need(
+            Tests,
+            Command("chromium-headless-shell"),
+            "chromium-headless-shell",
+            "shows the pages of `aot explore`",
+        ),
         need(Tests, Command("qemu-aarch64"), "qemu-user", "runs executables for other machines"),
         need(Tests, Command("llvm-readobj-19"), "llvm-19", "reads objects for macOS and Windows"),
         need(Tests, Command("ld64.lld-19"), "lld-19", "links objects for macOS and Windows"),

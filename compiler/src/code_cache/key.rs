@@ -96,10 +96,10 @@ fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
         typed_entries: _,
         interruptible,
         fuel,
-        progress: _,
         tracking,
         // Each function has its own.
         frame_locals: _,
+        progress: _,
     } = context;
     let mut text = String::new();
     let mut add = |part: &dyn std::fmt::Debug| _ = writeln!(text, "{part:?}");

@@ -12,6 +12,7 @@ use super::source::{Row, Scope, SourceMap};
 use crate::config::DebugInfo;
 use crate::emit::Text;
 use crate::emit::text::TextRange;
+use crate::module::ModuleInfo;
 use gimli::write::{
     Address, AttributeValue, Dwarf, FileId, LineProgram, LineString, Range as ListRange, RangeList, Unit,
     UnitEntryId, UnitId,
@@ -21,12 +22,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 /// What debug sections are made from.
-pub(crate) struct Parts<'a> {
-    pub input: &'a Input<'a>,
-    pub source: &'a Source<'a>,
-    pub text: &'a Text,
-    /// The module's name, if it has one.
-    pub name: Option<&'a str>,
+pub(crate) struct Parts<'p, 'a> {
+    pub info: &'p ModuleInfo<'p>,
+    pub source: &'p Source<'a>,
+    pub text: &'p Text,
     pub endian: RunTimeEndian,
     pub level: DebugInfo,
     pub state: State,
@@ -59,7 +58,7 @@ pub(crate) struct Debug {
 const MODULE_FILE: &str = "module.wasm";
 
 /// Makes the debug sections.
-pub(crate) fn build(parts: &Parts<'_>) -> Debug {
+pub(crate) fn build(parts: &Parts<'_, '_>) -> Debug {
     let Source { units, map } = parts.source;
     let mut warnings = units.warnings.clone();
     warnings.extend(map.warnings.iter().cloned());
@@ -91,7 +90,7 @@ pub(super) struct OutUnit {
 }
 
 pub(super) struct Builder<'b, 'a> {
-    pub parts: &'b Parts<'a>,
+    pub parts: &'b Parts<'b, 'a>,
     pub units_read: &'b Units<'a>,
     pub map: &'b SourceMap,
     pub dwarf: Dwarf,
@@ -106,13 +105,13 @@ pub(super) struct Builder<'b, 'a> {
 }
 
 impl<'b, 'a> Builder<'b, 'a> {
-    fn new(parts: &'b Parts<'a>, units_read: &'b Units<'a>, map: &'b SourceMap) -> Self {
+    fn new(parts: &'b Parts<'b, 'a>, units_read: &'b Units<'a>, map: &'b SourceMap) -> Self {
         let outer = map.scopes.iter().enumerate().filter(|(_, scope)| scope.parent.is_none());
         let mut scopes = HashMap::new();
         for (index, scope) in outer {
             for range in &scope.ranges {
-                if let Some(func) = parts.input.function_at(range.start - parts.input.code_start) {
-                    scopes.entry(parts.input.bodies[func as usize].start).or_insert(index as u32);
+                if let Some(func) = parts.info.debug.function_at(range.start - parts.info.debug.code_start) {
+                    scopes.entry(parts.info.debug.bodies[func as usize].start).or_insert(index as u32);
                 }
             }
         }
@@ -126,7 +125,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             dwarf: Dwarf::new(),
             encoding: Encoding { format: Format::Dwarf32, version: 5, address_size },
             units: (0..=map.units.len()).map(|_| None).collect(),
-            ranges: functions.take(parts.input.bodies.len()).map(position).collect(),
+            ranges: functions.take(parts.info.debug.bodies.len()).map(position).collect(),
             scopes,
             warnings: Vec::new(),
         }
@@ -154,19 +153,19 @@ impl<'b, 'a> Builder<'b, 'a> {
         entry: &gimli::DebuggingInformationEntry<Slice<'a>>,
     ) -> Option<(&'b TextRange, u64)> {
         let range = self.units_read.dwarf.die_ranges(unit, entry).ok()?.next().ok()??;
-        let func = self.parts.input.function_at(range.begin)? as usize;
+        let func = self.parts.info.debug.function_at(range.begin)? as usize;
         let position = self.ranges.get(func).copied()??;
-        Some((&self.parts.text.ranges[position as usize], self.parts.input.bodies[func].start))
+        Some((&self.parts.text.ranges[position as usize], self.parts.info.debug.bodies[func].start))
     }
 
     fn functions(&mut self) {
         let text = self.parts.text;
         let mut defined = 0;
         for range in &text.ranges {
-            let body = match range.is_function && defined < self.parts.input.bodies.len() {
+            let body = match range.is_function && defined < self.parts.info.debug.bodies.len() {
                 true => {
                     defined += 1;
-                    self.parts.input.bodies[defined - 1].clone()
+                    self.parts.info.debug.bodies[defined - 1].clone()
                 }
                 false => 0..0,
             };
@@ -177,13 +176,7 @@ impl<'b, 'a> Builder<'b, 'a> {
     }
 
     fn function(&mut self, range: &TextRange, body: &Range<u64>) {
-        let lines = &range.debug.lines;
-        // Functions of linked modules have offsets of the modules that they came from.
-        let start = match lines.first() {
-            Some((_, wasm)) if !body.contains(&u64::from(*wasm)) => u64::from(*wasm),
-            _ => body.start,
-        };
-        let code = FunctionCode::new(range, start);
+        let code = FunctionCode::new(range, body.start);
         let scope = self.scopes.get(&body.start).copied();
         let sequence = self
             .map
@@ -199,7 +192,7 @@ impl<'b, 'a> Builder<'b, 'a> {
         if unit == self.map.units.len() {
             self.offset_rows(&out, &code);
         } else {
-            self.source_rows(&mut out, &code, start);
+            self.source_rows(&mut out, &code, body.start);
         }
         match scope {
             // It is among the entries of its unit.
@@ -220,7 +213,7 @@ impl<'b, 'a> Builder<'b, 'a> {
         let (name, directory, producer, language) = match self.map.units.get(index) {
             Some(unit) => (&unit.name[..], &unit.directory[..], &unit.producer[..], unit.language),
             None => {
-                let name = self.parts.name.filter(|name| !name.is_empty() && !name.contains('\0'));
+                let name = self.parts.info.name.filter(|name| !name.is_empty() && !name.contains('\0'));
                 module = name.map_or(String::from(MODULE_FILE), |name| match name.ends_with(".wasm") {
                     true => String::from(name),
                     false => format!("{name}.wasm"),
@@ -270,7 +263,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             let row = program.row();
             row.address_offset = u64::from(piece.code.start);
             row.file = file.expect("the program was made with a file");
-            row.line = piece.wasm;
+            row.line = self.parts.info.source_offset(piece.wasm as u32).into();
             program.generate_row();
         }
         program.end_sequence(u64::from(code.len));

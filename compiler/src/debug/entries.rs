@@ -244,7 +244,7 @@ impl<'a> Converter<'_, '_, 'a> {
         let ranges = match entry.tag() {
             dw::DW_TAG_subprogram if has_code(entry) => vec![0..code.len],
             dw::DW_TAG_inlined_subroutine | dw::DW_TAG_lexical_block | dw::DW_TAG_try_block => {
-                let start = self.builder.parts.input.code_start;
+                let start = self.builder.parts.info.debug.code_start;
                 let mut found = Vec::new();
                 if let Ok(mut ranges) = self.builder.units_read.dwarf.die_ranges(self.unit, entry) {
                     while let Ok(Some(range)) = ranges.next() {
@@ -311,7 +311,7 @@ impl<'a> Converter<'_, '_, 'a> {
             self.place_in(function, &(0..function.code.len), &expression, want, &mut found);
             return found;
         }
-        let start = self.builder.parts.input.code_start;
+        let start = self.builder.parts.info.debug.code_start;
         let lists = self.builder.units_read.dwarf.attr_locations(self.unit, value);
         let Ok(Some(mut list)) = lists else { return found };
         while let Ok(Some(entry)) = list.next() {

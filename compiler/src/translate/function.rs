@@ -51,11 +51,11 @@ pub(crate) struct ModuleContext<'m> {
     pub typed_entries: bool,
     pub interruptible: bool,
     pub fuel: bool,
-    pub progress: Option<&'m Progress>,
     /// What debuggers are to find.
     pub tracking: Tracking,
     /// For functions, counted without imported ones, the local by which debuggers find variables of the source.
     pub frame_locals: Option<&'m HashMap<u32, u32>>,
+    pub progress: Option<&'m Progress>,
 }
 
 impl ModuleContext<'_> {

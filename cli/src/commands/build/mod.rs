@@ -355,13 +355,13 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
                 let parts = executable_parts.as_ref().expect("made when an executable is asked for");
                 if let Some(file) = &args.split_debug {
                     let name = file.file_name().unwrap_or_default();
-                    let split = link_split(module, &config.target, parts, name)?.map_err(in_file)?;
+                    let split = link_split(module, &config.target, parts, name, input)?;
                     progress.done("linked, and debug information put aside");
                     results.push((Kind::Object, file, Artifact::Memory(split.debug)));
                     results.push((*kind, path, Artifact::Memory(split.executable)));
                     continue;
                 }
-                let bytes = link(module, &config.target, parts)?.map_err(in_file)?;
+                let bytes = link(module, &config.target, parts, input)?;
                 progress.done("linked");
                 bytes
             }
@@ -445,17 +445,17 @@ pub fn has_runtime(target: &Target) -> Result<()> {
     Err(Failure::new(message).with_help(format!("{remedy}; `--emit obj` needs no runtime library")))
 }
 
-/// Links an executable. The outer error is that there is no runtime library.
+/// Links the executable of the module of a file.
 pub fn link(
     module: &CompiledModule,
     target: &Target,
     parts: &ExecutableParts,
-) -> Result<aot_compiler::Result<Vec<u8>>> {
-    let runtime = runtime(target)?;
+    file: &Path,
+) -> Result<Vec<u8>> {
     let link_options = LinkOptions { strip: parts.strip };
-    Ok(with_objects(module, target, parts, |objects| {
-        aot_compiler::link_executable(objects, &runtime, target, &link_options)
-    }))
+    with_objects(module, target, parts, file, |objects, runtime| {
+        aot_compiler::link_executable(objects, runtime, target, &link_options)
+    })
 }
 
 /// Links an executable, and puts its debug information aside. `name` is that of the file that it goes to.
@@ -464,23 +464,28 @@ fn link_split(
     target: &Target,
     parts: &ExecutableParts,
     name: &OsStr,
-) -> Result<aot_compiler::Result<Split>> {
-    let runtime = runtime(target)?;
-    Ok(with_objects(module, target, parts, |objects| {
-        aot_compiler::link_split(objects, &runtime, target, parts.strip, name.as_bytes())
-    }))
+    file: &Path,
+) -> Result<Split> {
+    with_objects(module, target, parts, file, |objects, runtime| {
+        aot_compiler::link_split(objects, runtime, target, parts.strip, name.as_bytes())
+    })
 }
 
-/// Makes what an executable is linked from, beside the runtime library.
+/// Makes what an executable is linked from.
 fn with_objects<T>(
     module: &CompiledModule,
     target: &Target,
     parts: &ExecutableParts,
-    link: impl FnOnce(&[&[u8]]) -> aot_compiler::Result<T>,
-) -> aot_compiler::Result<T> {
-    let object = module.object()?;
-    let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
-    let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
-    let entry = aot_compiler::entry_object(runs, target)?;
-    link(&[&object, &options, &entry])
+    file: &Path,
+    link: impl FnOnce(&[&[u8]], &[u8]) -> aot_compiler::Result<T>,
+) -> Result<T> {
+    let runtime = runtime(target)?;
+    let linked = || {
+        let object = module.object()?;
+        let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
+        let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
+        let entry = aot_compiler::entry_object(runs, target)?;
+        link(&[&object, &options, &entry], &runtime)
+    };
+    linked().map_err(|error| Failure::compiler(&error, file))
 }

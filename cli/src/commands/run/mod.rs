@@ -112,7 +112,6 @@ pub fn run(mut args: Args) -> Result<()> {
     build::has_runtime(&config.target)?;
     let parts =
         ExecutableParts { words: options.words, sealed: false, strip: Strip::None, invoke: options.invoke };
-    let in_file = |error: aot_compiler::Error| Failure::compiler(&error, &file);
     let key = parts.key(&cache, &program.key(), &config);
     let executable = match cache.get(&key) {
         Some(executable) => executable,
@@ -120,7 +119,7 @@ pub fn run(mut args: Args) -> Result<()> {
             let shown = Shown::begin(&mut config);
             let module = program.compile(&config)?;
             drop(shown);
-            let executable = build::link(&module, &config.target, &parts)?.map_err(in_file)?;
+            let executable = build::link(&module, &config.target, &parts, &file)?;
             cache.put(&key, &executable);
             Artifact::Memory(executable)
         }
