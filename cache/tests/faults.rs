@@ -8,7 +8,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -293,7 +293,7 @@ fn links_lead_nowhere() {
         if let Ok(store) = Store::open(directory.path(), Limits::default()) {
             assert!(store.put(&key(1), b"value").is_err());
         }
-        assert_eq!(fs::read_dir(&elsewhere).unwrap().filter(|item| is_entry(item)).count(), 0);
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().filter(is_entry).count(), 0);
     }
     // In place of the ledger: what it leads to stays what it is.
     let directory = TempDir::new().unwrap();
