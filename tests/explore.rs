@@ -110,7 +110,9 @@ fn source_is_beside_it() {
         println!("SKIPPED: there is no clang for wasm32-wasi");
         return;
     }
-    let page = aot(directory.path(), &["explore", "app.wasm", "--funcs", "triple", "-o", "-"]).unwrap();
+    let page =
+        aot(directory.path(), &["explore", "app.wasm", "--funcs", "triple", "-C", "inlining=n", "-o", "-"])
+            .unwrap();
     assert!(page.contains("return sum * x;"));
     fs::write(directory.path().join("page.html"), page).unwrap();
     let Some(dom) = in_browser(&directory.path().join("page.html"), "") else { return };

@@ -147,7 +147,8 @@ fn functions<'a>(
     }
     match wanted {
         Some(wanted) if functions.is_empty() => {
-            Err(Failure::new(format!("no function with code matches `{wanted}`")))
+            Err(Failure::new(format!("no function with code matches `{wanted}`"))
+                .with_help("a function that was inlined everywhere has none: `-C inlining=n` keeps it"))
         }
         _ => Ok(functions),
     }
