@@ -44,8 +44,7 @@ fn in_browser(page: &Path, fragment: &str) -> Option<String> {
 
 /// The texts of the rows with a class, by pane.
 fn rows<'p>(page: &'p str, class: &str) -> Vec<(&'p str, String)> {
-    let items =
-        page.split("<li ").skip(1).filter_map(|item| Some(item.split("</li>").next()?.split_once('>')?));
+    let items = page.split("<li ").skip(1).filter_map(|item| item.split("</li>").next()?.split_once('>'));
     let attribute = |tag: &'p str, name: &str| -> &'p str {
         tag.split_once(&format!("{name}=\""))
             .map_or("", |(_, rest)| rest.split('"').next().unwrap_or_default())

@@ -201,7 +201,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             None => {
                 let entry = self.entry(&out, self.root(&out), dw::DW_TAG_subprogram);
                 self.set_string(&out, entry, dw::DW_AT_name, range.name.as_bytes());
-                self.set_ranges(&out, entry, &code, vec![0..code.len]);
+                self.set_ranges(&out, entry, &code, code.whole());
             }
         }
         self.units[unit] = Some(out);
@@ -344,7 +344,7 @@ impl<'b, 'a> Builder<'b, 'a> {
                 None => {
                     let entry = self.entry(out, self.root(out), dw::DW_TAG_subprogram);
                     self.set_names(out, entry, scope);
-                    self.set_ranges(out, entry, code, vec![0..code.len]);
+                    self.set_ranges(out, entry, code, code.whole());
                     entry
                 }
                 Some(parent) => {

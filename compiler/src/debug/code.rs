@@ -48,6 +48,11 @@ impl FunctionCode {
         FunctionCode { start: range.offset, len: range.len, pieces, by_wasm }
     }
 
+    /// All of it, as ranges in the function.
+    pub fn whole(&self) -> Vec<Range<u32>> {
+        std::iter::once(0..self.len).collect()
+    }
+
     /// The code of a range of the wasm file: ranges in the function, ascending and apart.
     pub fn ranges(&self, wasm: &Range<u64>) -> Vec<Range<u32>> {
         let first = self.by_wasm.partition_point(|piece| self.pieces[*piece as usize].wasm < wasm.start);
@@ -94,7 +99,7 @@ mod tests {
         let function = function(&[(4, 102), (8, 110), (12, 104), (16, 112), (24, 106)]);
         assert_eq!(function.ranges(&(102..108)), [4..8, 12..16, 24..40]);
         assert_eq!(function.ranges(&(102..111)), [4..16, 24..40]);
-        assert_eq!(function.ranges(&(0..1000)), [0..40]);
+        assert_eq!(function.ranges(&(0..1000)), function.whole());
         assert_eq!(function.ranges(&(111..112)), []);
     }
 }

@@ -242,7 +242,7 @@ impl<'a> Converter<'_, '_, 'a> {
     fn code(&mut self, entry: &Entry<'a>, id: UnitEntryId, function: &Function) {
         let code = &function.code;
         let ranges = match entry.tag() {
-            dw::DW_TAG_subprogram if has_code(entry) => vec![0..code.len],
+            dw::DW_TAG_subprogram if has_code(entry) => code.whole(),
             dw::DW_TAG_inlined_subroutine | dw::DW_TAG_lexical_block | dw::DW_TAG_try_block => {
                 let start = self.builder.parts.info.debug.code_start;
                 let mut found = Vec::new();

@@ -180,7 +180,7 @@ fn add_wasm(page: &mut Page<'_>, wasm: &[u8]) -> Result<()> {
         .offsets_and_lines(wasm, &mut text)
         .map_err(|error| Failure::new(format!("the module can't be printed: {error}")))?;
     for (offset, line) in lines {
-        let Some(offset) = offset.map(|offset| offset as u64) else { continue };
+        let Some(offset) = offset else { continue };
         let next = bodies.partition_point(|(range, _)| range.start <= offset);
         let Some((range, Some(position))) = next.checked_sub(1).map(|body| &bodies[body]) else { continue };
         if range.contains(&offset) {
