@@ -229,7 +229,10 @@ fn debuggers_walk_the_frames_of_wasm_code() {
         let names: Vec<&str> = text
             .lines()
             .filter(|line| line.starts_with('#'))
-            .filter_map(|line| line.split(" in ").nth(1)?.split([' ', '[']).next())
+            // The address is left out where it is the first of a line.
+            .filter_map(|line| Some(line.split_once(' ')?.1.trim_start()))
+            .map(|frame| frame.split_once(" in ").map_or(frame, |(_, frame)| frame))
+            .filter_map(|frame| frame.split([' ', '[']).next())
             .take(4)
             .collect();
         assert_eq!(names, ["inner", "middle", "_start", "wasm-entry"], "{target}: {text}");

@@ -162,7 +162,11 @@ fn other_tools_read_images_of_every_target() {
         }
         let words = ["-nx", "-batch", "-ex", "info functions", "-ex", "disassemble fac"];
         if let Some(text) = tool("gdb-multiarch", &words, &image) {
-            assert!(FUNCTIONS.iter().all(|name| text.contains(&format!("  {name}\n"))), "{text}");
+            // Those of the module have a line, and others only a name.
+            let is_there = |name: &&str| {
+                text.contains(&format!("  {name}\n")) || text.contains(&format!(" {name}();\n"))
+            };
+            assert!(FUNCTIONS.iter().all(is_there), "{text}");
             assert!(text.contains("<+0>:") && text.contains("End of assembler dump"), "{text}");
         }
     }
