@@ -222,8 +222,12 @@ fn options_do_not_mix() {
     let plain = Config { opt_level: aot_compiler::OptLevel::None, ..executable.clone() };
     let apart = Config { inlining: false, ..executable.clone() };
     let fuel = Config { fuel: true, ..image.clone() };
-    for config in [executable, image, other, plain, apart, fuel] {
+    let debug = Config { debug_info: aot_compiler::DebugInfo::Full, ..executable.clone() };
+    let slots = Config { debug_info: aot_compiler::DebugInfo::Full, ..plain.clone() };
+    for config in [executable, image, other, plain, apart, fuel, debug, slots] {
         assert_eq!(check(name, wasm, &config, &store), functions(wasm));
+        // With debug information, what was kept has the places of variables too.
+        assert_eq!(check(name, wasm, &config, &store), 0);
     }
 }
 
