@@ -50,9 +50,9 @@ pub struct ShareResult {
 }
 
 /// Functions in a chunk, at most.
-const MOST: usize = 256;
+const MOST: usize = 96;
 /// A chunk ends at one key in so many.
-const MEAN: u32 = 48;
+const MEAN: u32 = 24;
 
 /// The code of a module's functions that is in a store.
 pub(crate) struct CodeCache<'m> {
@@ -143,22 +143,20 @@ impl<'m> CodeCache<'m> {
     /// Saves the chunks that know more now than the store did. `made` are the functions that were translated, `results`
     /// all that have code now.
     pub fn save(&self, results: &[Option<CompiledFunction>], made: &[Option<Made>]) {
-        self.chunks.par_iter().filter(|chunk| chunk.belongs_to(self.share)).for_each(|chunk| {
-            let mut is_new = false;
+        let is_new = |function: usize| match &self.entries[function] {
+            None => made[function].is_some(),
+            Some(known) => !known.had_code && results[function].is_some(),
+        };
+        let chunks = self.chunks.par_iter().filter(|chunk| chunk.belongs_to(self.share));
+        chunks.filter(|chunk| chunk.functions.clone().any(is_new)).for_each(|chunk| {
             let entries = chunk.functions.clone().map(|function| {
                 let known = self.entries[function].as_ref();
-                let result = results[function].as_ref();
                 let kept = known.and_then(|entry| entry.code.as_ref());
                 let made = known.map(|entry| &entry.made).or(made[function].as_ref());
-                is_new |= match known {
-                    None => made.is_some(),
-                    Some(known) => !known.had_code && result.is_some(),
-                };
                 self.keys[function]?;
-                entry::store(&self.shape, function as u32, made?, result.or(kept))
+                entry::store(&self.shape, function as u32, made?, results[function].as_ref().or(kept))
             });
-            let entries = entries.collect();
-            if is_new && let Some(bytes) = entry::encode(entries) {
+            if let Some(bytes) = entry::encode(entries.collect()) {
                 self.store.save(&chunk.key, &bytes);
             }
         });
@@ -214,7 +212,7 @@ mod tests {
     fn an_edit_changes_its_own_chunk() {
         let before = keys(0..10_000);
         let known: Vec<_> = chunks(&before).iter().map(|chunk| chunk.key).collect();
-        assert!((100..500).contains(&known.len()));
+        assert!((200..1000).contains(&known.len()));
         let new = |keys: &[_]| chunks(keys).iter().filter(|chunk| !known.contains(&chunk.key)).count();
         let mut edited = before.clone();
         edited[5000] = keys(20_000..20_001)[0];
