@@ -575,6 +575,8 @@ impl CompiledModule {
             fixed: self.fixed.as_ref(),
             interface: self.interface.as_ref(),
             debug: &self.debug.sections,
+            // Libraries are parts of programs that the runtime knows nothing of.
+            source: if self.interface.is_none() { &self.debug.record } else { &[] },
         })
     }
 
@@ -618,6 +620,7 @@ impl CompiledModule {
             wasm_features: features.iter_names().map(name).collect(),
             flags: self.flags,
             debug: &self.debug.sections,
+            source: &self.debug.record,
         })
     }
 

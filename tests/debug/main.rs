@@ -3,6 +3,7 @@
 
 #[path = "../emulator.rs"]
 mod emulator;
+mod backtrace;
 mod place;
 mod session;
 mod table;

@@ -12,6 +12,7 @@ use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use aot_abi::image::{ABI_HASH, HASH_LEN, Machine, NOTE_HASH_OFFSET, NOTE_OWNER, NOTE_TYPE, Note, section};
+use aot_abi::source;
 use aot_abi::module::{MemoryImage, Module, SegmentMode};
 use cranelift_codegen::isa::TargetIsa;
 use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
@@ -29,6 +30,8 @@ pub(crate) struct Input<'a> {
     /// `aot_abi::image::flags`.
     pub flags: u64,
     pub debug: &'a [DebugSection],
+    /// Source positions for backtraces (`aot_abi::source`); empty if there are none.
+    pub source: &'a [u8],
 }
 
 /// Alignment of parts that are not mapped on their own.
@@ -179,12 +182,14 @@ fn elf_file(input: &Input<'_>, machine: Machine, sections: &[Section]) -> Result
         }
     }
     let text_address = sections.iter().find(|section| section.name == section::TEXT).map_or(0, |s| s.offset);
-    // Not mapped: for debuggers only.
+    // No part of the module: for debuggers and backtraces.
     let mut debug = Vec::new();
-    for section in input.debug {
-        let name = writer.add_section_name(section.id.name().as_bytes());
+    let resolved = |section: &DebugSection| section.resolved(text_address, machine.is_big_endian());
+    let of_debuggers = input.debug.iter().map(|section| (section.id.name(), resolved(section)));
+    let source = (!input.source.is_empty()).then(|| (source::SECTION, input.source.to_vec()));
+    for (name, bytes) in of_debuggers.chain(source) {
+        let name = writer.add_section_name(name.as_bytes());
         writer.reserve_section_index();
-        let bytes = section.resolved(text_address, machine.is_big_endian());
         debug.push((name, writer.reserve(bytes.len() as u64, 1), bytes));
     }
     writer.reserve_symtab_section_index();

@@ -14,12 +14,13 @@ use crate::translate::state::TABLE_ENTRY;
 use aot_abi::call::library;
 use aot_abi::descriptor;
 use aot_abi::image::ABI_HASH;
+use aot_abi::source;
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::TargetIsa;
 use object::write::{
     Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId, SymbolSection,
 };
-use object::{SymbolFlags, SymbolKind, SymbolScope};
+use object::{SectionKind, SymbolFlags, SymbolKind, SymbolScope};
 use std::collections::HashMap;
 
 /// What goes into an object file.
@@ -34,6 +35,8 @@ pub(crate) struct Input<'a> {
     /// What C programs see, if it is a library.
     pub interface: Option<&'a Interface>,
     pub debug: &'a [DebugSection],
+    /// Source positions for backtraces (`aot_abi::source`); empty if there are none.
+    pub source: &'a [u8],
 }
 
 /// Alignment of data that the runtime maps or copies from.
@@ -73,6 +76,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     let addresses = input.fixed.map_or([0, 0], |fixed| [fixed.context, fixed.memory]);
     let descriptor = builder.define_descriptor([text, info, data], lens, addresses)?;
     builder.define_cpu_check(descriptor)?;
+    builder.define_source(descriptor)?;
     let frames = Frames { start: text.start, functions: &functions, layout: input.text, isa: input.isa };
     format.add_unwind(&mut builder.object, &frames)?;
     format.add_debug(&mut builder.object, text.start, input.debug)?;
@@ -147,6 +151,7 @@ fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<St
 }
 
 /// Where the descriptor is.
+#[derive(Clone, Copy)]
 struct Descriptor {
     section: SectionId,
     /// Offset of the byte after the words about the CPU.
@@ -270,6 +275,8 @@ impl Builder<'_> {
             bytes.extend_from_slice(&target.word(0));
         }
         let check_end = bytes.len() as u64;
+        // What prints source positions.
+        bytes.extend_from_slice(&target.word(0));
         let name = match self.input.interface {
             Some(interface) => {
                 let wasi = self.input.import_symbols.iter().any(Option::is_some);
@@ -328,5 +335,18 @@ impl Builder<'_> {
         let at = (descriptor.check_end - u64::from(pointer)) as usize;
         self.object.section_mut(descriptor.section).data_mut()[at..at + len.len()].copy_from_slice(&len);
         Ok(())
+    }
+
+    /// Adds source positions, and makes backtraces show them: the part of the runtime that does is linked only then.
+    fn define_source(&mut self, descriptor: Descriptor) -> Result<()> {
+        if self.input.source.is_empty() || !self.format.has_source() {
+            return Ok(());
+        }
+        let section = self.object.add_section(Vec::new(), source::SECTION.into(), SectionKind::Debug);
+        self.object.append_section_data(section, self.input.source, 1);
+        let printer = self.object.add_symbol(undefined_function(source::PRINTER));
+        let flags = absolute(self.input.target.pointer_size());
+        let relocation = Relocation { offset: descriptor.check_end, symbol: printer, addend: 0, flags };
+        add_relocation(&mut self.object, descriptor.section, relocation)
     }
 }

@@ -169,6 +169,16 @@ WASM_API_EXTERN aot_error_kind_t aot_wasm_trap_kind(const wasm_trap_t *);
 WASM_API_EXTERN bool aot_wasm_trap_exit_status(const wasm_trap_t *, uint32_t *status);
 /* The function's name, or NULL. It is good as long as the frame. */
 WASM_API_EXTERN const char *aot_frame_func_name(const wasm_frame_t *);
+/* The functions on the stack with their places in the source, lines of text; a zero is the last byte. */
+WASM_API_EXTERN void aot_wasm_trap_backtrace(const wasm_trap_t *, own wasm_byte_vec_t *out);
+/* Where in the source a frame is, if the module said so when it was compiled: the function itself comes last, before it
+ * those that its compiler had inlined there, the innermost first. Texts are good as long as the frame, and NULL if they
+ * are not known; numbers are 0 then. */
+WASM_API_EXTERN size_t aot_frame_symbol_count(const wasm_frame_t *);
+WASM_API_EXTERN const char *aot_frame_symbol_name(const wasm_frame_t *, size_t index);
+WASM_API_EXTERN const char *aot_frame_symbol_file(const wasm_frame_t *, size_t index);
+WASM_API_EXTERN uint32_t aot_frame_symbol_line(const wasm_frame_t *, size_t index);
+WASM_API_EXTERN uint32_t aot_frame_symbol_column(const wasm_frame_t *, size_t index);
 
 /* ---- Stores ---- */
 

@@ -118,9 +118,9 @@ unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
 
-/// Code in memory: its first address, its length, its module.
+/// Code in memory: its first address, its length, its module, and the image that it is of.
 #[derive(Clone, Copy)]
-struct Code(usize, usize, *const LoadedModule);
+struct Code(usize, usize, *const LoadedModule, &'static [u8]);
 
 // SAFETY: addresses; what they point to is shared and never written.
 unsafe impl Send for Code {}
@@ -133,11 +133,19 @@ static LOADED: RwLock<Vec<Code>> = RwLock::new(Vec::new());
 
 /// Calls `use_module` with the module whose code contains `address`.
 pub(super) fn with_module_at<R>(address: usize, use_module: impl FnOnce(&LoadedModule) -> R) -> Option<R> {
+    with_image_at(address, |module, _| use_module(module))
+}
+
+/// The same, with the bytes of the image.
+pub(super) fn with_image_at<R>(
+    address: usize,
+    use_module: impl FnOnce(&LoadedModule, &[u8]) -> R,
+) -> Option<R> {
     let modules = LOADED.read().unwrap_or_else(PoisonError::into_inner);
     let index = modules.partition_point(|code| code.0 <= address).checked_sub(1)?;
-    let Code(start, len, module) = modules[index];
+    let Code(start, len, module, image) = modules[index];
     // SAFETY: modules leave the list before they are freed, and the lock is held.
-    (address - start < len).then(|| use_module(unsafe { &*module }))
+    (address - start < len).then(|| use_module(unsafe { &*module }, image))
 }
 
 /// Something that a module imports.
@@ -247,7 +255,7 @@ impl Module {
         if text_len > 0 {
             let mut modules = LOADED.write().unwrap_or_else(PoisonError::into_inner);
             let index = modules.partition_point(|other| other.0 < code as usize);
-            modules.insert(index, Code(code as usize, text_len, &raw const *loaded));
+            modules.insert(index, Code(code as usize, text_len, &raw const *loaded, bytes));
         }
         let inner = Inner { loaded, flags: image.note.flags, memory, mapping };
         Ok(Module { inner: Arc::new(inner) })

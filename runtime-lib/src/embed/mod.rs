@@ -36,7 +36,7 @@ pub use aot_abi::types::{FuncType, GlobalType, Limits, MemoryType, TableType, Va
 pub use code::{ExportType, ImportType, LoadError, Module};
 pub use convert::{WasmParams, WasmResults, WasmTy};
 pub use engine::{Engine, EngineConfig};
-pub use error::{Error, Frame, HostError, ImportError, Trap};
+pub use error::{Error, Frame, FrameSymbol, HostError, ImportError, Trap};
 pub use func::{Func, TypedFunc};
 pub use host::{Caller, HostResults, IntoFunc};
 pub use instance::{Extern, Instance};

@@ -32,6 +32,8 @@ struct Descriptor {
     check_cpu: Option<CheckCpu>,
     cpu_features: *const u8,
     cpu_features_len: usize,
+    /// Only in executables.
+    _print_source: usize,
     /// The agreement of compiler and runtime that the object was made for.
     abi: u64,
     /// A number of the declarations in the header.

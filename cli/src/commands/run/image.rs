@@ -148,15 +148,13 @@ fn end<T>(error: Error) -> Result<T> {
         Error::Trap(trap) => {
             let mut text = format!("error: wasm trap: {}\n", trap.code().message());
             for (number, frame) in trap.frames().iter().enumerate() {
-                let name = match &frame.name {
-                    Some(name) => name.clone(),
-                    None => format!("wasm-function[{}]", frame.func),
-                };
                 let offset = match trap.wasm_offset() {
                     Some(offset) if number == 0 => format!(" (wasm offset {offset:#x})"),
                     _ => String::new(),
                 };
-                text += &format!("   {number}: {name}{offset}\n");
+                let mut lines = frame.to_string();
+                lines.insert_str(lines.find('\n').unwrap_or(lines.len()), &offset);
+                text += &format!("   {number}: {lines}\n");
             }
             // A closed standard error is no reason to end otherwise.
             drop(io::stderr().write_all(text.as_bytes()));

@@ -18,7 +18,7 @@ mod file;
 mod note;
 
 pub use error::{Foreign, ImageError};
-pub use file::{ImageFile, Part};
+pub use file::{ImageFile, Part, section_bytes};
 pub use note::{HASH_LEN, NOTE_HASH_OFFSET, NOTE_OWNER, NOTE_TYPE, Note, flags};
 
 /// The version of the file format. Files of another one cannot be read.
