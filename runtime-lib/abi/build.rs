@@ -8,7 +8,8 @@ use std::{env, fs};
 
 /// What images do not depend on: the format of their files and that of source positions have versions of their own, and the
 /// rest is of executables.
-const LEFT_OUT: [&str; 7] = ["lib.rs", "descriptor.rs", "image", "source.rs", "validate", "validate.rs", "wasi.rs"];
+const LEFT_OUT: [&str; 7] =
+    ["lib.rs", "descriptor.rs", "image", "source.rs", "validate", "validate.rs", "wasi.rs"];
 
 fn main() {
     println!("cargo::rerun-if-changed=src");

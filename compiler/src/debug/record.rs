@@ -54,7 +54,8 @@ impl Recorder<'_> {
                 Some(scope) => self.inlined(scope, &mut function.inlined, &mut places),
                 None => 0,
             };
-            let position = row.map_or(Position::default(), |row| self.position(row.file, row.line, row.column));
+            let position =
+                row.map_or(Position::default(), |row| self.position(row.file, row.line, row.column));
             let is_new = |last: &Row| (last.inlined, last.position) != (inlined, position);
             if function.rows.last().is_none_or(is_new) {
                 function.rows.push(Row { offset: piece.code.start, inlined, position });
@@ -86,7 +87,8 @@ impl Recorder<'_> {
         for index in missing.into_iter().rev().take(MAX_INLINED) {
             let name = self.scope_name(index);
             let call = self.map.scopes[index as usize].call;
-            let call = call.map_or(Position::default(), |(file, line, column)| self.position(file, line, column));
+            let call =
+                call.map_or(Position::default(), |(file, line, column)| self.position(file, line, column));
             list.push(Inlined { parent, name, call });
             parent = list.len() as u32;
             places.insert(index, parent);
@@ -258,15 +260,10 @@ mod tests {
         ];
         let of = FunctionScopes::new(&scopes, Some(0));
         let innermost = |offset| of.innermost(offset);
-        assert_eq!([5, 10, 20, 29, 30, 40, 50].map(innermost), [
-            None,
-            Some(1),
-            Some(2),
-            Some(2),
-            None,
-            Some(1),
-            Some(3)
-        ]);
+        assert_eq!(
+            [5, 10, 20, 29, 30, 40, 50].map(innermost),
+            [None, Some(1), Some(2), Some(2), None, Some(1), Some(3)]
+        );
         assert_eq!([60, 69, 70, 150].map(innermost), [Some(3), Some(3), None, None]);
         assert_eq!(FunctionScopes::new(&scopes, None).innermost(10), None);
     }

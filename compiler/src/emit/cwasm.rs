@@ -12,8 +12,8 @@ use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use aot_abi::image::{ABI_HASH, HASH_LEN, Machine, NOTE_HASH_OFFSET, NOTE_OWNER, NOTE_TYPE, Note, section};
-use aot_abi::source;
 use aot_abi::module::{MemoryImage, Module, SegmentMode};
+use aot_abi::source;
 use cranelift_codegen::isa::TargetIsa;
 use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
 use object::{Endianness, elf};
@@ -196,10 +196,12 @@ fn elf_file(input: &Input<'_>, machine: Machine, sections: &[Section]) -> Result
     writer.reserve_strtab_section_index();
     writer.reserve_shstrtab_section_index();
     writer.reserve_null_symbol_index();
-    let functions: Vec<_> = input.text.ranges.iter().filter(|range| range.len > 0).collect();
+    let symbols = input.text.symbol_names();
+    let named = input.text.ranges.iter().zip(&symbols).filter(|(range, _)| range.len > 0);
+    let (functions, names_of): (Vec<_>, Vec<_>) = named.unzip();
     let mut strings = Vec::new();
-    for function in &functions {
-        strings.push(writer.add_string(function.name.as_bytes()));
+    for name in names_of {
+        strings.push(writer.add_string(name.as_bytes()));
         writer.reserve_symbol_index(text_index);
     }
     writer.reserve_symtab();

@@ -84,12 +84,13 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     builder.object.write().map_err(|error| Error::internal(format!("cannot write the object file: {error}")))
 }
 
-/// Symbols for all functions. Those that others do not see are local, so names need not be unique.
+/// Symbols for all functions. Those that others do not see are local.
 fn define_functions(object: &mut Object<'_>, text: SectionId, layout: &Text) -> HashMap<u32, SymbolId> {
     let mut ids = HashMap::new();
-    for range in layout.ranges.iter().filter(|range| range.len > 0) {
+    let named = layout.ranges.iter().zip(layout.symbol_names());
+    for (range, name) in named.filter(|(range, _)| range.len > 0) {
         let id = object.add_symbol(ObjectSymbol {
-            name: range.name.as_bytes().to_vec(),
+            name: name.as_bytes().to_vec(),
             value: u64::from(range.offset),
             size: u64::from(range.len),
             kind: SymbolKind::Text,

@@ -219,7 +219,15 @@ impl<'a> SourceLines<'a> {
         });
         let row = found.filter(|_| wanted < len)?;
         let Row { inlined: next, position, .. } = row;
-        Some(SourceFrames { lines: *self, name, inlined, count, next: Some(next), position, left: MAX_INLINED })
+        Some(SourceFrames {
+            lines: *self,
+            name,
+            inlined,
+            count,
+            next: Some(next),
+            position,
+            left: MAX_INLINED,
+        })
     }
 
     /// The rows of the function whose code contains a byte of the text section: offset in its code, file, line.
