@@ -740,6 +740,9 @@ static void test_limits(wasm_engine_t *plain) {
     aot_config_set_native_cpu(config, false);
     aot_config_set_max_wasm_stack(config, 100000);
     aot_config_set_pooled_memories(config, 1);
+    aot_config_set_debugger(config, true);
+    aot_config_set_profiling(config, AOT_PROFILING_PERF_MAP);
+    aot_config_set_profiling(config, AOT_PROFILING_NONE);
     wasm_engine_t *engine = wasm_engine_new_with_config(config);
     store = wasm_store_new(engine);
     module = compile(store, "(module (func (export \"forever\") (loop (br 0)))"

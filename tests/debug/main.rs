@@ -5,6 +5,7 @@ mod backtrace;
 #[path = "../emulator.rs"]
 mod emulator;
 mod listing;
+mod loaded;
 mod place;
 mod session;
 mod table;

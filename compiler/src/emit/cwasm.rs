@@ -11,10 +11,13 @@ use crate::cpu;
 use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
-use aot_abi::image::{ABI_HASH, HASH_LEN, Machine, NOTE_HASH_OFFSET, NOTE_OWNER, NOTE_TYPE, Note, section};
+use aot_abi::image::{
+    ABI_HASH, HASH_LEN, Machine, NOTE_HASH_OFFSET, NOTE_OWNER, NOTE_TYPE, Note, encode_addresses, section,
+};
 use aot_abi::module::{MemoryImage, Module, SegmentMode};
 use aot_abi::source;
 use cranelift_codegen::isa::TargetIsa;
+use gimli::write::{Relocation, RelocationTarget};
 use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
 use object::{Endianness, elf};
 
@@ -187,7 +190,8 @@ fn elf_file(input: &Input<'_>, machine: Machine, sections: &[Section]) -> Result
     let resolved = |section: &DebugSection| section.resolved(text_address, machine.is_big_endian());
     let of_debuggers = input.debug.iter().map(|section| (section.id.name(), resolved(section)));
     let source = (!input.source.is_empty()).then(|| (source::SECTION, input.source.to_vec()));
-    for (name, bytes) in of_debuggers.chain(source) {
+    let addresses = addresses(input.debug, 1 + sections.len() as u32);
+    for (name, bytes) in of_debuggers.chain(addresses).chain(source) {
         let name = writer.add_section_name(name.as_bytes());
         writer.reserve_section_index();
         debug.push((name, writer.reserve(bytes.len() as u64, 1), bytes));
@@ -282,6 +286,24 @@ fn elf_file(input: &Input<'_>, machine: Machine, sections: &[Section]) -> Result
     writer.write_strtab_section_header();
     writer.write_shstrtab_section_header();
     Ok(bytes)
+}
+
+/// Where debug sections, of which the first has this index, have addresses of code: for debuggers of a program that has
+/// mapped the image.
+fn addresses(debug: &[DebugSection], first: u32) -> Option<(&'static str, Vec<u8>)> {
+    let mut lists = Vec::new();
+    for (index, section) in (first..).zip(debug) {
+        let of_code = |relocation: &&Relocation| {
+            matches!(relocation.target, RelocationTarget::Symbol(_)) && relocation.size == 8
+        };
+        let of_code = section.relocations.iter().filter(of_code);
+        let mut offsets: Vec<u32> = of_code.map(|relocation| relocation.offset as u32).collect();
+        offsets.sort_unstable();
+        if !offsets.is_empty() {
+            lists.push((index, offsets));
+        }
+    }
+    (!lists.is_empty()).then(|| (section::ADDRESSES, encode_addresses(&lists)))
 }
 
 /// What is mapped, each part at the address that is its offset in the file; and the note.

@@ -57,6 +57,15 @@ WASM_API_EXTERN void aot_config_set_max_wasm_stack(wasm_config_t *, size_t bytes
 /* How many memories' address space (6 GiB each, no memory) is kept when stores are deleted; 64 by default. */
 WASM_API_EXTERN void aot_config_set_pooled_memories(wasm_config_t *, size_t count);
 
+/* Debuggers are told of the modules that are instantiated: breakpoints in the source of the guest, backtraces through it
+ * and, in images that were built with `-g` and in modules that wasm_module_new compiles, variables. Off by default. */
+WASM_API_EXTERN void aot_config_set_debugger(wasm_config_t *, bool);
+
+/* How profilers get to know the functions of the modules that are instantiated: by /tmp/perf-PID.map for `perf report`, or,
+ * with code and lines of the source, by jit-PID.dump in the current directory for `perf inject --jit`. */
+typedef enum aot_profiling_t { AOT_PROFILING_NONE, AOT_PROFILING_PERF_MAP, AOT_PROFILING_JIT_DUMP } aot_profiling_t;
+WASM_API_EXTERN void aot_config_set_profiling(wasm_config_t *, aot_profiling_t);
+
 /* For modules that wasm_module_new compiles. Loops can be interrupted: off by default. */
 WASM_API_EXTERN void aot_config_set_interruptible(wasm_config_t *, bool);
 /* Instructions are counted (aot_store_set_fuel): off by default. */

@@ -12,6 +12,7 @@ mod code;
 #[cfg(feature = "compiler")]
 mod compile;
 mod convert;
+mod debugger;
 mod engine;
 mod error;
 mod func;
@@ -20,6 +21,7 @@ mod instance;
 mod items;
 mod linker;
 mod pool;
+mod profiler;
 mod registry;
 mod store;
 mod types;
@@ -42,6 +44,7 @@ pub use host::{Caller, HostResults, IntoFunc};
 pub use instance::{Extern, Instance};
 pub use items::{Global, Memory, Table};
 pub use linker::{InstancePre, Linker};
+pub use profiler::ProfilingStrategy;
 pub use registry::Registry;
 pub use store::{
     AsContext, AsContextMut, InterruptHandle, Store, StoreContext, StoreContextMut, StoreLimits,
