@@ -4,6 +4,7 @@ mod calls;
 mod host;
 mod limits;
 mod modules;
+mod tools;
 mod wasi;
 
 use aot_compiler::{Config, Target};

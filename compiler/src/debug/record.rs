@@ -241,22 +241,22 @@ mod tests {
 
     #[test]
     fn the_innermost_scope_counts() {
-        let scope = |parent, ranges: &[std::ops::Range<u64>]| Scope {
+        let scope = |parent, ranges: &[(u64, u64)]| Scope {
             parent,
             unit: 0,
             name: Vec::new(),
             linkage_name: Vec::new(),
             declared: None,
             call: None,
-            ranges: ranges.to_vec(),
+            ranges: ranges.iter().map(|(start, end)| *start..*end).collect(),
         };
         let scopes = [
-            scope(None, &[0..100]),
-            scope(Some(0), &[10..30, 40..50]),
-            scope(Some(1), &[20..30]),
-            scope(Some(0), &[50..60, 55..70]),
-            scope(None, &[100..200]),
-            scope(Some(4), &[0..200]),
+            scope(None, &[(0, 100)]),
+            scope(Some(0), &[(10, 30), (40, 50)]),
+            scope(Some(1), &[(20, 30)]),
+            scope(Some(0), &[(50, 60), (55, 70)]),
+            scope(None, &[(100, 200)]),
+            scope(Some(4), &[(0, 200)]),
         ];
         let of = FunctionScopes::new(&scopes, Some(0));
         let innermost = |offset| of.innermost(offset);

@@ -231,6 +231,7 @@ impl Module {
         if text_len > 0 {
             // SAFETY: nothing else is in the pages of the text (`parse`); it is in the mapping.
             unsafe {
+                profiler::detach(code, text_len).map_err(system)?;
                 let flags = MprotectFlags::READ | MprotectFlags::EXEC;
                 mprotect(code.cast(), text_len, flags).map_err(system)?;
                 arch::sync_code(code, text_len);

@@ -4,7 +4,7 @@ use super::activation;
 use super::code::Module;
 use super::error::Error;
 use super::pool::Pool;
-use super::profiler::ProfilingStrategy;
+use super::profiler::{self, ProfilingStrategy};
 use super::store::Cells;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -60,6 +60,7 @@ impl Engine {
     /// faults that are not those of wasm code go to the handlers that were there before.
     pub fn new(config: &EngineConfig) -> Engine {
         activation::install();
+        profiler::expect(config.profiling);
         let shared = Shared {
             pool: Arc::new(Pool::new(config.pooled_memories)),
             config: config.clone(),

@@ -7,7 +7,10 @@ use alloc::vec::Vec;
 use aot_abi::image::{Machine, section_bytes};
 use aot_abi::source::{SECTION, SourceLines};
 use core::ptr;
-use rustix::mm::{MapFlags, ProtFlags, mmap};
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -22,7 +25,8 @@ pub enum ProfilingStrategy {
     /// Not at all.
     #[default]
     None,
-    /// By `/tmp/perf-PID.map`: addresses, sizes and names, as `perf report` reads them.
+    /// By `/tmp/perf-PID.map`: addresses, sizes and names, as `perf report` reads them. For modules that are loaded after the
+    /// engine was made; their code is copied then.
     PerfMap,
     /// By `jit-PID.dump` in the current directory: the code too, with the lines of the source, for `perf inject --jit`.
     JitDump,
@@ -52,6 +56,37 @@ fn functions(module: &LoadedModule) -> impl Iterator<Item = Function<'_>> {
         let address = code.as_ptr() as u64;
         (len > 0).then_some(Function { address, code, text_offset, name })
     })
+}
+
+/// Whether an engine has asked for a map of symbols. `perf` looks into it only for code that is of no file.
+static HAS_MAP: AtomicBool = AtomicBool::new(false);
+
+/// Code that is loaded from now on will be described in this way.
+pub(super) fn expect(strategy: ProfilingStrategy) {
+    if strategy == ProfilingStrategy::PerfMap {
+        HAS_MAP.store(true, Relaxed);
+    }
+}
+
+/// Puts a copy of the pages of code of a module, which is being loaded, in their place, if profilers want it.
+///
+/// # Errors
+/// If there is no memory for it.
+///
+/// # Safety
+/// Whole pages of a private mapping, which nothing else uses yet.
+pub(super) unsafe fn detach(code: *mut u8, len: usize) -> Result<(), Errno> {
+    if !HAS_MAP.load(Relaxed) {
+        return Ok(());
+    }
+    // SAFETY: the caller vouches for the pages.
+    unsafe {
+        let copy = core::slice::from_raw_parts(code, len).to_vec();
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        mmap_anonymous(code.cast(), len, ProtFlags::READ | ProtFlags::WRITE, flags)?;
+        ptr::copy_nonoverlapping(copy.as_ptr(), code, len);
+    }
+    Ok(())
 }
 
 /// A file of this process, made when it is first needed.

@@ -35,24 +35,18 @@ pub struct Options<'a> {
     pub profiling: ProfilingStrategy,
 }
 
-/// Loads an image that is trusted: the user said so, it was compiled just now, or it is from the cache, which knows its
-/// entries by a MAC of this user.
+/// Runs an image to its end, and ends the process with its exit code; returns only if it cannot be run. The image is trusted:
+/// the user said so, it was compiled just now, or it is from the cache, which knows its entries by a MAC of this user.
 ///
 /// # Errors
-/// If it is not whole, or not for this machine and version.
+/// If the image is not whole, or not for this machine and version, cannot be instantiated, or has no such export.
 #[expect(unsafe_code, reason = "to load an image is to trust it")]
-pub fn load(image: &[u8], name: &Path) -> Result<Module> {
+pub fn run(image: &[u8], file: &Path, options: &Options<'_>) -> Result<()> {
+    // How code is loaded may depend on the engine's configuration.
+    let mut store = store(options)?;
     // SAFETY: the caller vouches for the image.
     let loaded = unsafe { Module::deserialize(image) };
-    loaded.map_err(|error| Failure::new(error.of_file(name).to_string()))
-}
-
-/// Runs a module to its end, and ends the process with its exit code; returns only if it cannot be run.
-///
-/// # Errors
-/// If the module cannot be instantiated, or has no such export.
-pub fn run(module: &Module, options: &Options<'_>) -> Result<()> {
-    let mut store = store(options)?;
+    let module = &loaded.map_err(|error| Failure::new(error.of_file(file).to_string()))?;
     if let Some(timeout) = options.stops.timeout {
         interrupt_after(store.interrupt_handle(), timeout);
     }

@@ -116,7 +116,7 @@ pub fn run(mut args: Args) -> Result<()> {
             ))
             .with_help("link the modules that it was made of: `aot link`"));
         }
-        return image::run(&image::load(&bytes, &file)?, &options);
+        return image::run(&bytes, &file, &options);
     }
     let program = Program::new(&file, input::module(&file, bytes)?, &args.preload, &[])?;
     // For this machine only: so for what its CPU has.
@@ -169,7 +169,7 @@ fn run_here(
         }
     };
     cache.finish(false);
-    image::run(&image::load(&bytes, file)?, options)
+    image::run(&bytes, file, options)
 }
 
 /// A misspelt command looks like a file that is not there.
