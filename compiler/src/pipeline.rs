@@ -145,7 +145,8 @@ pub fn compile_share(wasm: &[u8], config: &Config, share: Share) -> Result<Share
         ));
     }
     let (prepared, bodies) = Prepared::new(wasm, config)?;
-    let source = prepared.source(config);
+    // Code depends on the source only where variables are to be found.
+    let source = (config.debug_info == DebugInfo::Full).then(|| prepared.source(config)).flatten();
     let context = prepared.context(config, source.as_ref());
     let mut result = ShareResult { functions: bodies.len(), ..ShareResult::default() };
     compile_bodies(&context, bodies, config, Some((share, &mut result)))?;
@@ -213,7 +214,9 @@ impl<'a> Prepared<'a> {
                 (DebugInfo::Full, _) => Tracking::Follow,
                 (DebugInfo::None | DebugInfo::Lines, _) => Tracking::None,
             },
-            frame_locals: source.map(|source| &source.map.frame_locals),
+            frame_locals: source
+                .filter(|_| config.debug_info == DebugInfo::Full)
+                .map(|source| &source.map.frame_locals),
             progress: config.progress.as_deref(),
         }
     }
