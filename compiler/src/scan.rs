@@ -10,6 +10,8 @@ pub(crate) struct Scan {
     pub calls: Vec<u32>,
     /// Operators that become instructions.
     pub size: u32,
+    /// The tables that it changes; nothing is known of a body that is not valid.
+    pub changed_tables: Option<Vec<u32>>,
     /// Nothing if it was not asked for, or the body is not valid.
     pub identity: Option<Identity>,
 }
@@ -31,6 +33,7 @@ pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) 
     let mut scan = Scan::default();
     let mut hash = with_identity.then(|| IdentityHash::new(body));
     let mut uses_tables = false;
+    let mut changed_tables = Vec::new();
     let Ok(mut reader) = body.body.get_operators_reader() else { return scan };
     while !reader.eof() {
         let start = reader.original_position();
@@ -52,9 +55,17 @@ pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) 
                 }
             }
             Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. } => uses_tables = true,
+            Operator::TableSet { table }
+            | Operator::TableGrow { table }
+            | Operator::TableFill { table }
+            | Operator::TableInit { table, .. }
+            | Operator::TableCopy { dst_table: table, .. } => changed_tables.push(table),
             _ => {}
         }
     }
+    changed_tables.sort_unstable();
+    changed_tables.dedup();
+    scan.changed_tables = Some(changed_tables);
     scan.identity = hash.map(|hash| hash.finish(uses_tables));
     scan
 }
