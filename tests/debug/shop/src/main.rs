@@ -64,6 +64,12 @@ fn total(items: &[Item], factor: u32, ratio: f64) -> u32 {
 }
 
 #[inline(never)]
+fn largest(values: &[u32], name: &str) -> u32 {
+    let found = values.iter().copied().max().unwrap_or(0);
+    found + name.len() as u32
+}
+
+#[inline(never)]
 fn last(mut node: &Node) -> i32 {
     while let Some(next) = &node.next {
         node = next;
@@ -81,9 +87,10 @@ fn main() {
     let is_open = OPEN.fetch_add(1, Ordering::Relaxed) > 6;
     let list = Node { value: 1, next: Some(Box::new(Node { value: 2, next: None })) };
     let sum = total(&items, 3, 0.75);
+    let most = largest(&[3, 9, 4], NAME);
     let weigh: &dyn Weigh = &items[1];
     let weight = black_box(weigh).weight();
-    println!("{sum} {weight} {} {} {is_open} {} {}", pair.0, pair.1, NAME, last(&list));
+    println!("{sum} {most} {weight} {} {} {is_open} {} {}", pair.0, pair.1, NAME, last(&list));
     if items[0].kind == Kind::Tool {
         std::process::exit(1);
     }
