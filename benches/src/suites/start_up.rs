@@ -62,14 +62,20 @@ fn modules(setting: &Setting, engines: &[Box<dyn Engine>]) -> Result<Vec<Contest
     for program in &programs {
         let first = engines.first().context("the first engine is ours")?;
         let artifact = work.join(format!("{}.{}", program.name, first.name()));
-        measure::run_steps(&mut first.prepare(program, &artifact).context("it compiles")?, &work.join("log"))?;
+        measure::run_steps(
+            &mut first.prepare(program, &artifact).context("it compiles")?,
+            &work.join("log"),
+        )?;
         let executable = first.run(program, &artifact);
         let mut commands = vec![(format!("{}, the executable", program.name), executable)];
         for engine in engines {
             let cache = work.join(format!("cache-{}", engine.name()));
             make_dir(&cache)?;
             if let Some(command) = engine.run_cached(program, &cache) {
-                commands.push((format!("{}, the module, by {} and its cache", program.name, engine.name()), command));
+                commands.push((
+                    format!("{}, the module, by {} and its cache", program.name, engine.name()),
+                    command,
+                ));
             }
         }
         for (name, mut command) in commands {
