@@ -2,7 +2,7 @@
 //!
 //! The file may be damaged or hostile: everything is checked, nothing is executed.
 
-use crate::file_kind::{FileKind, description_section};
+use crate::file_kind::{FileKind, OPTIONS_SECTION, description_section};
 use crate::report::{Failure, Result};
 use aot_abi::image::section;
 use aot_abi::module::{Description, Module};
@@ -13,8 +13,6 @@ use object::{
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-
-const OPTIONS_SECTION: &str = ".aot.options";
 
 /// An executable, object or image that `aot build` made.
 pub struct Artifact<'a> {
@@ -76,7 +74,7 @@ impl<'a> Artifact<'a> {
         let Parts { code, data_len, cpu_features } = match kind {
             FileKind::Object => object_parts(&file),
             FileKind::Image => image_parts(&file),
-            _ => executable_parts(&file, info.address()),
+            _ => executable_parts(&file, info.address(), bytes),
         }
         .ok_or_else(|| damaged("its machine code is not where it should be"))?;
         Ok(Artifact {
@@ -222,16 +220,20 @@ fn image_parts<'a>(file: &File<'a>) -> Option<Parts<'a>> {
 
 /// In an executable, the linker has put the module's sections together with others. The descriptor that the runtime
 /// reads tells where they are: address and length of code, description and data. Its symbol may be stripped, but
-/// only there does the address of the description stand.
-fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<Parts<'a>> {
+/// only there does the address of the description stand: in the file, or put in when the program starts.
+fn executable_parts<'a>(file: &File<'a>, info_address: u64, bytes: &[u8]) -> Option<Parts<'a>> {
     const WORD: usize = 8;
     const CPU_FEATURES: usize = 9;
     let endian = file.endianness();
+    let addresses = aot_compiler::run_time_addresses(bytes).ok()?;
     for section in file.sections().filter(|section| section.kind() != SectionKind::Text) {
         // Sections without bytes in the file have none to look at.
         let data = section.data().unwrap_or(&[]);
         let word = |at: usize| {
             let bytes = data.get(at..at + WORD)?;
+            if let Some(address) = addresses.get(&section.address().saturating_add(at as u64)) {
+                return Some(*address);
+            }
             Some(endian.read_u64(bytes.try_into().ok()?))
         };
         for at in (0..data.len()).step_by(WORD) {

@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub model: Model,
     /// By table index. All `None` in the instance model.
     pub fixed_tables: Vec<Option<FixedTable>>,
+    /// Whether code uses references to functions as values. Known in the static model only, else assumed.
+    pub uses_references: bool,
 }
 
 /// The contents of a table of functions that nothing changes once it is initialised: data of the executable.
@@ -57,36 +59,48 @@ pub(crate) fn plan(info: &ModuleInfo<'_>, bodies: &[Body<'_>], config: &Config) 
         && code <= MAX_STATIC_BODIES
         && data <= MAX_STATIC_BODIES;
     let model = if fits { config.model } else { Model::Instance };
-    let fixed_tables = match model {
-        Model::Static => fixed_tables(info, bodies),
-        Model::Instance => info.tables.iter().map(|_| None).collect(),
+    let (fixed_tables, uses_references) = match model {
+        Model::Static => {
+            let uses = uses(info, bodies);
+            (fixed_tables(info, &uses), uses.references)
+        }
+        Model::Instance => (info.tables.iter().map(|_| None).collect(), true),
     };
-    Ok(Plan { offsets, model, fixed_tables })
+    Ok(Plan { offsets, model, fixed_tables, uses_references })
+}
+
+/// What bodies do with tables and references.
+#[derive(Default)]
+struct Uses {
+    /// The tables that they can change, ascending.
+    changed: Vec<u32>,
+    /// Whether they read tables or make references to functions, other than for a call.
+    references: bool,
+}
+
+impl Uses {
+    fn and(mut self, other: Uses) -> Uses {
+        self.changed.extend(other.changed);
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        self.references |= other.references;
+        self
+    }
+}
+
+fn uses(info: &ModuleInfo<'_>, bodies: &[Body<'_>]) -> Uses {
+    // A body that is not valid is refused later.
+    let all = || Uses { changed: (0..info.tables.len() as u32).collect(), references: true };
+    bodies.par_iter().map(|body| uses_of(body).unwrap_or_else(|_| all())).reduce(Uses::default, Uses::and)
 }
 
 /// Finds the tables whose contents are known.
-fn fixed_tables(info: &ModuleInfo<'_>, bodies: &[Body<'_>]) -> Vec<Option<FixedTable>> {
-    let mut tables: Vec<_> =
-        (0..info.tables.len() as u32).map(|table| initial_contents(info, table)).collect();
-    if tables.iter().all(Option::is_none) {
-        return tables;
-    }
-    let changed = bodies
-        .par_iter()
-        .map(|body| changed_tables(body).unwrap_or_else(|_| (0..tables.len() as u32).collect()))
-        .reduce(Vec::new, |mut all, tables| {
-            all.extend(tables);
-            all.sort_unstable();
-            all.dedup();
-            all
-        });
-    for table in changed {
-        // A body that is not valid yet may name any table.
-        if let Some(table) = tables.get_mut(table as usize) {
-            *table = None;
-        }
-    }
-    tables
+fn fixed_tables(info: &ModuleInfo<'_>, uses: &Uses) -> Vec<Option<FixedTable>> {
+    let contents = |table: u32| match uses.changed.binary_search(&table) {
+        Ok(_) => None,
+        Err(_) => initial_contents(info, table),
+    };
+    (0..info.tables.len() as u32).map(contents).collect()
 }
 
 /// The elements of a table after instantiation; `None` if they are not known, or instantiation traps.
@@ -130,9 +144,8 @@ fn function(expr: &ConstExpr) -> Option<Option<u32>> {
     }
 }
 
-/// The tables that a body can change, ascending.
-fn changed_tables(body: &Body<'_>) -> wasmparser::Result<Vec<u32>> {
-    let mut tables = Vec::new();
+fn uses_of(body: &Body<'_>) -> wasmparser::Result<Uses> {
+    let mut uses = Uses::default();
     let mut reader = body.body.get_operators_reader()?;
     while !reader.eof() {
         match reader.read()? {
@@ -140,11 +153,12 @@ fn changed_tables(body: &Body<'_>) -> wasmparser::Result<Vec<u32>> {
             | Operator::TableGrow { table }
             | Operator::TableFill { table }
             | Operator::TableInit { table, .. }
-            | Operator::TableCopy { dst_table: table, .. } => tables.push(table),
+            | Operator::TableCopy { dst_table: table, .. } => uses.changed.push(table),
+            Operator::TableGet { .. } | Operator::RefFunc { .. } => uses.references = true,
             _ => {}
         }
     }
-    tables.sort_unstable();
-    tables.dedup();
-    Ok(tables)
+    uses.changed.sort_unstable();
+    uses.changed.dedup();
+    Ok(uses)
 }

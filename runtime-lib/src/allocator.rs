@@ -19,6 +19,17 @@ struct Lists {
     chunk_end: *mut u8,
 }
 
+const FIRST_CHUNK_SIZE: usize = 4096;
+
+/// Aligned so that no block in it needs padding.
+#[repr(align(4096))]
+struct FirstChunk(UnsafeCell<[u8; FIRST_CHUNK_SIZE]>);
+
+// SAFETY: only the allocator uses it, by its lists.
+unsafe impl Sync for FirstChunk {}
+
+static FIRST_CHUNK: FirstChunk = FirstChunk(UnsafeCell::new([0; FIRST_CHUNK_SIZE]));
+
 struct Block {
     next: *mut Block,
 }
@@ -74,7 +85,7 @@ fn map(size: usize) -> *mut u8 {
 }
 
 // SAFETY: blocks are disjoint, and aligned to their size, which is at least the layout's alignment: chunks are aligned
-// to pages, and each is cut into blocks at multiples of their size.
+// to pages or hold no block that is larger than their alignment, and each is cut into blocks at multiples of their size.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(class) = class(layout) else { return map(layout.size()) };
@@ -90,11 +101,16 @@ unsafe impl GlobalAlloc for Allocator {
         let size = 1usize << (class as u32 + SMALLEST_LOG2);
         let mut block = (lists.chunk as usize).next_multiple_of(size);
         if lists.chunk.is_null() || block + size > lists.chunk_end as usize {
-            lists.chunk = map(CHUNK_SIZE);
-            if lists.chunk.is_null() {
+            // The first one is part of the program, so that most never ask the kernel.
+            let (chunk, len) = match lists.chunk.is_null() && size <= FIRST_CHUNK_SIZE {
+                true => (FIRST_CHUNK.0.get().cast(), FIRST_CHUNK_SIZE),
+                false => (map(CHUNK_SIZE), CHUNK_SIZE),
+            };
+            if chunk.is_null() {
                 return ptr::null_mut();
             }
-            lists.chunk_end = lists.chunk.wrapping_add(CHUNK_SIZE);
+            lists.chunk = chunk;
+            lists.chunk_end = lists.chunk.wrapping_add(len);
             block = lists.chunk as usize;
         }
         let start = lists.chunk.wrapping_add(block - lists.chunk as usize);
