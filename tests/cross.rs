@@ -131,7 +131,7 @@ fn programs_behave_on_s390x_as_here() {
 fn initial_states() -> Vec<(&'static str, Vec<(u32, Vec<u8>)>, &'static str, &'static str, bool)> {
     let pattern = |len: u32| (0..len).map(|at| (at.wrapping_mul(at) >> 3 | 1) as u8).collect::<Vec<u8>>();
     let small = vec![(70_000, b"a\0\0b".to_vec()), (70_001, b"c".to_vec()), (200_000, b"d".to_vec())];
-    let large = vec![(70_000, pattern(150_000)), (100_000, b"later".to_vec()), (400_000, pattern(30_000))];
+    let large = vec![(70_000, pattern(150_000)), (100_000, b"later".to_vec()), (300_000, pattern(30_000))];
     let references = "(table.set 0 (i32.const 2) (table.get 0 (i32.const 1)))
         (if (i32.ne (call_indirect (type $number) (i32.const 2)) (i32.const 5)) (then unreachable))";
     let passive = r#"(data $passive "xyz")"#;
