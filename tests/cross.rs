@@ -127,8 +127,11 @@ fn programs_behave_on_s390x_as_here() {
     programs_behave_as_here("s390x-linux");
 }
 
-/// Segments, what else is in the module and in `_start`, and whether the kernel maps part of the memory.
-fn initial_states() -> Vec<(&'static str, Vec<(u32, Vec<u8>)>, &'static str, &'static str, bool)> {
+/// A module with state: name, data segments, what else is in it and in `_start`, and whether the kernel maps part of its
+/// memory.
+type Stateful = (&'static str, Vec<(u32, Vec<u8>)>, &'static str, &'static str, bool);
+
+fn initial_states() -> Vec<Stateful> {
     let pattern = |len: u32| (0..len).map(|at| (at.wrapping_mul(at) >> 3 | 1) as u8).collect::<Vec<u8>>();
     let small = vec![(70_000, b"a\0\0b".to_vec()), (70_001, b"c".to_vec()), (200_000, b"d".to_vec())];
     let large = vec![(70_000, pattern(150_000)), (100_000, b"later".to_vec()), (300_000, pattern(30_000))];

@@ -131,11 +131,11 @@ impl CompileArgs {
     /// Whether the model was chosen, and is the static one.
     pub fn asks_for_static_model(&self) -> bool {
         let settings = self.codegen.iter().flat_map(|settings| settings.0.iter());
-        let models = settings.filter_map(|setting| match setting {
+        let mut models = settings.filter_map(|setting| match setting {
             Codegen::Model(model) => Some(*model),
             _ => None,
         });
-        models.last() == Some(Model::Static)
+        models.next_back() == Some(Model::Static)
     }
 
     /// The options of the compiler. Of several settings of one key the last counts.

@@ -4,6 +4,7 @@
 
 use crate::file_kind::{FileKind, OPTIONS_SECTION, description_section};
 use crate::report::{Failure, Result};
+use aot_abi::descriptor::INITIAL_WORDS;
 use aot_abi::image::section;
 use aot_abi::module::{Description, Module};
 use object::{
@@ -223,7 +224,9 @@ fn image_parts<'a>(file: &File<'a>) -> Option<Parts<'a>> {
 /// only there does the address of the description stand: in the file, or put in when the program starts.
 fn executable_parts<'a>(file: &File<'a>, info_address: u64, bytes: &[u8]) -> Option<Parts<'a>> {
     const WORD: usize = 8;
+    const MEMORY: usize = 7;
     const CPU_FEATURES: usize = 9;
+    const INITIAL: usize = 12;
     let endian = file.endianness();
     let addresses = aot_compiler::run_time_addresses(bytes).ok()?;
     for section in file.sections().filter(|section| section.kind() != SectionKind::Text) {
@@ -249,11 +252,33 @@ fn executable_parts<'a>(file: &File<'a>, info_address: u64, bytes: &[u8]) -> Opt
                 let names = names.and_then(|(address, len)| {
                     bytes_at(file, address, len, |kind| kind != SectionKind::Text)
                 });
+                let initial = word(at + INITIAL * WORD).zip(word(at + MEMORY * WORD));
+                let initial_len =
+                    initial.map_or(0, |(initial, memory)| initial_data_len(file, initial, memory));
+                let data_len = data_len.saturating_add(initial_len);
                 return Some(Parts { code, data_len, cpu_features: names.unwrap_or_default() });
             }
         }
     }
     None
+}
+
+/// Bytes that an executable has of the first contents of its memory (`aot_abi::descriptor`), which starts at `memory`.
+fn initial_data_len(file: &File<'_>, initial: u64, memory: u64) -> u64 {
+    const WORD: u64 = 8;
+    let words = |address: u64, count: u64| -> Vec<u64> {
+        let bytes = count
+            .checked_mul(WORD)
+            .and_then(|len| bytes_at(file, address, len, |kind| kind != SectionKind::Text));
+        let (words, _) = bytes.unwrap_or_default().as_chunks();
+        words.iter().map(|word| file.endianness().read_u64(*word)).collect()
+    };
+    let counts = words(initial, INITIAL_WORDS as u64);
+    let [_, _, _, _, image_len, _, _, calls, copies] = counts[..] else { return 0 };
+    let first = INITIAL_WORDS as u64 + calls.saturating_mul(2);
+    let copies = words(initial.saturating_add(first.saturating_mul(WORD)), copies.saturating_mul(3));
+    let in_memory = copies.chunks_exact(3).filter(|copy| copy[0] >= memory).map(|copy| copy[2]);
+    in_memory.fold(image_len, u64::saturating_add)
 }
 
 /// Bytes of a section of some kind by address and length.

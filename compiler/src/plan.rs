@@ -3,12 +3,11 @@
 use crate::config::{Config, Imports, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
+use crate::scan::Scan;
 use aot_abi::memory::static_context;
 use aot_abi::module::{ConstExpr, ConstOp, ElementItems, SegmentMode};
 use aot_abi::types::ValType;
 use aot_abi::vmctx::{Counts, VmOffsets};
-use rayon::prelude::*;
-use wasmparser::Operator;
 
 /// What translation needs to know beyond the module's declarations.
 #[derive(Debug)]
@@ -37,8 +36,13 @@ const MAX_FIXED_ELEMENTS: u64 = 1 << 20;
 /// model: machine code has up to four times the size of its body. The linker's result is checked.
 const MAX_STATIC_BODIES: u64 = 24 << 20;
 
-/// Makes the plan for a module.
-pub(crate) fn plan(info: &ModuleInfo<'_>, bodies: &[Body<'_>], config: &Config) -> Result<Plan> {
+/// Makes the plan for a module. `scans` are those of the bodies, and only looked at for the static model.
+pub(crate) fn plan(
+    info: &ModuleInfo<'_>,
+    bodies: &[Body<'_>],
+    scans: &[Scan],
+    config: &Config,
+) -> Result<Plan> {
     let counts = Counts {
         imported_memories: info.imported_memories,
         imported_tables: info.imported_tables,
@@ -60,47 +64,22 @@ pub(crate) fn plan(info: &ModuleInfo<'_>, bodies: &[Body<'_>], config: &Config) 
         && data <= MAX_STATIC_BODIES;
     let model = if fits { config.model } else { Model::Instance };
     let (fixed_tables, uses_references) = match model {
-        Model::Static => {
-            let uses = uses(info, bodies);
-            (fixed_tables(info, &uses), uses.references)
-        }
+        Model::Static => (
+            fixed_tables(info, scans),
+            scans.iter().any(|scan| scan.uses_references || scan.changed_tables.is_none()),
+        ),
         Model::Instance => (info.tables.iter().map(|_| None).collect(), true),
     };
     Ok(Plan { offsets, model, fixed_tables, uses_references })
 }
 
-/// What bodies do with tables and references.
-#[derive(Default)]
-struct Uses {
-    /// The tables that they can change, ascending.
-    changed: Vec<u32>,
-    /// Whether they read tables or make references to functions, other than for a call.
-    references: bool,
-}
-
-impl Uses {
-    fn and(mut self, other: Uses) -> Uses {
-        self.changed.extend(other.changed);
-        self.changed.sort_unstable();
-        self.changed.dedup();
-        self.references |= other.references;
-        self
-    }
-}
-
-fn uses(info: &ModuleInfo<'_>, bodies: &[Body<'_>]) -> Uses {
-    // A body that is not valid is refused later.
-    let all = || Uses { changed: (0..info.tables.len() as u32).collect(), references: true };
-    bodies.par_iter().map(|body| uses_of(body).unwrap_or_else(|_| all())).reduce(Uses::default, Uses::and)
-}
-
 /// Finds the tables whose contents are known.
-fn fixed_tables(info: &ModuleInfo<'_>, uses: &Uses) -> Vec<Option<FixedTable>> {
-    let contents = |table: u32| match uses.changed.binary_search(&table) {
-        Ok(_) => None,
-        Err(_) => initial_contents(info, table),
+fn fixed_tables(info: &ModuleInfo<'_>, scans: &[Scan]) -> Vec<Option<FixedTable>> {
+    let is_changed = |table: &u32| {
+        scans.iter().any(|scan| scan.changed_tables.as_ref().is_none_or(|changed| changed.contains(table)))
     };
-    (0..info.tables.len() as u32).map(contents).collect()
+    let fixed = |table: u32| initial_contents(info, table).filter(|_| !is_changed(&table));
+    (0..info.tables.len() as u32).map(fixed).collect()
 }
 
 /// The elements of a table after instantiation; `None` if they are not known, or instantiation traps.
@@ -142,23 +121,4 @@ fn function(expr: &ConstExpr) -> Option<Option<u32>> {
         [ConstOp::RefFunc(func)] => Some(Some(func)),
         _ => None,
     }
-}
-
-fn uses_of(body: &Body<'_>) -> wasmparser::Result<Uses> {
-    let mut uses = Uses::default();
-    let mut reader = body.body.get_operators_reader()?;
-    while !reader.eof() {
-        match reader.read()? {
-            Operator::TableSet { table }
-            | Operator::TableGrow { table }
-            | Operator::TableFill { table }
-            | Operator::TableInit { table, .. }
-            | Operator::TableCopy { dst_table: table, .. } => uses.changed.push(table),
-            Operator::TableGet { .. } | Operator::RefFunc { .. } => uses.references = true,
-            _ => {}
-        }
-    }
-    uses.changed.sort_unstable();
-    uses.changed.dedup();
-    Ok(uses)
 }

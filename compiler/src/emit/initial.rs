@@ -15,6 +15,9 @@ use aot_abi::types::{EntityKind, ValType};
 use aot_abi::vmctx::NO_MEMORY;
 use std::collections::BTreeMap;
 
+/// Bytes and their address.
+pub(crate) type Piece = (u64, Vec<u8>);
+
 /// State that is known.
 pub(crate) struct Initial {
     /// Address of the definition of the memory, and its pages at first and at most. Zeros without a memory.
@@ -22,9 +25,9 @@ pub(crate) struct Initial {
     /// Number of functions: defined ones, imported ones.
     pub functions: [u64; 2],
     /// What the kernel maps of the memory: address and bytes.
-    pub image: Option<(u64, Vec<u8>)>,
+    pub image: Option<Piece>,
     /// Bytes to copy, and where to.
-    pub copies: Vec<(u64, Vec<u8>)>,
+    pub copies: Vec<Piece>,
     /// What runs, in this order: entry trampolines and code, as offsets in the text section. Nothing if the runtime has to
     /// make the instance: then only the contents of the memory are known.
     pub calls: Option<Vec<(u32, u32)>>,
@@ -97,7 +100,7 @@ fn blocks(parts: &[(u64, &[u8])]) -> BTreeMap<u64, Vec<u8>> {
 }
 
 /// All blocks in one piece, if it is worth a mapping.
-fn image(blocks: &BTreeMap<u64, Vec<u8>>) -> Option<(u64, Vec<u8>)> {
+fn image(blocks: &BTreeMap<u64, Vec<u8>>) -> Option<Piece> {
     let used = blocks.len() as u64 * BLOCK;
     let (first, last) = (*blocks.first_key_value()?.0, *blocks.last_key_value()?.0);
     let start = first / MAPPED_PAGE * MAPPED_PAGE;
@@ -113,8 +116,8 @@ fn image(blocks: &BTreeMap<u64, Vec<u8>>) -> Option<(u64, Vec<u8>)> {
 }
 
 /// The bytes that are not zero, in pieces.
-fn runs(blocks: &BTreeMap<u64, Vec<u8>>) -> Vec<(u64, Vec<u8>)> {
-    let mut runs: Vec<(u64, Vec<u8>)> = Vec::new();
+fn runs(blocks: &BTreeMap<u64, Vec<u8>>) -> Vec<Piece> {
+    let mut runs: Vec<Piece> = Vec::new();
     for (start, block) in blocks {
         for (at, byte) in block.iter().enumerate().filter(|(_, byte)| **byte != 0) {
             let address = STATIC_MEMORY + start + at as u64;
@@ -148,7 +151,7 @@ fn take_out(module: &mut Module, data: &mut Vec<u8>) {
 
 /// What is to be done to have an instance, beside the contents of its memory.
 struct Instance {
-    copies: Vec<(u64, Vec<u8>)>,
+    copies: Vec<Piece>,
     calls: Vec<(u32, u32)>,
 }
 
@@ -282,7 +285,7 @@ fn calls(info: &ModuleInfo<'_>, text: &Text) -> Option<Vec<(u32, u32)>> {
 mod tests {
     use super::*;
 
-    fn of(parts: &[(u64, &[u8])]) -> (Option<(u64, usize)>, Vec<(u64, Vec<u8>)>) {
+    fn of(parts: &[(u64, &[u8])]) -> (Option<(u64, usize)>, Vec<Piece>) {
         let blocks = blocks(parts);
         let image = image(&blocks).map(|(address, bytes)| (address - STATIC_MEMORY, bytes.len()));
         let runs = runs(&blocks).into_iter().map(|(address, bytes)| (address - STATIC_MEMORY, bytes));

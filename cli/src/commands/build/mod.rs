@@ -19,6 +19,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -341,11 +342,11 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     for ((kind, path), (key, found)) in outputs.iter().zip(cached) {
         if let Some(artifact) = found {
             progress.done(&format!("found `{}` in the cache", path.display()));
-            results.push((*kind, path, artifact));
+            results.push((*kind, path, artifact, None));
             continue;
         }
         if *kind == Kind::Module {
-            results.push((*kind, path, Artifact::Memory(program.module(&config)?.to_vec())));
+            results.push((*kind, path, Artifact::Memory(program.module(&config)?.to_vec()), None));
             continue;
         }
         let module = compiled.iter().find(|(other, _)| *other == form(*kind)).map(|(_, module)| module);
@@ -372,8 +373,8 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
                     let name = file.file_name().unwrap_or_default();
                     let split = link_split(module, &config.target, parts, name, input)?;
                     progress.done("linked, and debug information put aside");
-                    results.push((Kind::Object, file, Artifact::Memory(split.debug)));
-                    results.push((*kind, path, Artifact::Memory(split.executable)));
+                    results.push((Kind::Object, file, Artifact::Memory(split.debug), None));
+                    results.push((*kind, path, Artifact::Memory(split.executable), None));
                     continue;
                 }
                 let bytes = link(module, &config.target, parts, input)?;
@@ -381,15 +382,20 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
                 bytes
             }
         };
-        cache.put(&key, &bytes);
-        results.push((*kind, path, Artifact::Memory(bytes)));
+        results.push((*kind, path, Artifact::Memory(bytes), key));
     }
-    for (kind, path, artifact) in results {
-        let size = artifact.size();
-        output::write_artifact(path, artifact, kind.content())?;
-        progress.done(&format!("wrote `{}`, {size} bytes,", path.display()));
+    for (kind, path, artifact, key) in &results {
+        thread::scope(|scope| {
+            if let Artifact::Memory(bytes) = artifact {
+                scope.spawn(|| cache.put(key, bytes));
+            }
+            output::write_artifact(path, artifact, kind.content())
+        })?;
+        progress.done(&format!("wrote `{}`, {} bytes,", path.display(), artifact.size()));
     }
     cache.finish(args.verbose);
+    // The process ends. To give back the memory piece by piece would take longer than to write a result.
+    std::mem::forget((compiled, program, results));
     Ok(())
 }
 
