@@ -8,6 +8,7 @@ use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
 use crate::debug::{self, Debug, Tracking};
 use crate::emit::fixed::Fixed;
+use crate::emit::initial::Initial;
 use crate::emit::interface::{self, Global, Interface, Memory};
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,6 +37,7 @@ pub struct CompiledModule {
     target: Target,
     /// What only the static model has.
     fixed: Option<Fixed>,
+    initial: Option<Initial>,
     text: Text,
     /// What the runtime has to know of it.
     module: Module,
@@ -113,19 +115,23 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     add_trampolines(&context, interface.as_ref(), &leaves, &mut text, options)?;
     let (text, clif, asm) = text.finish();
     let describe = || -> Result<_> {
-        let described = emit::description::describe(info, &text)?;
-        let fixed = match plan.model {
-            Model::Static => Some(emit::fixed::describe(info, plan, &text)?),
-            Model::Instance => None,
+        let (mut module, mut data) = emit::description::describe(info, &text)?;
+        let (fixed, initial) = match plan.model {
+            Model::Static => (
+                Some(emit::fixed::describe(info, plan, &text)?),
+                emit::initial::describe(info, plan, &text, &config.target, &mut module, &mut data),
+            ),
+            Model::Instance => (None, None),
         };
-        Ok((described, fixed))
+        Ok((module, data, fixed, initial))
     };
     let (described, debug) = rayon::join(describe, || debug_information(&context, &text, source, config));
-    let ((module, data), fixed) = described?;
+    let (module, data, fixed, initial) = described?;
     let Prepared { import_symbols, interface, isa, .. } = prepared;
     Ok(CompiledModule {
         target: config.target.clone(),
         fixed,
+        initial,
         text,
         module,
         data,
@@ -596,6 +602,7 @@ impl CompiledModule {
             data: &self.data,
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),
+            initial: self.initial.as_ref(),
             interface: self.interface.as_ref(),
             debug: &self.debug.sections,
         })

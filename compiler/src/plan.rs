@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub model: Model,
     /// By table index. All `None` in the instance model.
     pub fixed_tables: Vec<Option<FixedTable>>,
+    /// Whether code uses references to functions as values. Known in the static model only, else assumed.
+    pub uses_references: bool,
 }
 
 /// The contents of a table of functions that nothing changes once it is initialised: data of the executable.
@@ -61,11 +63,14 @@ pub(crate) fn plan(
         && code <= MAX_STATIC_BODIES
         && data <= MAX_STATIC_BODIES;
     let model = if fits { config.model } else { Model::Instance };
-    let fixed_tables = match model {
-        Model::Static => fixed_tables(info, scans),
-        Model::Instance => info.tables.iter().map(|_| None).collect(),
+    let (fixed_tables, uses_references) = match model {
+        Model::Static => (
+            fixed_tables(info, scans),
+            scans.iter().any(|scan| scan.uses_references || scan.changed_tables.is_none()),
+        ),
+        Model::Instance => (info.tables.iter().map(|_| None).collect(), true),
     };
-    Ok(Plan { offsets, model, fixed_tables })
+    Ok(Plan { offsets, model, fixed_tables, uses_references })
 }
 
 /// Finds the tables whose contents are known.

@@ -12,6 +12,8 @@ pub(crate) struct Scan {
     pub size: u32,
     /// The tables that it changes; nothing is known of a body that is not valid.
     pub changed_tables: Option<Vec<u32>>,
+    /// Whether it has references to functions as values.
+    pub uses_references: bool,
     /// Nothing if it was not asked for, or the body is not valid.
     pub identity: Option<Identity>,
 }
@@ -50,6 +52,7 @@ pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) 
                 scan.calls.extend(defined.filter(|_| (function_index as usize) < info.funcs.len()));
             }
             Operator::RefFunc { function_index } => {
+                scan.uses_references = true;
                 if let Some(hash) = &mut hash {
                     hash.reference(start..end, info.escaped_slot(function_index));
                 }
@@ -60,6 +63,7 @@ pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) 
             | Operator::TableFill { table }
             | Operator::TableInit { table, .. }
             | Operator::TableCopy { dst_table: table, .. } => changed_tables.push(table),
+            Operator::TableGet { .. } => scan.uses_references = true,
             _ => {}
         }
     }

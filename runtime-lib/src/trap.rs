@@ -35,7 +35,8 @@ pub fn is_stack_overflow(registers: &Registers, fault: Option<usize>) -> bool {
 pub struct Frame {
     /// Function index.
     pub func: u32,
-    pub name: Option<&'static str>,
+    /// UTF-8.
+    pub name: Option<&'static [u8]>,
 }
 
 /// Walks the wasm functions on the stack, the innermost first, by their frame records. `stack_end` is the highest
@@ -57,8 +58,8 @@ pub unsafe fn backtrace(
         .text_offset(pc.wrapping_sub(usize::from(return_address)))
         .and_then(|offset| module.description().locate(offset))
     {
-        if location.range < module.declarations().funcs.len() as u32 {
-            visit(Frame { func: location.range + module.imported_funcs(), name: location.name });
+        if location.range < module.funcs() {
+            visit(Frame { func: location.range + module.imported_funcs(), name: location.name_bytes() });
         }
         // Frame records lie ever higher on the stack; anything else is not one.
         // SAFETY: the first program counter is that of the code that is interrupted, and it is the module's.

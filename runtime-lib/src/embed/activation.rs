@@ -201,7 +201,7 @@ fn frame(pc: usize) -> Option<Frame> {
         let is_function = location.range < module.declarations().funcs.len() as u32;
         is_function.then(|| Frame {
             func: location.range + module.imported_funcs(),
-            name: location.name.map(ToOwned::to_owned),
+            name: location.name().map(ToOwned::to_owned),
         })
     })?
 }

@@ -81,6 +81,11 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     split_debug: Option<PathBuf>,
 
+    /// Make an executable that the system maps at another address each time. Its code is of the instance model, which is
+    /// slower
+    #[arg(long)]
+    pie: bool,
+
     /// Say what is done, and how long it takes
     #[arg(short, long)]
     verbose: bool,
@@ -200,6 +205,7 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             (args.sealed, "--sealed"),
             (args.split_debug.is_some(), "--split-debug"),
             (!args.capabilities.is_empty(), "--dir and --env"),
+            (args.pie, "--pie"),
         ] {
             if given {
                 return Err(Failure::usage(format!("only executables know {flag}, and none is made"))
@@ -215,6 +221,7 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             words: args.capabilities.words(&args.compile),
             invoke: None,
             sealed: args.sealed,
+            pie: args.pie,
             strip: match args.strip {
                 StripArg::None => Strip::None,
                 StripArg::Debug => Strip::Debug,
@@ -231,6 +238,14 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
     if args.strip != StripArg::None && args.split_debug.is_none() {
         config.debug_info = DebugInfo::None;
+    }
+    if args.pie {
+        if args.compile.asks_for_static_model() {
+            return Err(Failure::usage(
+                "code of the static model has its addresses in it, which `--pie` leaves open",
+            ));
+        }
+        config.model = Model::Instance;
     }
     if !config.target.has_executables() {
         // Its addresses are those of executables.
@@ -407,6 +422,8 @@ pub struct ExecutableParts {
     /// Words of the run options.
     pub words: Vec<String>,
     pub sealed: bool,
+    /// Whether the kernel may map it anywhere.
+    pub pie: bool,
     pub strip: Strip,
     /// The export to call instead of `_start`.
     pub invoke: Option<String>,
@@ -418,6 +435,7 @@ impl ExecutableParts {
         let rest = [
             ("options", self.words.join("\0")),
             ("sealed", self.sealed.to_string()),
+            ("pie", self.pie.to_string()),
             ("strip", format!("{:?}", self.strip)),
             ("entry", format!("{:?}", self.invoke)),
         ];
@@ -458,7 +476,7 @@ pub fn link(
     parts: &ExecutableParts,
     file: &Path,
 ) -> Result<Vec<u8>> {
-    let link_options = LinkOptions { strip: parts.strip };
+    let link_options = LinkOptions { strip: parts.strip, pie: parts.pie };
     with_objects(module, target, parts, file, |objects, runtime| {
         aot_compiler::link_executable(objects, runtime, target, &link_options)
     })
@@ -473,7 +491,8 @@ fn link_split(
     file: &Path,
 ) -> Result<Split> {
     with_objects(module, target, parts, file, |objects, runtime| {
-        aot_compiler::link_split(objects, runtime, target, parts.strip, name.as_bytes())
+        let link_options = LinkOptions { strip: parts.strip, pie: parts.pie };
+        aot_compiler::link_split(objects, runtime, target, &link_options, name.as_bytes())
     })
 }
 
