@@ -127,6 +127,144 @@ fn programs_behave_on_s390x_as_here() {
     programs_behave_as_here("s390x-linux");
 }
 
+/// A module with state: name, data segments, what else is in it and in `_start`, and whether the kernel maps part of its
+/// memory.
+type Stateful = (&'static str, Vec<(u32, Vec<u8>)>, &'static str, &'static str, bool);
+
+fn initial_states() -> Vec<Stateful> {
+    let pattern = |len: u32| (0..len).map(|at| (at.wrapping_mul(at) >> 3 | 1) as u8).collect::<Vec<u8>>();
+    let small = vec![(70_000, b"a\0\0b".to_vec()), (70_001, b"c".to_vec()), (200_000, b"d".to_vec())];
+    let large = vec![(70_000, pattern(150_000)), (100_000, b"later".to_vec()), (300_000, pattern(30_000))];
+    let references = "(table.set 0 (i32.const 2) (table.get 0 (i32.const 1)))
+        (if (i32.ne (call_indirect (type $number) (i32.const 2)) (i32.const 5)) (then unreachable))";
+    let passive = r#"(data $passive "xyz")"#;
+    let init = r#"(memory.init $passive (i32.const 10) (i32.const 0) (i32.const 3))
+        (if (i32.ne (i32.load8_u (i32.const 12)) (i32.const 122)) (then unreachable))
+        (memory.fill (i32.const 10) (i32.const 0) (i32.const 3))"#;
+    vec![
+        ("empty", vec![], "", "", false),
+        ("small", small.clone(), "", "", false),
+        ("large", large.clone(), "", "", true),
+        ("small-references", small.clone(), "", references, false),
+        ("large-references", large.clone(), "", references, true),
+        ("small-passive", small, passive, init, false),
+        ("large-passive", large, passive, init, true),
+    ]
+}
+
+/// A program that ends with a checksum of its memory as it was at first, which it changes then.
+fn checksum_program(segments: &[(u32, Vec<u8>)], items: &str, body: &str) -> String {
+    let segment = |(at, bytes): &(u32, Vec<u8>)| {
+        let text: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        format!("(data (i32.const {at}) \"{text}\")\n")
+    };
+    let segments: String = segments.iter().map(segment).collect();
+    format!(
+        r#"(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (type $number (func (result i32)))
+  (memory (export "memory") 8 10)
+  (table 4 funcref)
+  (elem (i32.const 1) $five)
+  (global $a (mut i32) (i32.const -7))
+  (global $b (mut i64) (i64.const 0x123456789abcdef))
+  (global $c (mut f64) (f64.const 0.5))
+  (global $d (mut v128) (v128.const i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15))
+  (global $started (mut i32) (i32.const 0))
+  {segments}
+  {items}
+  (start $start)
+  (func $start (global.set $started (i32.const 1)))
+  (func $five (result i32) (i32.const 5))
+  (func (export "_start") (local $at i32) (local $sum i32)
+    (if (i32.eqz (global.get $started)) (then unreachable))
+    (if (i32.ne (global.get $a) (i32.const -7)) (then unreachable))
+    (if (i64.ne (global.get $b) (i64.const 0x123456789abcdef)) (then unreachable))
+    (if (f64.ne (global.get $c) (f64.const 0.5)) (then unreachable))
+    (if (i32.ne (i8x16.extract_lane_u 9 (global.get $d)) (i32.const 9)) (then unreachable))
+    (if (i32.ne (table.size) (i32.const 4)) (then unreachable))
+    (if (i32.ne (call_indirect (type $number) (i32.const 1)) (i32.const 5)) (then unreachable))
+    {body}
+    (local.set $sum (i32.const 1))
+    (loop $next
+      (local.set $sum (i32.mul (i32.const 16777619)
+        (i32.xor (local.get $sum) (i32.load8_u (local.get $at)))))
+      (i32.store8 (local.get $at) (i32.const 255))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $at) (i32.shl (memory.size) (i32.const 16)))))
+    (if (i32.ne (memory.grow (i32.const 1)) (i32.const 8)) (then unreachable))
+    (if (i32.load (i32.const 524288)) (then unreachable))
+    (call $proc_exit (i32.shr_u (local.get $sum) (i32.const 26)))))"#
+    )
+}
+
+/// Memory, globals and tables have their first values, whether the compiler, the kernel or the runtime makes them.
+#[test]
+fn initial_state_is_as_the_module_says() {
+    let dir = scratch("initial");
+    let targets = ["x86_64-linux"].into_iter().chain(emulator::FOREIGN);
+    for target in targets.filter(|target| *target == "x86_64-linux" || emulator::is_ready(target)) {
+        for (name, segments, items, body, is_mapped) in initial_states() {
+            let mut memory = vec![0; 8 << 16];
+            for (at, bytes) in &segments {
+                memory[*at as usize..][..bytes.len()].copy_from_slice(bytes);
+            }
+            let sum = memory.iter().fold(1u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(16_777_619));
+            let (source, executable) = (dir.join(format!("{name}.wat")), dir.join(name));
+            fs::write(&source, checksum_program(&segments, items, body)).unwrap();
+            for options in [&[][..], &["--strip", "all"], &["-C", "model=instance"]] {
+                build(&source, &executable, target, options);
+                let bytes = fs::read(&executable).unwrap();
+                let has_section = bytes.windows(12).any(|window| window == b".aot.memory\0");
+                assert_eq!(
+                    has_section,
+                    is_mapped && !options.contains(&"model=instance"),
+                    "{target}: {name}"
+                );
+                for _ in 0..2 {
+                    let mut command = match target {
+                        "x86_64-linux" => Command::new(&executable),
+                        _ => emulator::command(target, &executable),
+                    };
+                    let (_, stderr, code) = parts(&command.stdin(Stdio::null()).output().unwrap());
+                    assert_eq!(code, Some((sum >> 26) as i32), "{target}: {name} {options:?}: {stderr}");
+                }
+            }
+        }
+    }
+}
+
+/// Executables that are mapped anywhere do what others do, traps and their backtraces included.
+#[test]
+fn executables_can_be_mapped_anywhere() {
+    let dir = scratch("pie");
+    let targets = ["x86_64-linux"].into_iter().chain(emulator::FOREIGN);
+    for target in targets.filter(|target| *target == "x86_64-linux" || emulator::is_ready(target)) {
+        let command = |path: &Path| match target {
+            "x86_64-linux" => Command::new(path),
+            _ => emulator::command(target, path),
+        };
+        for name in ["hello", "unreachable", "store", "stack", "null", "vector", "grow"] {
+            let (_, body, _) = PROGRAMS.iter().find(|(other, ..)| *other == name).unwrap();
+            let source = dir.join(format!("{name}.wat"));
+            fs::write(&source, program(body)).unwrap();
+            let (fixed, anywhere) = (dir.join("fixed"), dir.join("anywhere"));
+            build(&source, &fixed, target, &["-C", "model=instance"]);
+            for strip in ["none", "all"] {
+                build(&source, &anywhere, target, &["--pie", "--strip", strip]);
+                let run = |path: &Path| parts(&command(path).stdin(Stdio::null()).output().unwrap());
+                assert_eq!(run(&anywhere), run(&fixed), "{target}: {name}, --strip {strip}");
+            }
+            // The type of the file: one that can be mapped anywhere.
+            let kind = fs::read(&anywhere).unwrap()[16..18].to_vec();
+            assert!(kind == [3, 0] || kind == [0, 3], "{target}: {kind:?}");
+            let inspected = Command::new(AOT).arg("inspect").arg(&anywhere).output().unwrap();
+            let text = String::from_utf8_lossy(&inspected.stdout);
+            assert!(text.contains("executable made by aot") && text.contains("fd_write"), "{target}: {text}");
+        }
+    }
+}
+
 /// Modules with vectors need an extension of riscv64, others do not.
 #[test]
 fn missing_vectors_are_an_error() {
@@ -206,37 +344,42 @@ fn the_script_for_ci_builds_for_all_targets() {
 #[test]
 fn debuggers_walk_the_frames_of_wasm_code() {
     for target in emulator::FOREIGN.into_iter().filter(|target| emulator::is_ready(target)) {
-        let dir = scratch(&format!("{target}-debugger"));
-        let (source, executable) = (dir.join("in.wat"), dir.join("out"));
-        fs::write(&source, program("(i32.store (i32.const 0) (i32.const 1))")).unwrap();
         // Without inlining.
-        build(&source, &executable, target, &["-O", "opt-level=0"]);
-        // Too long a name for a socket, were it in the scratch directory.
-        let socket = std::env::temp_dir().join(format!("aot-gdb-{}-{target}", std::process::id()));
-        let mut emulator = emulator::command_for_debugger(target, &executable, &socket).spawn().unwrap();
-        let words = [format!("file {}", executable.display()), format!("target remote {}", socket.display())];
-        let commands = words.iter().map(String::as_str).chain(["break inner", "continue", "backtrace"]);
-        while !socket.exists() && emulator.try_wait().unwrap().is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        let mut gdb = Command::new("gdb-multiarch");
-        gdb.args(["-nx", "-batch"]).args(commands.flat_map(|command| ["-ex", command]));
-        let output = gdb.output().expect("gdb-multiarch runs");
-        drop(emulator.kill());
-        emulator.wait().unwrap();
-        drop(fs::remove_file(&socket));
-        let text = String::from_utf8_lossy(&output.stdout);
-        let names: Vec<&str> = text
-            .lines()
-            .filter(|line| line.starts_with('#'))
-            // The address is left out where it is the first of a line.
-            .filter_map(|line| Some(line.split_once(' ')?.1.trim_start()))
-            .map(|frame| frame.split_once(" in ").map_or(frame, |(_, frame)| frame))
-            .filter_map(|frame| frame.split([' ', '[']).next())
-            .take(4)
-            .collect();
-        assert_eq!(names, ["inner", "middle", "_start", "wasm-entry"], "{target}: {text}");
+        debugger_walks_frames(target, &["-O", "opt-level=0"]);
+        debugger_walks_frames(target, &["-O", "opt-level=0", "--pie"]);
     }
+}
+
+fn debugger_walks_frames(target: &str, options: &[&str]) {
+    let dir = scratch(&format!("{target}-debugger"));
+    let (source, executable) = (dir.join("in.wat"), dir.join("out"));
+    fs::write(&source, program("(i32.store (i32.const 0) (i32.const 1))")).unwrap();
+    build(&source, &executable, target, options);
+    // Too long a name for a socket, were it in the scratch directory.
+    let socket = std::env::temp_dir().join(format!("aot-gdb-{}-{target}", std::process::id()));
+    let mut emulator = emulator::command_for_debugger(target, &executable, &socket).spawn().unwrap();
+    let words = [format!("file {}", executable.display()), format!("target remote {}", socket.display())];
+    let commands = words.iter().map(String::as_str).chain(["break inner", "continue", "backtrace"]);
+    while !socket.exists() && emulator.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut gdb = Command::new("gdb-multiarch");
+    gdb.args(["-nx", "-batch"]).args(commands.flat_map(|command| ["-ex", command]));
+    let output = gdb.output().expect("gdb-multiarch runs");
+    drop(emulator.kill());
+    emulator.wait().unwrap();
+    drop(fs::remove_file(&socket));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let names: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        // The address is left out where it is the first of a line.
+        .filter_map(|line| Some(line.split_once(' ')?.1.trim_start()))
+        .map(|frame| frame.split_once(" in ").map_or(frame, |(_, frame)| frame))
+        .filter_map(|frame| frame.split([' ', '[']).next())
+        .take(4)
+        .collect();
+    assert_eq!(names, ["inner", "middle", "_start", "wasm-entry"], "{target} {options:?}: {text}");
 }
 
 /// What the binutils of LLVM read in objects: machine, relocations that are known, unwind information for each function.

@@ -182,7 +182,7 @@ fn every_target_has_images_that_pass_all_checks() {
         assert_eq!(image.refusals(Some(machine), |_| true), []);
         let (description, module) = image.describe().unwrap();
         // `add` is the first of the code.
-        assert_eq!(description.locate(0).unwrap().name, Some("add"));
+        assert_eq!(description.locate(0).unwrap().name(), Some("add"));
         assert_eq!(
             (image.text.offset % machine.page_size(), image.memory.offset % machine.page_size()),
             (0, 0)

@@ -28,6 +28,12 @@ pub trait Engine {
 
     /// The command that runs the artifact with the program's arguments. The caller chooses directory and streams.
     fn run(&self, program: &Program, artifact: &Path) -> Command;
+
+    /// The command that runs the module itself, and keeps what it compiles in a directory for the next time; nothing if
+    /// there is no such way.
+    fn run_cached(&self, _program: &Program, _cache: &Path) -> Option<Command> {
+        None
+    }
 }
 
 /// Every engine. The first one is ours; the others are what it is compared with.

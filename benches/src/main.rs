@@ -66,6 +66,7 @@ fn run(options: &Options) -> Result<()> {
         let section = match suite {
             Suite::Run => suites::run_time::measure(&setting, &engines, &programs, &mut failures),
             Suite::Compile => suites::compile_time::measure(&setting, &engines, &programs, &mut failures),
+            Suite::Edit => suites::edit::measure(&setting, &programs, &mut failures),
             Suite::Calls => suites::calls::measure(&setting, &mut failures),
             Suite::Cross => suites::cross::measure(&setting, &programs, &mut failures),
             Suite::StartUp => suites::start_up::measure(&setting, &engines, &mut failures),

@@ -8,7 +8,7 @@ pub const HELP: &str = "\
 cargo xtask bench [OPTION]… [NAME]…      (NAME: only these programs)
 
   --filter TEXT        only programs whose name contains TEXT
-  --suite run|compile|startup|cross|calls
+  --suite run|compile|edit|startup|cross|calls
                        only this suite; can be given several times
   --rounds N           rounds of measurement, 5 by default
   --cpu baseline|native
@@ -22,6 +22,7 @@ cargo xtask bench [OPTION]… [NAME]…      (NAME: only these programs)
 pub enum Suite {
     Run,
     Compile,
+    Edit,
     StartUp,
     Cross,
     Calls,
@@ -30,6 +31,7 @@ pub enum Suite {
 const SUITES: &[(&str, Suite)] = &[
     ("run", Suite::Run),
     ("compile", Suite::Compile),
+    ("edit", Suite::Edit),
     ("startup", Suite::StartUp),
     ("cross", Suite::Cross),
     ("calls", Suite::Calls),

@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod compile_time;
 pub mod cross;
+pub mod edit;
 mod equal;
 pub mod run_time;
 pub mod start_up;

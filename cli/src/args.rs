@@ -5,7 +5,7 @@ use crate::groups::{
 };
 use crate::report::{Failure, Result};
 use aot_compiler::wasi::{executable_import as wasi_import, library_import, no_import};
-use aot_compiler::{Config, Cpu, CpuFeature, DebugInfo, ImportSymbol, Imports, Target};
+use aot_compiler::{Config, Cpu, CpuFeature, DebugInfo, ImportSymbol, Imports, Model, Target};
 use clap::Args;
 use std::time::Duration;
 
@@ -126,6 +126,16 @@ impl CompileArgs {
 
     fn system(&self) -> impl Iterator<Item = System> {
         self.system.iter().flat_map(|settings| settings.0.iter().copied())
+    }
+
+    /// Whether the model was chosen, and is the static one.
+    pub fn asks_for_static_model(&self) -> bool {
+        let settings = self.codegen.iter().flat_map(|settings| settings.0.iter());
+        let mut models = settings.filter_map(|setting| match setting {
+            Codegen::Model(model) => Some(*model),
+            _ => None,
+        });
+        models.next_back() == Some(Model::Static)
     }
 
     /// The options of the compiler. Of several settings of one key the last counts.

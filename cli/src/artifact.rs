@@ -2,8 +2,9 @@
 //!
 //! The file may be damaged or hostile: everything is checked, nothing is executed.
 
-use crate::file_kind::{FileKind, description_section};
+use crate::file_kind::{FileKind, OPTIONS_SECTION, description_section};
 use crate::report::{Failure, Result};
+use aot_abi::descriptor::INITIAL_WORDS;
 use aot_abi::image::section;
 use aot_abi::module::{Description, Module};
 use object::{
@@ -13,8 +14,6 @@ use object::{
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-
-const OPTIONS_SECTION: &str = ".aot.options";
 
 /// An executable, object or image that `aot build` made.
 pub struct Artifact<'a> {
@@ -76,7 +75,7 @@ impl<'a> Artifact<'a> {
         let Parts { code, data_len, cpu_features } = match kind {
             FileKind::Object => object_parts(&file),
             FileKind::Image => image_parts(&file),
-            _ => executable_parts(&file, info.address()),
+            _ => executable_parts(&file, info.address(), bytes),
         }
         .ok_or_else(|| damaged("its machine code is not where it should be"))?;
         Ok(Artifact {
@@ -223,16 +222,22 @@ fn image_parts<'a>(file: &File<'a>) -> Option<Parts<'a>> {
 
 /// In an executable, the linker has put the module's sections together with others. The descriptor that the runtime
 /// reads tells where they are: address and length of code, description and data. Its symbol may be stripped, but
-/// only there does the address of the description stand.
-fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<Parts<'a>> {
+/// only there does the address of the description stand: in the file, or put in when the program starts.
+fn executable_parts<'a>(file: &File<'a>, info_address: u64, bytes: &[u8]) -> Option<Parts<'a>> {
     const WORD: usize = 8;
+    const MEMORY: usize = 7;
     const CPU_FEATURES: usize = 9;
+    const INITIAL: usize = 12;
     let endian = file.endianness();
+    let addresses = aot_compiler::run_time_addresses(bytes).ok()?;
     for section in file.sections().filter(|section| section.kind() != SectionKind::Text) {
         // Sections without bytes in the file have none to look at.
         let data = section.data().unwrap_or(&[]);
         let word = |at: usize| {
             let bytes = data.get(at..at + WORD)?;
+            if let Some(address) = addresses.get(&section.address().saturating_add(at as u64)) {
+                return Some(*address);
+            }
             Some(endian.read_u64(bytes.try_into().ok()?))
         };
         for at in (0..data.len()).step_by(WORD) {
@@ -248,11 +253,33 @@ fn executable_parts<'a>(file: &File<'a>, info_address: u64) -> Option<Parts<'a>>
                 let names = names.and_then(|(address, len)| {
                     bytes_at(file, address, len, |kind| kind != SectionKind::Text)
                 });
+                let initial = word(at + INITIAL * WORD).zip(word(at + MEMORY * WORD));
+                let initial_len =
+                    initial.map_or(0, |(initial, memory)| initial_data_len(file, initial, memory));
+                let data_len = data_len.saturating_add(initial_len);
                 return Some(Parts { code, data_len, cpu_features: names.unwrap_or_default() });
             }
         }
     }
     None
+}
+
+/// Bytes that an executable has of the first contents of its memory (`aot_abi::descriptor`), which starts at `memory`.
+fn initial_data_len(file: &File<'_>, initial: u64, memory: u64) -> u64 {
+    const WORD: u64 = 8;
+    let words = |address: u64, count: u64| -> Vec<u64> {
+        let bytes = count
+            .checked_mul(WORD)
+            .and_then(|len| bytes_at(file, address, len, |kind| kind != SectionKind::Text));
+        let (words, _) = bytes.unwrap_or_default().as_chunks();
+        words.iter().map(|word| file.endianness().read_u64(*word)).collect()
+    };
+    let counts = words(initial, INITIAL_WORDS as u64);
+    let [_, _, _, _, image_len, _, _, calls, copies] = counts[..] else { return 0 };
+    let first = INITIAL_WORDS as u64 + calls.saturating_mul(2);
+    let copies = words(initial.saturating_add(first.saturating_mul(WORD)), copies.saturating_mul(3));
+    let in_memory = copies.chunks_exact(3).filter(|copy| copy[0] >= memory).map(|copy| copy[2]);
+    in_memory.fold(image_len, u64::saturating_add)
 }
 
 /// Bytes of a section of some kind by address and length.

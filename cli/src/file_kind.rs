@@ -4,6 +4,9 @@ use aot_abi::image::section;
 use object::{BinaryFormat, Object as _, ObjectKind, ObjectSection as _};
 use std::fmt;
 
+/// Section of the options that an executable was built with.
+pub const OPTIONS_SECTION: &str = ".aot.options";
+
 /// Section of the module description in our artifacts.
 pub fn description_section(format: BinaryFormat) -> &'static str {
     match format {
@@ -72,6 +75,7 @@ impl FileKind {
             }
             _ if !has(description_section(BinaryFormat::Elf)) => FileKind::Elf,
             ObjectKind::Dynamic if has(section::NOTE) => FileKind::Image,
+            ObjectKind::Dynamic if has(OPTIONS_SECTION) => FileKind::Executable,
             ObjectKind::Relocatable => FileKind::Object,
             ObjectKind::Executable => FileKind::Executable,
             _ => FileKind::Elf,

@@ -56,10 +56,15 @@ pub fn write(path: &Path, bytes: &[u8], content: Content) -> Result<()> {
 }
 
 /// The same for a result that may be in the cache.
-pub fn write_artifact(path: &Path, artifact: Artifact, content: Content) -> Result<()> {
+pub fn write_artifact(path: &Path, artifact: &Artifact, content: Content) -> Result<()> {
     if is_stdout(path) {
-        let bytes = artifact.into_bytes().map_err(|error| Failure::io("cannot read", path, &error))?;
-        return write_stdout(&bytes, content);
+        return match artifact {
+            Artifact::Memory(bytes) => write_stdout(bytes, content),
+            Artifact::Stored(found) => {
+                let bytes = found.read().map_err(|error| Failure::io("cannot read", path, &error))?;
+                write_stdout(&bytes, content)
+            }
+        };
     }
     write_with(path, content, |file| artifact.write_to(file))
 }

@@ -49,6 +49,7 @@ pub use link::entry::{Entry, entry_object};
 pub use link::exe::{LinkOptions, Strip, link_executable};
 pub use link::library::{shared_library, static_library};
 pub use link::options::options_object;
+pub use link::position::run_time_addresses;
 pub use link::split::{Split, link_split};
 pub use merge::{FEATURES as LINK_FEATURES, Library, Merged, Source, merge};
 pub use pipeline::{CompiledModule, FunctionCode, compile, compile_share, parse_text};

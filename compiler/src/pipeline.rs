@@ -1,13 +1,14 @@
 //! Calls the stages in order; the only file that knows all of them.
 
 use crate::bottom_up::{self, Inlining};
-use crate::code_cache::{CodeCache, Made, Share, ShareResult};
+use crate::code_cache::{CodeCache, CodeStore, Made, Share, ShareResult};
 use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
 use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
 use crate::debug::{self, Debug, Tracking};
 use crate::emit::fixed::Fixed;
+use crate::emit::initial::Initial;
 use crate::emit::interface::{self, Global, Interface, Memory};
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,7 @@ use cranelift_codegen::settings::Configurable;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 use wasmparser::WasmFeatures;
 
 /// A module as machine code, ready to be written in one of the output forms.
@@ -35,6 +37,7 @@ pub struct CompiledModule {
     target: Target,
     /// What only the static model has.
     fixed: Option<Fixed>,
+    initial: Option<Initial>,
     text: Text,
     /// What the runtime has to know of it.
     module: Module,
@@ -89,13 +92,19 @@ pub fn parse_text<'a>(bytes: &'a [u8], file_name: &str) -> Result<Cow<'a, [u8]>>
 /// If the module is invalid, or uses what is not supported or not enabled.
 pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     let (prepared, bodies) = Prepared::new(wasm, config)?;
-    let source = prepared.source(config);
-    let context = prepared.context(config, source.as_ref());
+    let for_code = prepared.source_for_code(config);
+    let context = prepared.context(config, for_code.as_ref());
     let options = codegen_options(config);
     let Prepared { info, plan, interface, .. } = &prepared;
     let leaves = interface.as_ref().map(|interface| leaves(&context, interface, &bodies)).unwrap_or_default();
-    let (functions, reused) = compile_bodies(&context, bodies, config, None)?;
+    let (compiled, for_lines) = rayon::join(
+        || compile_bodies(&context, &prepared.scans, bodies, config, None),
+        || prepared.source_for_lines(config),
+    );
+    let (functions, reused) = compiled?;
+    let source = for_code.as_ref().or(for_lines.as_ref());
     let mut text = emit::text::Builder::new(&context);
+    text.reserve(functions.iter().flatten());
     for (index, function) in functions.into_iter().enumerate() {
         let func = info.imported_funcs + index as u32;
         match function {
@@ -105,16 +114,24 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     }
     add_trampolines(&context, interface.as_ref(), &leaves, &mut text, options)?;
     let (text, clif, asm) = text.finish();
-    let (module, data) = emit::description::describe(info, &text)?;
-    let fixed = match plan.model {
-        Model::Static => Some(emit::fixed::describe(info, plan, &text)?),
-        Model::Instance => None,
+    let describe = || -> Result<_> {
+        let (mut module, mut data) = emit::description::describe(info, &text)?;
+        let (fixed, initial) = match plan.model {
+            Model::Static => (
+                Some(emit::fixed::describe(info, plan, &text)?),
+                emit::initial::describe(info, plan, &text, &config.target, &mut module, &mut data),
+            ),
+            Model::Instance => (None, None),
+        };
+        Ok((module, data, fixed, initial))
     };
-    let debug = debug_information(&context, &text, source.as_ref(), config);
+    let (described, debug) = rayon::join(describe, || debug_information(&context, &text, source, config));
+    let (module, data, fixed, initial) = described?;
     let Prepared { import_symbols, interface, isa, .. } = prepared;
     Ok(CompiledModule {
         target: config.target.clone(),
         fixed,
+        initial,
         text,
         module,
         data,
@@ -145,16 +162,18 @@ pub fn compile_share(wasm: &[u8], config: &Config, share: Share) -> Result<Share
         ));
     }
     let (prepared, bodies) = Prepared::new(wasm, config)?;
-    let source = prepared.source(config);
+    let source = prepared.source_for_code(config);
     let context = prepared.context(config, source.as_ref());
     let mut result = ShareResult { functions: bodies.len(), ..ShareResult::default() };
-    compile_bodies(&context, bodies, config, Some((share, &mut result)))?;
+    compile_bodies(&context, &prepared.scans, bodies, config, Some((share, &mut result)))?;
     Ok(result)
 }
 
 /// A module that was read, and what follows from it and the options.
 struct Prepared<'a> {
     info: ModuleInfo<'a>,
+    /// Of all bodies, or none.
+    scans: Vec<Scan>,
     plan: Plan,
     import_symbols: Vec<Option<String>>,
     interface: Option<Interface>,
@@ -175,19 +194,29 @@ impl<'a> Prepared<'a> {
             ));
         }
         let (info, bodies) = module::parse(wasm, config.features)?;
-        let plan = plan(&info, &bodies, config)?;
+        let store = code_store(config);
+        let scans: Vec<Scan> = match config.model == Model::Static || store.is_some() {
+            true => bodies.par_iter().map(|body| scan::scan(&info, body, store.is_some())).collect(),
+            false => Vec::new(),
+        };
+        let plan = plan(&info, &bodies, &scans, config)?;
         let import_symbols = bind_imports(&info, config)?;
         let interface = match &config.imports {
             Imports::Library { prefix, .. } => Some(Interface::new(&info, &import_symbols, prefix)?),
             _ => None,
         };
         let isa = isa(config, plan.model)?;
-        Ok((Prepared { info, plan, import_symbols, interface, isa }, bodies))
+        Ok((Prepared { info, scans, plan, import_symbols, interface, isa }, bodies))
     }
 
-    /// What the module says of its source, if the code is to be described.
-    fn source(&self, config: &Config) -> Option<debug::Source<'_>> {
-        (config.debug_info != DebugInfo::None).then(|| debug::Source::read(&self.info.debug))
+    /// What the module says of its source, if code depends on it: where variables are to be found.
+    fn source_for_code(&self, config: &Config) -> Option<debug::Source<'_>> {
+        (config.debug_info == DebugInfo::Full).then(|| debug::Source::read(&self.info.debug))
+    }
+
+    /// The same, if it is only for the lines of code that is made without it.
+    fn source_for_lines(&self, config: &Config) -> Option<debug::Source<'_>> {
+        (config.debug_info == DebugInfo::Lines).then(|| debug::Source::read(&self.info.debug))
     }
 
     /// What the translation of its functions shares.
@@ -309,10 +338,16 @@ fn image_flags(config: &Config) -> u64 {
     .fold(0, |all, (_, flag)| all | flag)
 }
 
+/// Where code of functions is looked for. Text is not stored.
+fn code_store(config: &Config) -> Option<&Arc<dyn CodeStore>> {
+    config.code_store.as_ref().filter(|_| !config.keep_clif && !config.keep_asm)
+}
+
 /// Validates, translates and compiles all bodies, or those of a share; what the store of code has is not compiled. The
 /// results are in index order, and come with the number of those that the store had.
 fn compile_bodies(
     context: &ModuleContext<'_>,
+    scans: &[Scan],
     bodies: Vec<Body<'_>>,
     config: &Config,
     share: Option<(Share, &mut ShareResult)>,
@@ -321,18 +356,12 @@ fn compile_bodies(
     // Code of the instance model gains next to nothing, since every body is fatter (docs/architecture.md).
     let inlines =
         config.inlining && config.opt_level != OptLevel::None && context.plan.model == Model::Static;
-    // Text is not stored.
-    let store = config.code_store.as_ref().filter(|_| !config.keep_clif && !config.keep_asm);
-    let scans: Vec<Scan> = match inlines || store.is_some() {
-        true => bodies.par_iter().map(|body| scan::scan(context.info, body, store.is_some())).collect(),
-        false => Vec::new(),
-    };
-    let inlining = inlines.then(|| Inlining::new(&scans, context.info.imported_funcs));
+    let inlining = inlines.then(|| Inlining::new(scans, context.info.imported_funcs));
     let machine = share.as_ref().map(|(share, _)| *share);
-    let cache = store.map(|store| {
+    let cache = code_store(config).map(|store| {
         // Features decide what is valid.
         let options = format!("{options:?} {inlines} {:?}", config.features);
-        CodeCache::open(store, context, &scans, inlining.as_ref(), &options, machine)
+        CodeCache::open(store, context, scans, inlining.as_ref(), &options, machine)
     });
     let reused = cache.as_ref().map_or(0, CodeCache::len);
     let mut count = bodies.len() - reused;
@@ -573,6 +602,7 @@ impl CompiledModule {
             data: &self.data,
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),
+            initial: self.initial.as_ref(),
             interface: self.interface.as_ref(),
             debug: &self.debug.sections,
             // Libraries are parts of programs that the runtime knows nothing of.

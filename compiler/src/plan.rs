@@ -3,12 +3,11 @@
 use crate::config::{Config, Imports, Model};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
+use crate::scan::Scan;
 use aot_abi::memory::static_context;
 use aot_abi::module::{ConstExpr, ConstOp, ElementItems, SegmentMode};
 use aot_abi::types::ValType;
 use aot_abi::vmctx::{Counts, VmOffsets};
-use rayon::prelude::*;
-use wasmparser::Operator;
 
 /// What translation needs to know beyond the module's declarations.
 #[derive(Debug)]
@@ -19,6 +18,8 @@ pub(crate) struct Plan {
     pub model: Model,
     /// By table index. All `None` in the instance model.
     pub fixed_tables: Vec<Option<FixedTable>>,
+    /// Whether code uses references to functions as values. Known in the static model only, else assumed.
+    pub uses_references: bool,
 }
 
 /// The contents of a table of functions that nothing changes once it is initialised: data of the executable.
@@ -35,8 +36,13 @@ const MAX_FIXED_ELEMENTS: u64 = 1 << 20;
 /// model: machine code has up to four times the size of its body. The linker's result is checked.
 const MAX_STATIC_BODIES: u64 = 24 << 20;
 
-/// Makes the plan for a module.
-pub(crate) fn plan(info: &ModuleInfo<'_>, bodies: &[Body<'_>], config: &Config) -> Result<Plan> {
+/// Makes the plan for a module. `scans` are those of the bodies, and only looked at for the static model.
+pub(crate) fn plan(
+    info: &ModuleInfo<'_>,
+    bodies: &[Body<'_>],
+    scans: &[Scan],
+    config: &Config,
+) -> Result<Plan> {
     let counts = Counts {
         imported_memories: info.imported_memories,
         imported_tables: info.imported_tables,
@@ -57,36 +63,23 @@ pub(crate) fn plan(info: &ModuleInfo<'_>, bodies: &[Body<'_>], config: &Config) 
         && code <= MAX_STATIC_BODIES
         && data <= MAX_STATIC_BODIES;
     let model = if fits { config.model } else { Model::Instance };
-    let fixed_tables = match model {
-        Model::Static => fixed_tables(info, bodies),
-        Model::Instance => info.tables.iter().map(|_| None).collect(),
+    let (fixed_tables, uses_references) = match model {
+        Model::Static => (
+            fixed_tables(info, scans),
+            scans.iter().any(|scan| scan.uses_references || scan.changed_tables.is_none()),
+        ),
+        Model::Instance => (info.tables.iter().map(|_| None).collect(), true),
     };
-    Ok(Plan { offsets, model, fixed_tables })
+    Ok(Plan { offsets, model, fixed_tables, uses_references })
 }
 
 /// Finds the tables whose contents are known.
-fn fixed_tables(info: &ModuleInfo<'_>, bodies: &[Body<'_>]) -> Vec<Option<FixedTable>> {
-    let mut tables: Vec<_> =
-        (0..info.tables.len() as u32).map(|table| initial_contents(info, table)).collect();
-    if tables.iter().all(Option::is_none) {
-        return tables;
-    }
-    let changed = bodies
-        .par_iter()
-        .map(|body| changed_tables(body).unwrap_or_else(|_| (0..tables.len() as u32).collect()))
-        .reduce(Vec::new, |mut all, tables| {
-            all.extend(tables);
-            all.sort_unstable();
-            all.dedup();
-            all
-        });
-    for table in changed {
-        // A body that is not valid yet may name any table.
-        if let Some(table) = tables.get_mut(table as usize) {
-            *table = None;
-        }
-    }
-    tables
+fn fixed_tables(info: &ModuleInfo<'_>, scans: &[Scan]) -> Vec<Option<FixedTable>> {
+    let is_changed = |table: &u32| {
+        scans.iter().any(|scan| scan.changed_tables.as_ref().is_none_or(|changed| changed.contains(table)))
+    };
+    let fixed = |table: u32| initial_contents(info, table).filter(|_| !is_changed(&table));
+    (0..info.tables.len() as u32).map(fixed).collect()
 }
 
 /// The elements of a table after instantiation; `None` if they are not known, or instantiation traps.
@@ -128,23 +121,4 @@ fn function(expr: &ConstExpr) -> Option<Option<u32>> {
         [ConstOp::RefFunc(func)] => Some(Some(func)),
         _ => None,
     }
-}
-
-/// The tables that a body can change, ascending.
-fn changed_tables(body: &Body<'_>) -> wasmparser::Result<Vec<u32>> {
-    let mut tables = Vec::new();
-    let mut reader = body.body.get_operators_reader()?;
-    while !reader.eof() {
-        match reader.read()? {
-            Operator::TableSet { table }
-            | Operator::TableGrow { table }
-            | Operator::TableFill { table }
-            | Operator::TableInit { table, .. }
-            | Operator::TableCopy { dst_table: table, .. } => tables.push(table),
-            _ => {}
-        }
-    }
-    tables.sort_unstable();
-    tables.dedup();
-    Ok(tables)
 }

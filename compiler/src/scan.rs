@@ -10,6 +10,10 @@ pub(crate) struct Scan {
     pub calls: Vec<u32>,
     /// Operators that become instructions.
     pub size: u32,
+    /// The tables that it changes; nothing is known of a body that is not valid.
+    pub changed_tables: Option<Vec<u32>>,
+    /// Whether it has references to functions as values.
+    pub uses_references: bool,
     /// Nothing if it was not asked for, or the body is not valid.
     pub identity: Option<Identity>,
 }
@@ -31,6 +35,7 @@ pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) 
     let mut scan = Scan::default();
     let mut hash = with_identity.then(|| IdentityHash::new(body));
     let mut uses_tables = false;
+    let mut changed_tables = Vec::new();
     let Ok(mut reader) = body.body.get_operators_reader() else { return scan };
     while !reader.eof() {
         let start = reader.original_position();
@@ -47,14 +52,24 @@ pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) 
                 scan.calls.extend(defined.filter(|_| (function_index as usize) < info.funcs.len()));
             }
             Operator::RefFunc { function_index } => {
+                scan.uses_references = true;
                 if let Some(hash) = &mut hash {
                     hash.reference(start..end, info.escaped_slot(function_index));
                 }
             }
             Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. } => uses_tables = true,
+            Operator::TableSet { table }
+            | Operator::TableGrow { table }
+            | Operator::TableFill { table }
+            | Operator::TableInit { table, .. }
+            | Operator::TableCopy { dst_table: table, .. } => changed_tables.push(table),
+            Operator::TableGet { .. } => scan.uses_references = true,
             _ => {}
         }
     }
+    changed_tables.sort_unstable();
+    changed_tables.dedup();
+    scan.changed_tables = Some(changed_tables);
     scan.identity = hash.map(|hash| hash.finish(uses_tables));
     scan
 }

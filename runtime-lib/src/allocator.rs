@@ -19,11 +19,21 @@ struct Lists {
     chunk_end: *mut u8,
 }
 
+/// Memory that is part of the program, so that most never ask the kernel for more.
+const FIRST_CHUNK_SIZE: usize = 3072;
+
+#[repr(align(16))]
+struct FirstChunk([u8; FIRST_CHUNK_SIZE]);
+
 struct Block {
     next: *mut Block,
 }
 
-struct Allocator(UnsafeCell<Lists>);
+/// The first chunk lies beside the lists: they share a page.
+struct Allocator {
+    lists: UnsafeCell<Lists>,
+    first_chunk: UnsafeCell<FirstChunk>,
+}
 
 // SAFETY: an executable has one thread, and signal handlers do not allocate; libraries have a lock.
 unsafe impl Sync for Allocator {}
@@ -52,11 +62,14 @@ impl Drop for Guard {
 }
 
 #[global_allocator]
-static ALLOCATOR: Allocator = Allocator(UnsafeCell::new(Lists {
-    free: [ptr::null_mut(); CLASSES],
-    chunk: ptr::null_mut(),
-    chunk_end: ptr::null_mut(),
-}));
+static ALLOCATOR: Allocator = Allocator {
+    lists: UnsafeCell::new(Lists {
+        free: [ptr::null_mut(); CLASSES],
+        chunk: ptr::null_mut(),
+        chunk_end: ptr::null_mut(),
+    }),
+    first_chunk: UnsafeCell::new(FirstChunk([0; FIRST_CHUNK_SIZE])),
+};
 
 /// The size class of a layout; `None` if the kernel serves it.
 fn class(layout: Layout) -> Option<usize> {
@@ -73,14 +86,14 @@ fn map(size: usize) -> *mut u8 {
     mapped.map_or(ptr::null_mut(), |base| base.cast())
 }
 
-// SAFETY: blocks are disjoint, and aligned to their size, which is at least the layout's alignment: chunks are aligned
-// to pages, and each is cut into blocks at multiples of their size.
+// SAFETY: blocks are disjoint, and aligned to their size, which is at least the layout's alignment: each chunk is
+// cut into blocks at multiples of their size, and those of the kernel are aligned to pages.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(class) = class(layout) else { return map(layout.size()) };
         let _guard = Guard::new();
         // SAFETY: nothing else refers to the lists.
-        let lists = unsafe { &mut *self.0.get() };
+        let lists = unsafe { &mut *self.lists.get() };
         let head = lists.free[class];
         if !head.is_null() {
             // SAFETY: a block on a list is free, and starts with its link.
@@ -88,14 +101,20 @@ unsafe impl GlobalAlloc for Allocator {
             return head.cast();
         }
         let size = 1usize << (class as u32 + SMALLEST_LOG2);
+        let is_first = lists.chunk.is_null();
         let mut block = (lists.chunk as usize).next_multiple_of(size);
-        if lists.chunk.is_null() || block + size > lists.chunk_end as usize {
-            lists.chunk = map(CHUNK_SIZE);
-            if lists.chunk.is_null() {
+        if is_first || block + size > lists.chunk_end as usize {
+            // Half of it holds a block at a multiple of its size, wherever it starts.
+            let (chunk, len) = match is_first && size <= FIRST_CHUNK_SIZE / 2 {
+                true => (self.first_chunk.get().cast(), FIRST_CHUNK_SIZE),
+                false => (map(CHUNK_SIZE), CHUNK_SIZE),
+            };
+            if chunk.is_null() {
                 return ptr::null_mut();
             }
-            lists.chunk_end = lists.chunk.wrapping_add(CHUNK_SIZE);
-            block = lists.chunk as usize;
+            lists.chunk = chunk;
+            lists.chunk_end = chunk.wrapping_add(len);
+            block = (chunk as usize).next_multiple_of(size);
         }
         let start = lists.chunk.wrapping_add(block - lists.chunk as usize);
         lists.chunk = start.wrapping_add(size);
@@ -108,7 +127,7 @@ unsafe impl GlobalAlloc for Allocator {
                 let _guard = Guard::new();
                 // SAFETY: nothing else refers to the lists; the block is the caller's to give back.
                 unsafe {
-                    let lists = &mut *self.0.get();
+                    let lists = &mut *self.lists.get();
                     let block = block.cast::<Block>();
                     block.write(Block { next: lists.free[class] });
                     lists.free[class] = block;

@@ -7,7 +7,7 @@ core::arch::global_asm!(
     ".section .rodata.aot_defaults, \"a\"",
     ".p2align 3",
     ".weak aot_entry",
-    "aot_entry: .8byte 0",
+    "aot_entry: .8byte 0, 0",
     ".weak aot_options_len",
     "aot_options_len: .8byte 0",
     ".weak aot_options",

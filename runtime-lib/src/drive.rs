@@ -18,6 +18,7 @@
 use crate::arch::{self, Registers};
 use crate::call::{Activation, Slot, enter};
 use crate::instance::{Callee, Extern, Instance, InstantiateError, ResourceLimits, Resources};
+use crate::libcalls::LIBCALLS;
 use crate::module::LoadedModule;
 use crate::signal;
 use crate::start::fail;
@@ -174,6 +175,7 @@ impl Driver {
         }
         let resources = Resources {
             stack_limit: self.stack_limit.get(),
+            libcalls: LIBCALLS.as_ptr(),
             limits: &ResourceLimits::default(),
             vmctx: None,
             memory: None,

@@ -1,6 +1,5 @@
 //! Instances: a module's state, made by the rules of instantiation (core specification 4.5.4).
 
-use crate::libcalls::LIBCALLS;
 use crate::memory::{Memory, Reservation};
 use crate::module::LoadedModule;
 use crate::table::Table;
@@ -75,6 +74,8 @@ pub struct ResourceLimits {
 pub struct Resources<'a> {
     /// The cells that compiled code looks at: the stack limit, and the fuel if the module counts it.
     pub stack_limit: *const usize,
+    /// `libcalls::LIBCALLS`, if compiled code calls functions of the runtime by it; else null.
+    pub libcalls: *const *const (),
     pub limits: &'a ResourceLimits,
     /// Where the VM context has to be, if that is fixed: zeroed, readable and writable, and as large as it has to be.
     pub vmctx: Option<NonNull<VmContext>>,
@@ -226,12 +227,46 @@ impl Instance {
         unsafe {
             vm.instance_data().write(ptr::from_mut(&mut *instance).cast());
             vm.stack_limit().write(resources.stack_limit);
-            vm.libcalls().write(LIBCALLS.as_ptr());
+            vm.libcalls().write(resources.libcalls);
             vm.type_ids().write(loaded.type_ids().as_ptr());
             vm.caller_memory().write(loaded.main_memory().unwrap_or(NO_MEMORY));
         }
         let result = instance.initialise(loaded, imports, resources);
         (Some(instance), result)
+    }
+
+    /// The instance whose context is complete but for where it is and where its memory is.
+    ///
+    /// # Safety
+    /// `module` and the context outlive the instance, which is the only one of the context.
+    #[cfg(feature = "standalone")]
+    pub unsafe fn of_initial_state(
+        module: *const LoadedModule,
+        vmctx: NonNull<VmContext>,
+        memory: Option<Memory>,
+    ) -> Box<Instance> {
+        let mut own_memories = Vec::new();
+        let mut memories = Vec::new();
+        if let Some(memory) = memory {
+            own_memories = vec![Box::new(memory)];
+            memories = vec![ptr::from_mut(&mut *own_memories[0])];
+        }
+        let mut instance = Box::new(Instance {
+            module,
+            vmctx,
+            layout: None,
+            own_memories,
+            own_tables: Vec::new(),
+            memories,
+            tables: Vec::new(),
+            dropped_data: Vec::new(),
+            dropped_elements: Vec::new(),
+            wasi: None,
+        });
+        let data = ptr::from_mut(&mut *instance).cast();
+        // SAFETY: the caller vouches for the context.
+        unsafe { instance.vm().instance_data().write(data) };
+        instance
     }
 
     fn initialise(

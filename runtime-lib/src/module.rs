@@ -17,6 +17,8 @@ pub struct LoadedModule {
     type_ids: Vec<u32>,
     main_memory: Option<u32>,
     imported_funcs: u32,
+    /// Number of defined functions.
+    funcs: u32,
     /// The slot of each function's reference, by function index; [`NO_SLOT`] if it does not escape. An executable, which
     /// makes one instance, has no use for it.
     #[cfg(feature = "embed")]
@@ -68,6 +70,7 @@ impl LoadedModule {
         let offsets = VmOffsets::new(size_of::<usize>() as u32, counts).ok_or(damaged)?;
         let type_ids = declarations.types.iter().map(&mut type_id).collect();
         let imported_funcs = counts.imported_funcs;
+        let funcs = declarations.funcs.len() as u32;
         #[cfg(feature = "embed")]
         let mut slots = alloc::vec![NO_SLOT; imported_funcs as usize + declarations.funcs.len()];
         #[cfg(feature = "embed")]
@@ -88,8 +91,40 @@ impl LoadedModule {
             offsets,
             type_ids,
             imported_funcs,
+            funcs,
             #[cfg(feature = "embed")]
             slots,
+        })
+    }
+
+    /// A module of which no declarations are needed, for an instance that was made in advance.
+    ///
+    /// # Errors
+    /// If the description is damaged.
+    ///
+    /// # Safety
+    /// As [`LoadedModule::new`].
+    #[cfg(feature = "standalone")]
+    pub unsafe fn without_declarations(
+        text: *const u8,
+        text_len: usize,
+        description: &'static [u8],
+        funcs: u32,
+        imported_funcs: u32,
+    ) -> Result<LoadedModule, DecodeError> {
+        Ok(LoadedModule {
+            main_memory: None,
+            text,
+            text_len,
+            description: Description::new(description)?,
+            data: &[],
+            declarations: Module::default(),
+            offsets: VmOffsets::header(size_of::<usize>() as u32),
+            type_ids: Vec::new(),
+            imported_funcs,
+            funcs,
+            #[cfg(feature = "embed")]
+            slots: Vec::new(),
         })
     }
 
@@ -112,6 +147,11 @@ impl LoadedModule {
 
     pub fn imported_funcs(&self) -> u32 {
         self.imported_funcs
+    }
+
+    /// Number of defined functions.
+    pub fn funcs(&self) -> u32 {
+        self.funcs
     }
 
     /// Type index of a function, imported or defined.

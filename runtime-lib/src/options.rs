@@ -111,51 +111,48 @@ fn fail<T>(kind: OptionErrorKind, word: &[u8]) -> Result<T, OptionError> {
 }
 
 /// The words of a list in which each ends in a NUL.
-pub fn split_list(list: &[u8]) -> Vec<&[u8]> {
-    let mut words: Vec<&[u8]> = list.split(|&byte| byte == 0).collect();
-    // After the last NUL comes nothing.
-    if words.last().is_some_and(|word| word.is_empty()) {
-        words.pop();
-    }
-    words
+fn words_of(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split_inclusive(|&byte| byte == 0).map(|word| word.strip_suffix(&[0]).unwrap_or(word))
 }
 
 /// Splits a line into words as a shell does: at blanks, outside of single and double quotation marks. A backslash
-/// takes away the meaning of the next character, except between single quotation marks.
-///
-/// # Errors
-///
-/// A quotation mark has no partner.
-pub fn split_line(line: &[u8]) -> Result<Vec<Vec<u8>>, OptionError> {
-    let mut words = Vec::new();
-    let mut word: Option<Vec<u8>> = None;
-    let mut quote = None;
+/// takes away the meaning of the next character, except between single quotation marks. The words are added to a list in
+/// which each ends in a NUL.
+fn add_line(list: &mut Vec<u8>, line: &[u8]) -> Result<(), OptionError> {
+    let mut in_word = false;
+    let mut quote = 0;
     let mut bytes = line.iter().copied();
     while let Some(byte) = bytes.next() {
-        match (byte, quote) {
-            (b'\'' | b'"', Some(open)) if byte == open => quote = None,
-            (b'\\', None | Some(b'"')) => {
+        let is_blank = matches!(byte, b' ' | b'\t' | b'\n');
+        if is_blank && quote == 0 {
+            if in_word {
+                list.push(0);
+            }
+            in_word = false;
+            continue;
+        }
+        in_word = true;
+        match byte {
+            b'\'' | b'"' if quote == byte => quote = 0,
+            b'\'' | b'"' if quote == 0 => quote = byte,
+            b'\\' if quote != b'\'' => {
                 let escaped = bytes.next().unwrap_or(b'\\');
-                let word = word.get_or_insert_default();
                 // Between double quotation marks a backslash stays, unless it takes away a meaning.
-                if quote.is_some() && !matches!(escaped, b'"' | b'\\' | b'$' | b'`') {
-                    word.push(b'\\');
+                if quote != 0 && !matches!(escaped, b'"' | b'\\' | b'$' | b'`') {
+                    list.push(b'\\');
                 }
-                word.push(escaped);
+                list.push(escaped);
             }
-            (b'\'' | b'"', None) => {
-                quote = Some(byte);
-                word.get_or_insert_default();
-            }
-            (b' ' | b'\t' | b'\n', None) => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(byte),
+            _ => list.push(byte),
         }
     }
-    if quote.is_some() {
+    if quote != 0 {
         return fail(OptionErrorKind::UnclosedQuote, line);
     }
-    words.extend(word);
-    Ok(words)
+    if in_word {
+        list.push(0);
+    }
+    Ok(())
 }
 
 /// The run options of an executable: the list that was written into it, then the line of `AOT_RUN`, unless there
@@ -165,10 +162,9 @@ pub fn split_line(line: &[u8]) -> Result<Vec<Vec<u8>>, OptionError> {
 ///
 /// A word that can't be understood.
 pub fn parse_sources(list: &[u8], line: Option<&[u8]>) -> Result<RunOptions, OptionError> {
-    let line_words = split_line(line.unwrap_or(&[]))?;
-    let mut words = split_list(list);
-    words.extend(line_words.iter().map(Vec::as_slice));
-    parse(&words)
+    let mut words = list.to_vec();
+    add_line(&mut words, line.unwrap_or(&[]))?;
+    parse(words_of(&words))
 }
 
 /// The run options that the words stand for.
@@ -176,9 +172,9 @@ pub fn parse_sources(list: &[u8], line: Option<&[u8]>) -> Result<RunOptions, Opt
 /// # Errors
 ///
 /// A word that can't be understood.
-pub fn parse(words: &[&[u8]]) -> Result<RunOptions, OptionError> {
+pub fn parse<'w>(words: impl IntoIterator<Item = &'w [u8]>) -> Result<RunOptions, OptionError> {
     let mut options = RunOptions::default();
-    let mut rest = words.iter().copied();
+    let mut rest = words.into_iter();
     while let Some(word) = rest.next() {
         let (name, inline) = split_word(word);
         let set = match name {
@@ -292,9 +288,7 @@ mod tests {
     use alloc::string::ToString;
 
     fn parsed(line: &str) -> Result<RunOptions, OptionError> {
-        let words = split_line(line.as_bytes())?;
-        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        parse(&words)
+        parse_sources(b"", Some(line.as_bytes()))
     }
 
     fn dir(host: &str, guest: &str) -> DirMapping {
@@ -304,7 +298,9 @@ mod tests {
     #[test]
     fn lines_are_split_like_in_a_shell() {
         fn check(line: &str, expected: &[&str]) {
-            let words = split_line(line.as_bytes()).unwrap();
+            let mut list = b"first\0".to_vec();
+            add_line(&mut list, line.as_bytes()).unwrap();
+            let words: Vec<&[u8]> = words_of(&list).skip(1).collect();
             let expected: Vec<&[u8]> = expected.iter().map(|word| word.as_bytes()).collect();
             assert_eq!(words, expected, "{line}");
         }
@@ -315,15 +311,18 @@ mod tests {
         check(r"a\ b \' \\", &["a b", "'", r"\"]);
         check(r#"'\' "\"" "\a" '"'"#, &[r"\", "\"", r"\a", "\""]);
         check("a\\", &["a\\"]);
-        assert_eq!(split_line(b"a 'b").unwrap_err().kind, OptionErrorKind::UnclosedQuote);
-        assert_eq!(split_line(b"\"b\\\"").unwrap_err().kind, OptionErrorKind::UnclosedQuote);
+        for line in ["a 'b", "\"b\\\""] {
+            let error = add_line(&mut Vec::new(), line.as_bytes()).unwrap_err();
+            assert_eq!(error.kind, OptionErrorKind::UnclosedQuote, "{line}");
+        }
     }
 
     #[test]
     fn lists_are_split_at_nuls() {
-        assert_eq!(split_list(b""), Vec::<&[u8]>::new());
-        assert_eq!(split_list(b"--dir\0.\0"), [b"--dir".as_slice(), b"."]);
-        assert_eq!(split_list(b"a\0\0b"), [b"a".as_slice(), b"", b"b"]);
+        let words = |list: &'static [u8]| words_of(list).collect::<Vec<_>>();
+        assert_eq!(words(b""), Vec::<&[u8]>::new());
+        assert_eq!(words(b"--dir\0.\0"), [b"--dir".as_slice(), b"."]);
+        assert_eq!(words(b"a\0\0b"), [b"a".as_slice(), b"", b"b"]);
     }
 
     #[test]

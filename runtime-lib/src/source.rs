@@ -20,11 +20,11 @@ use rustix::mm::{MapFlags, ProtFlags, mmap};
 unsafe extern "C" fn aot_print_source(line: &FrameLine<'_>) -> bool {
     let Some(frames) = lines().and_then(|lines| lines.frames(line.text_offset())) else { return false };
     for (index, frame) in frames.enumerate() {
-        let name = if frame.function.is_empty() { line.name() } else { Some(frame.function) };
+        let name = if frame.function.is_empty() { line.name() } else { Some(frame.function.as_bytes()) };
         let mut message = Message::new();
         match index {
             0 => line.print(name),
-            _ => message.text("      ").text(name.unwrap_or("?")).text("\n").flush(),
+            _ => message.text("      ").bytes(name.unwrap_or(b"?")).text("\n").flush(),
         }
         if !frame.file.is_empty() {
             message.text("             at ").text(frame.file);

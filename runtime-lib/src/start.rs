@@ -1,23 +1,25 @@
 //! An executable's life: from the entry of the process to its exit.
 
+mod general;
+mod initial;
+pub mod position;
+
 use crate::arch::{self, Registers};
 use crate::call::{Activation, Slot, enter};
-use crate::instance::{Callee, Extern, Instance, InstantiateError, ResourceLimits, Resources};
-use crate::memory::{MAPPING_SIZE, Reservation, reserve};
+use crate::instance::Instance;
 use crate::message::Message;
 use crate::module::LoadedModule;
 use crate::options::{self, OptionError, RunOptions};
 use crate::trap::{self, Frame, TrapSite};
-use crate::vmctx::{FuncRef, VmContext};
+use crate::vmctx::VmContext;
 use crate::{signal, sys, wasi};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use aot_abi::trap::TrapCode;
-use aot_abi::types::FuncType;
+use aot_abi::types::EntityKind;
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int, c_void};
-use core::ptr::NonNull;
-use rustix::mm::{MprotectFlags, mprotect};
+use initial::Initial;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::runtime_448b8ad740e2a26f::{Siginfo, Signal};
 
@@ -45,8 +47,27 @@ struct Descriptor {
     check_cpu: Option<CheckCpu>,
     cpu_features: *const u8,
     cpu_features_len: usize,
+    /// `general::aot_instantiate`, unless the initial state is all that there is to do.
+    instantiate: Option<Instantiate>,
+    /// Null if nothing is known.
+    initial: *const Initial,
     /// `source::aot_print_source`, if the program has source positions.
     print_source: Option<PrintSource>,
+}
+
+/// Makes the instance, and runs what runs when a program starts.
+type Instantiate = unsafe extern "C" fn(start: Start<'_>) -> &'static mut Instance;
+
+/// What an instance gets from its process.
+#[repr(C)]
+struct Start<'a> {
+    descriptor: Descriptor,
+    options: &'a RunOptions,
+    context: Box<wasi::WasiCtx>,
+    /// Highest address of the stack.
+    stack_end: usize,
+    /// Whether the program's `_start` runs, and not something else afterwards.
+    is_command: bool,
 }
 
 /// Ends the process if the machine lacks a feature. Gets the names of the features, and the auxiliary vector.
@@ -63,13 +84,21 @@ pub struct FrameLine<'a> {
     wasm_offset: Option<u32>,
 }
 
+#[expect(improper_ctypes, reason = "the functions that they point to are this library's own")]
 unsafe extern "C" {
     static aot_module: Descriptor;
     static aot_options: u8;
     static aot_options_len: u64;
     static aot_sealed: u8;
-    /// What runs in place of `_start`, if anything: the compiler's `link::entry`.
-    static aot_entry: Option<Invoke>;
+    static aot_entry: Entry;
+}
+
+/// What runs in place of `_start`, if anything: the compiler's `link::entry`.
+#[repr(C)]
+struct Entry {
+    invoke: Option<Invoke>,
+    /// What makes the instance then: it has to know more of it than others.
+    instantiate: Option<Instantiate>,
 }
 
 /// Calls an export and ends the process. Gets the instance and the arguments of the process.
@@ -104,11 +133,13 @@ pub unsafe extern "C" fn main(stack: *const usize) -> ! {
         let args = strings(stack.add(1).cast());
         (args, strings(stack.add(argc + 2).cast()))
     };
-    // SAFETY: the descriptor is the compiler's; the auxiliary vector follows the environment.
-    unsafe {
-        let Descriptor { check_cpu, cpu_features, cpu_features_len, .. } = (&raw const aot_module).read();
-        if let Some(check) = check_cpu {
-            check(cpu_features, cpu_features_len, stack.add(args.len() + environ.len() + 3).cast());
+    // SAFETY: the linker resolved the symbols to what the compiler made.
+    let (descriptor, entry) = unsafe { ((&raw const aot_module).read(), (&raw const aot_entry).read()) };
+    if let Some(check) = descriptor.check_cpu {
+        // SAFETY: the names are the compiler's; the auxiliary vector follows the environment.
+        unsafe {
+            let auxv = stack.add(args.len() + environ.len() + 3).cast();
+            check(descriptor.cpu_features, descriptor.cpu_features_len, auxv);
         }
     }
     let options = match read_options(&environ) {
@@ -116,30 +147,17 @@ pub unsafe extern "C" fn main(stack: *const usize) -> ! {
         Err(error) => fail(&error.message()),
     };
     apply_stack_limit(&options);
-    // SAFETY: first and only initialisation, before wasm code runs.
-    let module = unsafe { load(stack as usize) };
     install_handlers();
     let context = match wasi::context_from_options(&options, &args, &environ) {
-        Ok(context) => context,
+        Ok(context) => Box::new(context),
         Err(error) => fail(&error.message()),
     };
-    let instance = instantiate(module, context, &options);
-    if let Some(start) = module.declarations().start {
-        let callee = instance.callee(start);
-        run(callee);
-    }
-    // SAFETY: the linker resolved the symbol to a pointer that is zero or a function of this type.
-    let invoke = unsafe { (&raw const aot_entry).read() };
-    let names: &[&str] = if invoke.is_some() { &["_initialize"] } else { &["_initialize", "_start"] };
-    for name in names {
-        if let Some(Extern::Func(func)) = instance.export(name) {
-            check_command_type(module, name);
-            // SAFETY: a reference of the instance, which lives as long as the process.
-            let FuncRef { code, vmctx, entry, .. } = unsafe { *func };
-            run(Some(Callee { entry, code, vmctx }));
-        }
-    }
-    if let Some(invoke) = invoke {
+    let is_command = entry.invoke.is_none();
+    let instantiate = entry.instantiate.or(descriptor.instantiate).unwrap_or(initial::instantiate);
+    let start = Start { descriptor, options: &options, context, stack_end: stack as usize, is_command };
+    // SAFETY: the compiler chose the function.
+    let instance = unsafe { instantiate(start) };
+    if let Some(invoke) = entry.invoke {
         // SAFETY: the arguments are as its type says.
         sys::exit_group(unsafe { invoke(instance, args.as_ptr(), args.len()) });
     }
@@ -152,9 +170,13 @@ pub unsafe extern "C" fn main(stack: *const usize) -> ! {
 /// The array and its strings live as long as the process.
 #[inline(never)]
 unsafe fn strings(mut array: *const *const c_char) -> Vec<&'static [u8]> {
-    let mut strings = Vec::new();
     // SAFETY: the caller vouches for the array.
     unsafe {
+        let mut count = 0;
+        while !array.add(count).read().is_null() {
+            count += 1;
+        }
+        let mut strings = Vec::with_capacity(count);
         while !array.read().is_null() {
             let start = array.read().cast::<u8>();
             // A volatile read: the compiler turns other loops of this kind into `strlen`, which only a libc has.
@@ -165,8 +187,8 @@ unsafe fn strings(mut array: *const *const c_char) -> Vec<&'static [u8]> {
             strings.push(core::slice::from_raw_parts(start, len));
             array = array.add(1);
         }
+        strings
     }
-    strings
 }
 
 /// The options written into the executable, then those of `AOT_RUN` unless it is sealed.
@@ -193,33 +215,31 @@ fn apply_stack_limit(options: &RunOptions) {
     }
 }
 
+/// Makes the module known to the signal handler.
+///
 /// # Safety
-/// Called once, before anything reads [`PROCESS`].
-#[inline(never)]
-unsafe fn load(stack_end: usize) -> &'static LoadedModule {
-    let mut seen: Vec<FuncType> = Vec::new();
-    let type_id = |ty: &FuncType| match seen.iter().position(|other| other == ty) {
-        Some(id) => id as u32,
-        None => {
-            seen.push(ty.clone());
-            seen.len() as u32 - 1
-        }
-    };
-    // SAFETY: the descriptor is the compiler's; all that it points to is part of the executable.
-    let module = unsafe {
-        let Descriptor { text, text_len, info, info_len, data, data_len, .. } =
-            (&raw const aot_module).read();
-        let info = core::slice::from_raw_parts(info, info_len);
-        let data = core::slice::from_raw_parts(data, data_len);
-        LoadedModule::new(text, text_len, info, data, type_id)
-    };
-    let Ok(module) = module else {
-        fail(b"this executable is damaged: the description of the module cannot be read")
-    };
-    // SAFETY: the caller vouches for this being the only access.
+/// Called once, before any code of the module runs.
+unsafe fn set_module(module: LoadedModule, stack_end: usize) -> &'static LoadedModule {
+    // SAFETY: the handler reads the module in faults of compiled code only.
     let process = unsafe { &mut *PROCESS.0.get() };
     process.stack_end = stack_end;
     process.module.insert(Box::leak(Box::new(module)))
+}
+
+#[cold]
+#[inline(never)]
+fn fail_damaged() -> ! {
+    fail(b"this executable is damaged: the description of the module cannot be read")
+}
+
+#[cold]
+#[inline(never)]
+fn fail_out_of_memory(kind: EntityKind) -> ! {
+    let mut message = Message::new();
+    message.text("cannot allocate a ").text(kind.name()).text(
+        " of the module: not enough memory or address space, or `max-memory-size` is below its initial size",
+    );
+    fail(message.as_bytes())
 }
 
 #[inline(never)]
@@ -238,91 +258,20 @@ fn install_handlers() {
     }
 }
 
-#[inline(never)]
-fn instantiate(
-    module: &'static LoadedModule,
-    context: wasi::WasiCtx,
-    options: &RunOptions,
-) -> &'static mut Instance {
-    let limits = ResourceLimits { memory_bytes: options.max_memory_size, table_elements: None };
-    static NO_LIMIT: usize = 0;
-    let (vmctx, memory) = fixed_place().unzip();
-    let stack_limit = &raw const NO_LIMIT;
-    let resources = Resources { stack_limit, limits: &limits, vmctx, memory, has_image: false };
-    // SAFETY: the module lives as long as the process; an executable has no imports left; the place was just made.
-    let (instance, result) = unsafe { Instance::new(module, core::iter::empty(), resources) };
-    match (instance, result) {
-        (Some(instance), Ok(())) => {
-            let instance = Box::leak(instance);
-            instance.set_wasi(Box::new(context));
-            instance
-        }
-        (_, Err(InstantiateError::Trap(code))) => {
-            report(None, TrapSite { code, wasm_offset: None }, None);
-            sys::exit_group(TRAP_EXIT_CODE)
-        }
-        (_, Err(InstantiateError::OutOfMemory(kind))) => {
-            let mut message = Message::new();
-            message.text("cannot allocate a ").text(kind.name()).text(" of the module: not enough memory or address space, or `max-memory-size` is below its initial size");
-            fail(message.as_bytes())
-        }
-        _ => fail(b"this executable is damaged: the description of the module contradicts itself"),
-    }
-}
-
-/// Reserves the addresses that the code of the static model has in it; nothing in the instance model.
-#[inline(never)]
-fn fixed_place() -> Option<(NonNull<VmContext>, Reservation)> {
-    // SAFETY: the descriptor is the compiler's.
-    let Descriptor { vmctx, memory, .. } = unsafe { (&raw const aot_module).read() };
-    let context = NonNull::new(vmctx)?;
-    // The largest page of any machine.
-    let start = vmctx.map_addr(|address| address & !0xffff);
-    let context_size = (memory as usize).saturating_sub(start as usize);
-    let flags = MprotectFlags::READ | MprotectFlags::WRITE;
-    // SAFETY: the range was just reserved and nothing refers to it.
-    let reserved = reserve(start, context_size + MAPPING_SIZE)
-        .and_then(|start| unsafe { mprotect(start.cast(), context_size, flags) });
-    if reserved.is_err() {
-        let mut message = Message::new();
-        message.text("cannot reserve the addresses of the program's memory, 6 GiB from 0x");
-        message.hexadecimal(start as u64);
-        message.text(": address space is limited (`ulimit -v`), or something else is there, which a program built with `-C model=instance` does not mind");
-        fail(message.as_bytes());
-    }
-    // SAFETY: reserved just now.
-    Some((context.cast(), unsafe { Reservation::from_raw(memory, 0) }))
-}
-
-/// A command's entry takes and returns nothing.
-#[inline(never)]
-fn check_command_type(module: &LoadedModule, name: &str) {
-    let declarations = module.declarations();
-    let ty = declarations
-        .export(name)
-        .and_then(|export| declarations.func_type_index(export.index))
-        .and_then(|ty| declarations.types.get(ty as usize));
-    if !ty.is_some_and(|ty| ty.params.is_empty() && ty.results.is_empty()) {
-        let mut message = Message::new();
-        message.text("the export `").text(name).text("` cannot be run: it has parameters or results");
-        fail(message.as_bytes());
-    }
-}
-
 /// Calls a function without parameters and results.
-fn run(callee: Option<Callee>) {
-    let Some(Callee { entry, code, vmctx }) = callee else {
-        fail(b"this executable is damaged: a function has no code");
-    };
+///
+/// # Safety
+/// `entry` is the entry trampoline of such functions, `code` one of them, and `vmctx` its context.
+unsafe fn run(entry: *const u8, code: *const u8, vmctx: *mut VmContext) {
     let mut activation = Activation::default();
     let mut values: [Slot; 1] = [[0; 16]];
-    // SAFETY: the trampoline is that of the function's type, which has neither parameters nor results.
+    // SAFETY: the caller vouches for them; there are neither parameters nor results.
     unsafe { enter(&mut activation, entry, code, vmctx, values.as_mut_ptr()) };
 }
 
 /// Handles a hardware fault: prints the trap that it stands for and ends the process.
 unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c_void) {
-    // SAFETY: the kernel passes valid records; `PROCESS` was complete before handlers were installed.
+    // SAFETY: the kernel passes valid records; `PROCESS` is complete when code of the module runs.
     let (registers, fault, process) = unsafe {
         let has_address = number == Signal::SEGV.as_raw() || number == Signal::BUS.as_raw();
         let fault = has_address.then(|| signal::fault_address(info));
@@ -389,11 +338,11 @@ impl FrameLine<'_> {
 
     /// Prints the line of a function, by this name or its own.
     #[inline(never)]
-    pub fn print(&self, name: Option<&str>) {
+    pub fn print(&self, name: Option<&[u8]>) {
         let mut message = Message::new();
         message.text("   ").decimal(self.number as u64).text(": ");
         match name.or(self.frame.name) {
-            Some(name) => message.text(name),
+            Some(name) => message.bytes(name),
             None => message.text("wasm-function[").decimal(u64::from(self.frame.func)).text("]"),
         };
         if let Some(offset) = self.wasm_offset {
@@ -402,8 +351,8 @@ impl FrameLine<'_> {
         message.text("\n").flush();
     }
 
-    /// What the function is called.
-    pub fn name(&self) -> Option<&str> {
+    /// What the function is called, in UTF-8.
+    pub fn name(&self) -> Option<&[u8]> {
         self.frame.name
     }
 }
@@ -419,6 +368,11 @@ pub(crate) fn fail(message: &[u8]) -> ! {
 
 #[cfg(not(test))]
 #[panic_handler]
+#[allow(
+    unused_attributes,
+    reason = "inlined or not, it works; but what formats the rest of a message stays out if it is"
+)]
+#[inline(always)]
 fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     let mut message = Message::new();
     message.text("error: bug in the runtime of aot");

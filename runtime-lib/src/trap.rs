@@ -35,7 +35,8 @@ pub fn is_stack_overflow(registers: &Registers, fault: Option<usize>) -> bool {
 pub struct Frame {
     /// Function index.
     pub func: u32,
-    pub name: Option<&'static str>,
+    /// UTF-8.
+    pub name: Option<&'static [u8]>,
     /// Offset in the text section of the instruction, or of the last byte of the call.
     pub text_offset: u32,
 }
@@ -59,9 +60,9 @@ pub unsafe fn backtrace(
         .text_offset(pc.wrapping_sub(usize::from(return_address)))
         .and_then(|offset| Some((offset, module.description().locate(offset)?)))
     {
-        if location.range < module.declarations().funcs.len() as u32 {
+        if location.range < module.funcs() {
             let func = location.range + module.imported_funcs();
-            visit(Frame { func, name: location.name, text_offset });
+            visit(Frame { func, name: location.name_bytes(), text_offset });
         }
         // Frame records lie ever higher on the stack; anything else is not one.
         // SAFETY: the first program counter is that of the code that is interrupted, and it is the module's.

@@ -65,9 +65,37 @@ const CPP: &[Check] = &[
     Check("finish, with the value", &["finish"]),
 ];
 
+const RUST: &[Check] = &[
+    Check("break at a function", &["break shop::total", "run"]),
+    Check("backtrace with arguments", &["bt 2"]),
+    Check("length of a slice", &["p items.length"]),
+    Check("a double", &["p ratio"]),
+    Check("all locals", &["next", "info locals"]),
+    Check("step into a function", &["break shop::cents", "continue"]),
+    Check("an enumeration", &["p item.kind"]),
+    Check("an enumeration with values", &["p item.price"]),
+    Check("an Option", &["p item.count"]),
+    Check("an array in a structure", &["p item.sizes"]),
+    Check("type of a variable", &["whatis item"]),
+    Check("next", &["next", "next"]),
+    Check("finish, with the value", &["finish"]),
+    Check("break at a function by its name", &["delete", "break shop::largest", "continue"]),
+    Check("a slice", &["p values"]),
+    Check("a string slice", &["p name"]),
+    Check("up", &["up"]),
+    Check("a tuple", &["p pair"]),
+    Check("a Boolean", &["p is_open"]),
+    Check("a member of a structure", &["p list.value"]),
+    Check("break at a method", &["break shop::{impl#0}::weight", "continue"]),
+    Check("a method's self", &["p self.sizes"]),
+    Check("a line with a condition", &["break src/main.rs:77 if node.value == 2", "continue"]),
+    Check("what a reference leads to", &["p node.value"]),
+    Check("an Option of a Box", &["up", "p list.next"]),
+];
+
 #[test]
 fn gdb_answers_as_for_native_programs() {
-    if !has_tools(&["clang-19", "clang++-19", "gdb"]) {
+    if !has_tools(&["clang-19", "clang++-19", "gdb", "rustc"]) {
         return;
     }
     let place = Place::new("table");
@@ -86,6 +114,16 @@ fn gdb_answers_as_for_native_programs() {
             let (native, ours) = (answers(&place, &native, checks), answers(&place, &ours, checks));
             columns.push((format!("{language} `-O{level}`"), table::compare(checks, &native, &ours)));
         }
+    }
+    for level in ["0", "2"] {
+        let Some(wasm) = place.guest(&format!("shop-O{level}.wasm")) else { return };
+        let (native, ours) = (format!("native-shop{level}"), format!("aot-shop{level}"));
+        let aot_level = format!("opt-level={level}");
+        let flags = ["-g", "--edition=2024", "--crate-name=shop", "-C", &aot_level, "-o", &native];
+        place.run("rustc", &[&flags[..], &["shop/src/main.rs"]].concat());
+        place.aot(&["build", &wasm, "-g", "-O", &aot_level, "-o", &ours]);
+        let (native, ours) = (answers(&place, &native, RUST), answers(&place, &ours, RUST));
+        columns.push((format!("Rust `-O{level}`"), table::compare(RUST, &native, &ours)));
     }
     table::check(&columns);
 }

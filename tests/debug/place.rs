@@ -46,7 +46,8 @@ impl Place {
         drop(fs::remove_dir_all(&place));
         fs::create_dir_all(&place).unwrap();
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/debug");
-        for file in ["list.c", "shapes.cc"] {
+        fs::create_dir_all(place.join("shop/src")).unwrap();
+        for file in ["list.c", "shapes.cc", "shop/src/main.rs"] {
             fs::copy(sources.join(file), place.join(file)).unwrap();
         }
         Place(place)
@@ -54,6 +55,18 @@ impl Place {
 
     pub fn join(&self, file: &str) -> PathBuf {
         self.0.join(file)
+    }
+
+    /// A module that was built before the tests; nothing if it was not, but on CI.
+    pub fn guest(&self, file: &str) -> Option<String> {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
+        let path = target.join("programs/guests").join(file);
+        if path.is_file() {
+            return Some(path.to_str().expect("a path of our own").to_owned());
+        }
+        assert!(std::env::var_os("CI").is_none(), "{file} is not there: `cargo xtask guests`");
+        println!("SKIPPED: `cargo xtask guests` builds {file}");
+        None
     }
 
     pub fn write(&self, file: &str, text: &str) {

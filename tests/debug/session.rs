@@ -14,6 +14,8 @@ pub fn answers(place: &Place, program: &str, checks: &[Check]) -> BTreeMap<&'sta
         commands.push(format!("echo \\n@@{index}\\n"));
         commands.extend(own.iter().map(|command| String::from(*command)));
     }
+    // What follows is what the debugger says on standard error.
+    commands.push(String::from("echo \\n@@end\\n"));
     let words: Vec<&str> = commands.iter().map(String::as_str).collect();
     let output = place.gdb(program, &words);
     let mut answers = BTreeMap::new();
@@ -45,6 +47,12 @@ fn plain(line: &str) -> String {
         rest = rest[at + 2..].trim_start_matches(|c: char| c.is_ascii_hexdigit());
     }
     out += rest;
+    // Where a source is depends on who compiled it.
+    let file = |word: &str| match word.rsplit_once('/') {
+        Some((_, file)) if file.contains(".rs") => file.to_owned(),
+        _ => word.to_owned(),
+    };
+    let out = out.split(' ').map(file).collect::<Vec<_>>().join(" ");
     // Frames in the middle of a line have an address, others have none.
     let out = out.replace("PTR in ", "").replace("PTR <", "<");
     let out = match out.strip_prefix('$').and_then(|numbered| numbered.split_once(" = ")) {

@@ -1,5 +1,5 @@
-//! The guests of the examples: builds `examples/embed/guests/*`, and the library of `examples/codec`, into
-//! `target/programs/guests/<name>.wasm`.
+//! The guests of the examples: builds `examples/embed/guests/*`, the library of `examples/codec`, and what debuggers are
+//! tested with, into `target/programs/guests/<name>.wasm`.
 //!
 //! Guests whose sources have not changed are left alone. A file appears under its final name only when it is complete.
 
@@ -18,20 +18,24 @@ use crate::{command, compilers, programs, repo};
 enum Kind {
     /// A package with a library.
     Rust,
+    /// A package with a program, and its level of optimisation; it has debug information.
+    Debugged(&'static str),
     /// A Go module, with flags for `go build`.
     Go(&'static [&'static str]),
     /// A C library, whose sources are a part of a pinned crate; `clang.rsp` has all flags.
     C { sources: &'static str, files: &'static [&'static str] },
 }
 
-/// The guests, and their folders in `examples`.
+/// The guests, and their folders.
 const GUESTS: &[(&str, &str, Kind)] = &[
-    ("greet", "embed/guests/greet", Kind::Rust),
-    ("go-add", "embed/guests/go-add", Kind::Go(&["-buildmode=c-shared"])),
-    ("go-worker", "embed/guests/go-worker", Kind::Go(&[])),
+    ("greet", "examples/embed/guests/greet", Kind::Rust),
+    ("shop-O0", "tests/debug/shop", Kind::Debugged("0")),
+    ("shop-O2", "tests/debug/shop", Kind::Debugged("2")),
+    ("go-add", "examples/embed/guests/go-add", Kind::Go(&["-buildmode=c-shared"])),
+    ("go-worker", "examples/embed/guests/go-worker", Kind::Go(&[])),
     (
         "bz2",
-        "codec",
+        "examples/codec",
         Kind::C {
             sources: "bzip2-sys/bzip2-1.0.8",
             files: &[
@@ -59,7 +63,7 @@ pub fn run() -> Result<()> {
     }
     let (mut built, mut skipped) = (0, 0);
     for (name, folder, kind) in GUESTS {
-        let dir = repo::root().join("examples").join(folder);
+        let dir = repo::root().join(folder);
         let key = kind.key(&dir)?;
         let (wasm, stamp) =
             (out_dir.join(format!("{name}.wasm")), build_dir.join(format!("guest-{name}.key")));
@@ -87,7 +91,7 @@ pub fn run() -> Result<()> {
 impl Kind {
     fn toolchain(self) -> Toolchain {
         match self {
-            Kind::Rust => Toolchain::Rust,
+            Kind::Rust | Kind::Debugged(_) => Toolchain::Rust,
             Kind::Go(_) => Toolchain::Go,
             Kind::C { .. } => Toolchain::C,
         }
@@ -97,6 +101,7 @@ impl Kind {
     fn key(self, dir: &Path) -> Result<String> {
         let mut key = match self {
             Kind::Rust => format!("{}\n{}\n", compilers::PROFILE, compilers::RUSTFLAGS),
+            Kind::Debugged(level) => format!("{}\n{}\n{level}\n", compilers::PROFILE, compilers::RUSTFLAGS),
             Kind::Go(flags) => format!("{}\n{}\n", setup::GO_PACKAGE, flags.join(" ")),
             Kind::C { sources, files } => format!("{}\n{sources}\n{}\n", setup::CLANG, files.join(" ")),
         };
@@ -119,14 +124,15 @@ impl Kind {
     fn build(self, name: &str, dir: &Path, build_dir: &Path) -> Result<PathBuf> {
         match self {
             Kind::Rust => {
-                let profile = build_dir.join("guests.toml");
-                fs::write(&profile, compilers::PROFILE).context("can't write the profile")?;
-                let mut cargo = compilers::cargo("rustc", build_dir)?;
-                cargo.current_dir(dir).arg("--config").arg(&profile);
                 // Debian's toolchain has the start file of reactors in an archive, which is not searched for it.
-                cargo.args(["--", "-Clink-arg=--undefined=_initialize"]);
-                command::run_quietly(&mut cargo)?;
+                rust(dir, build_dir, &["-Clink-arg=--undefined=_initialize"])?;
                 Ok(compilers::out_dir(build_dir).join(format!("{name}.wasm")))
+            }
+            Kind::Debugged(level) => {
+                // What the standard library is compiled with stays.
+                rust(dir, build_dir, &["-g", "-Cstrip=none", &format!("-Copt-level={level}")])?;
+                let package = dir.file_name().context("the package has no name")?;
+                Ok(compilers::out_dir(build_dir).join(package).with_extension("wasm"))
             }
             Kind::Go(flags) => {
                 let out = build_dir.join(format!("guest-{name}.wasm"));
@@ -147,6 +153,16 @@ impl Kind {
             }
         }
     }
+}
+
+/// Compiles a package, with flags for its own crate.
+fn rust(dir: &Path, build_dir: &Path, flags: &[&str]) -> Result<()> {
+    let profile = build_dir.join("guests.toml");
+    fs::write(&profile, compilers::PROFILE).context("can't write the profile")?;
+    let mut cargo = compilers::cargo("rustc", build_dir)?;
+    cargo.current_dir(dir).arg("--config").arg(&profile).arg("--").args(flags);
+    command::run_quietly(&mut cargo)?;
+    Ok(())
 }
 
 /// Checks a module and gives it its final name.

@@ -1,19 +1,20 @@
 //! The peer: compiles a module with wasmtime, and runs what it compiled as a WASI preview 1 command.
 //!
-//! It does what the command `wasmtime` does with `compile` and `run --allow-precompiled`, with the same
-//! defaults, and nothing that the measurement doesn't need.
+//! It does what the command `wasmtime` does with `compile`, `run --allow-precompiled`, and `run -C cache=y`, with the
+//! same defaults, and nothing that the measurement doesn't need.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use wasmtime::error::{Context as _, bail, format_err};
-use wasmtime::{Config, Engine, Linker, Module, Result, Store};
+use wasmtime::{Cache, CacheConfig, Config, Engine, Linker, Module, Result, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder};
 
 const USAGE: &str = "\
 wasmtime-peer compile baseline|native IN.wasm OUT.cwasm
 wasmtime-peer run [--dir HOST::GUEST]… [--env NAME=VALUE]… FILE.cwasm [ARGS…]
+wasmtime-peer run-cached CACHE [--dir HOST::GUEST]… [--env NAME=VALUE]… FILE.wasm [ARGS…]
 ";
 
 fn main() -> ExitCode {
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
         ["compile", cpu, input, output] => {
             compile(cpu, Path::new(input), Path::new(output)).map(|()| ExitCode::SUCCESS)
         }
-        ["run", rest @ ..] => run(rest),
+        ["run", rest @ ..] => run(rest, None),
+        ["run-cached", cache, rest @ ..] => run(rest, Some(Path::new(cache))),
         _ => Err(format_err!("usage:\n{USAGE}")),
     };
     result.unwrap_or_else(|error| {
@@ -48,8 +50,9 @@ fn compile(cpu: &str, input: &Path, output: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Maps an image and runs it to its end. Gives the program's exit code.
-fn run(args: &[&str]) -> Result<ExitCode> {
+/// Maps an image and runs it to its end; or a module, whose image is looked for in a directory. Gives the program's exit
+/// code.
+fn run(args: &[&str], cache: Option<&Path>) -> Result<ExitCode> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.inherit_stdio().allow_blocking_current_thread(true);
     let mut rest = args;
@@ -71,9 +74,18 @@ fn run(args: &[&str]) -> Result<ExitCode> {
     };
     wasi.arg(image).args(arguments);
 
-    let engine = Engine::default();
-    // SAFETY: `compile` above has written the file, and nobody else writes to the harness's directory.
-    let module = unsafe { Module::deserialize_file(&engine, image) }?;
+    let mut config = Config::new();
+    if let Some(directory) = cache {
+        let mut settings = CacheConfig::new();
+        settings.with_directory(directory);
+        config.cache(Some(Cache::new(settings)?));
+    }
+    let engine = Engine::new(&config)?;
+    let module = match cache {
+        Some(_) => Module::from_file(&engine, image)?,
+        // SAFETY: `compile` above has written the file, and nobody else writes to the harness's directory.
+        None => unsafe { Module::deserialize_file(&engine, image) }?,
+    };
     let mut linker: Linker<WasiP1Ctx> = Linker::new(&engine);
     p1::add_to_linker_sync(&mut linker, |wasi| wasi)?;
     let mut store = Store::new(&engine, wasi.build_p1());

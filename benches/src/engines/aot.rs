@@ -48,4 +48,11 @@ impl Engine for Aot {
         command.args(&program.args);
         command
     }
+
+    fn run_cached(&self, program: &Program, cache: &Path) -> Option<Command> {
+        let mut command = Command::new(&self.aot);
+        command.env("AOT_CACHE_DIR", cache).arg("run").args(program.grants());
+        command.arg(&program.wasm).args(&program.args);
+        Some(command)
+    }
 }

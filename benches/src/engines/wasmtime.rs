@@ -53,4 +53,10 @@ impl Engine for Wasmtime {
         command.arg("run").args(program.grants()).arg(artifact).args(&program.args);
         command
     }
+
+    fn run_cached(&self, program: &Program, cache: &Path) -> Option<Command> {
+        let mut command = Command::new(&self.peer);
+        command.arg("run-cached").arg(cache).args(program.grants()).arg(&program.wasm).args(&program.args);
+        Some(command)
+    }
 }

@@ -1,5 +1,7 @@
-//! How long a program takes that does nothing but say hello, from its start to its exit.
+//! How long a program takes that does next to nothing, from its start to its exit: as an artifact, and as a module whose
+//! artifact is in a cache.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,17 +32,77 @@ pub fn measure(setting: &Setting, engines: &[Box<dyn Engine>], failures: &mut Ve
     section.text = format!(
         "Wall-clock time from start to exit, median of {rounds} starts in turn; the ratio is to the first program, \
          with its quartiles. The executable is stripped; a `.cwasm` needs wasmtime's runtime besides. The resident \
-         set can't be smaller than what the harness had when it started the program.\n"
+         set can't be smaller than what the harness had when it started the program.\n\nIn the second table the file is \
+         the module, which is read and hashed at each start.\n"
     );
-    match contestants(setting, engines).and_then(|contestants| table(&contestants, rounds)) {
-        Ok(table) => section.tables.push(table),
-        Err(error) => failures.push(error.context("start-up")),
+    for contestants in [artifacts(setting, engines), modules(setting, engines)] {
+        match contestants.and_then(|contestants| table(&contestants, rounds)) {
+            Ok(table) => section.tables.push(table),
+            Err(error) => failures.push(error.context("start-up")),
+        }
     }
     section
 }
 
+/// A large module of the corpus that can be asked for its version, which it says without further ado.
+const LARGE: &str = "python";
+
+/// Modules whose artifacts are in caches, beside our own executable.
+fn modules(setting: &Setting, engines: &[Box<dyn Engine>]) -> Result<Vec<Contestant>> {
+    let work = setting.dirs.work.join("startup");
+    make_dir(&work)?;
+    let mut programs = vec![hello(&work, &setting.dirs.benches.join("startup/hello.c"))?];
+    let large = setting.dirs.programs.join(format!("{LARGE}.wasm"));
+    if large.exists() {
+        let mut program = Program::command(LARGE, Group::Application, large);
+        program.args.push("--version".to_owned());
+        programs.push(program);
+    }
+    let mut contestants = Vec::new();
+    for program in &programs {
+        let first = engines.first().context("the first engine is ours")?;
+        let artifact = work.join(format!("{}.{}", program.name, first.name()));
+        measure::run_steps(
+            &mut first.prepare(program, &artifact).context("it compiles")?,
+            &work.join("log"),
+        )?;
+        let executable = first.run(program, &artifact);
+        let mut commands = vec![(format!("{}, the executable", program.name), executable)];
+        for engine in engines {
+            let cache = work.join(format!("cache-{}", engine.name()));
+            make_dir(&cache)?;
+            if let Some(command) = engine.run_cached(program, &cache) {
+                commands.push((
+                    format!("{}, the module, by {} and its cache", program.name, engine.name()),
+                    command,
+                ));
+            }
+        }
+        for (name, mut command) in commands {
+            // The first one fills the cache.
+            measure::run_steps(std::slice::from_mut(&mut command), &work.join("log"))?;
+            let (words, variables) = (parts(&command), variables(&command));
+            contestants.push(Contestant {
+                name,
+                file: program.wasm.clone(),
+                start: Box::new(move || {
+                    let mut command = Command::new(&words.0);
+                    command.args(&words.1).envs(variables.iter().cloned());
+                    command
+                }),
+            });
+        }
+    }
+    Ok(contestants)
+}
+
+/// The environment that a command adds.
+fn variables(command: &Command) -> Vec<(OsString, OsString)> {
+    command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect()
+}
+
 /// Builds everything that is started, and checks that it does what it should.
-fn contestants(setting: &Setting, engines: &[Box<dyn Engine>]) -> Result<Vec<Contestant>> {
+fn artifacts(setting: &Setting, engines: &[Box<dyn Engine>]) -> Result<Vec<Contestant>> {
     let work = setting.dirs.work.join("startup");
     make_dir(&work)?;
     let hello = hello(&work, &setting.dirs.benches.join("startup/hello.c"))?;
@@ -125,7 +187,7 @@ fn native(setting: &Setting, name: &str, source: &str, flags: &[&str]) -> Option
 }
 
 /// A command's words, to make it again.
-fn parts(command: &Command) -> (PathBuf, Vec<std::ffi::OsString>) {
+fn parts(command: &Command) -> (PathBuf, Vec<OsString>) {
     (command.get_program().into(), command.get_args().map(Into::into).collect())
 }
 

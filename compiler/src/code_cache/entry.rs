@@ -4,7 +4,7 @@
 //! then that of a callee which may be inlined into it, and so on. Offsets in the wasm file are kept with the function
 //! whose body they are in.
 
-use super::Made;
+use super::{Made, lines};
 use crate::bottom_up::Inlining;
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
@@ -103,7 +103,8 @@ struct StoredCode {
     alignment: u32,
     relocs: Vec<(u32, Reloc, StoredTarget, i64)>,
     traps: Vec<(u32, u8, Option<StoredOffset>)>,
-    lines: Vec<(u32, Option<StoredOffset>)>,
+    /// Bytes of packed lines, which come after the code.
+    lines: u32,
     values: Vec<ValueRange>,
     prologue: Vec<(u32, UnwindInst)>,
     dwarf: Option<CfaUnwindInfo>,
@@ -122,8 +123,8 @@ enum StoredTarget {
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct StoredOffset(u32, u32);
 
-/// An entry in its stored form, with its code beside it.
-pub(super) struct Encoded<'c>(Stored, &'c [u8]);
+/// An entry in its stored form, with its code and its packed lines beside it.
+pub(super) struct Encoded<'c>(Stored, &'c [u8], Vec<u8>);
 
 /// The stored form of a function; nothing if it cannot be named what it refers to.
 pub(super) fn store<'c>(
@@ -134,15 +135,18 @@ pub(super) fn store<'c>(
 ) -> Option<Encoded<'c>> {
     let mut names = Names::new(shape, function);
     let calls = made.calls.iter().map(|callee| names.name(callee + shape.imported)).collect::<Option<_>>()?;
-    let stored = match code {
-        Some(code) => Some(store_code(&mut names, code)?),
-        None => None,
+    let (stored, lines) = match code {
+        Some(code) => {
+            let (stored, lines) = store_code(&mut names, code)?;
+            (Some(stored), lines)
+        }
+        None => (None, Vec::new()),
     };
     let stored = Stored { is_candidate: made.is_candidate, calls, code: stored, functions: names.paths };
-    Some(Encoded(stored, code.map_or(&[], |code| &code.code)))
+    Some(Encoded(stored, code.map_or(&[], |code| &code.code), lines))
 }
 
-fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<StoredCode> {
+fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<(StoredCode, Vec<u8>)> {
     // All fields: one that is added has to be stored, or to be known as one of trampolines or of text.
     let CompiledFunction {
         code,
@@ -175,29 +179,42 @@ fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<Stor
     let traps = traps.iter().map(|TrapSite { code_offset, code, wasm_offset }| {
         Some((*code_offset, *code as u8, names.offset(*wasm_offset)?))
     });
-    Some(StoredCode {
+    let traps = traps.collect::<Option<_>>()?;
+    let lines = lines.iter().map(|(at, offset)| {
+        let place = names.offset(*offset)?;
+        Some((*at, place.map(|StoredOffset(position, distance)| (position, distance))))
+    });
+    let lines = lines::pack(lines)?;
+    let stored = StoredCode {
         len: u32::try_from(code.len()).ok()?,
         alignment: *alignment,
         relocs,
-        traps: traps.collect::<Option<_>>()?,
-        lines: lines.iter().map(|(at, offset)| Some((*at, names.offset(*offset)?))).collect::<Option<_>>()?,
+        traps,
+        lines: u32::try_from(lines.len()).ok()?,
         values: values.clone(),
         prologue: prologue.clone(),
         dwarf: dwarf.clone(),
         uses_vectors: *uses_vectors,
-    })
+    };
+    Some((stored, lines))
 }
 
-/// The bytes of a chunk: the number of bytes of the entries, the entries, the code of all.
+/// The bytes of a chunk: the number of bytes of the entries, the entries, the code and lines of each.
 pub(super) fn encode(entries: Vec<Option<Encoded<'_>>>) -> Option<Vec<u8>> {
-    let (entries, code): (Vec<_>, Vec<_>) = entries
+    let (entries, beside): (Vec<_>, Vec<_>) = entries
         .into_iter()
-        .map(|entry| entry.map_or((None, &[][..]), |Encoded(stored, code)| (Some(stored), code)))
+        .map(|entry| match entry {
+            Some(Encoded(stored, code, lines)) => (Some(stored), Some((code, lines))),
+            None => (None, None),
+        })
         .unzip();
     let head = postcard::to_stdvec(&entries).ok()?;
     let mut bytes = u32::try_from(head.len()).ok()?.to_le_bytes().to_vec();
     bytes.extend(head);
-    code.into_iter().for_each(|code| bytes.extend_from_slice(code));
+    for (code, lines) in beside.into_iter().flatten() {
+        bytes.extend_from_slice(code);
+        bytes.extend(lines);
+    }
     Some(bytes)
 }
 
@@ -230,8 +247,9 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
         return Some(Entry { made, code: None, had_code: false });
     };
     let StoredCode { len, alignment, relocs, traps, lines, values, prologue, dwarf, uses_vectors } = stored;
-    let own;
+    let (own, packed);
     (own, *code) = code.split_at_checked(len as usize)?;
+    (packed, *code) = code.split_at_checked(lines as usize)?;
     let relocs = relocs.into_iter().map(|(offset, kind, target, addend)| {
         let target = match target {
             StoredTarget::Code(at) => CodeTarget::Code((at <= len).then_some(at)?),
@@ -252,7 +270,11 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
         let offset = body.start.checked_add(u64::from(distance)).filter(|offset| body.contains(offset))?;
         u32::try_from(offset).ok()
     };
-    let lines = lines.into_iter().map(|(at, offset)| (at <= len).then_some((at, wasm_offset(offset)?)));
+    let lines = lines::unpack(packed).map(|line| {
+        let (at, place) = line?;
+        let offset = wasm_offset(place.map(|(position, distance)| StoredOffset(position, distance)))?;
+        (at <= len).then_some((at, offset))
+    });
     let lines = lines.collect::<Option<_>>()?;
     let traps = traps.into_iter().map(|(code_offset, code, offset)| {
         let wasm_offset = wasm_offset(offset)?;

@@ -18,18 +18,20 @@ pub(super) fn keys(context: &ModuleContext<'_>, shape: &Shape<'_>, options: &str
     let declarations = blake3::hash(declarations(context, options).as_bytes());
     let tables = blake3::hash(tables(context).as_bytes());
     let mut keys = vec![None; shape.scans.len()];
+    // What is hashed, in one piece.
+    let mut input = Vec::new();
     for function in shape.callees_first() {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(declarations.as_bytes());
-        if add_function(&mut hasher, context, shape, function, &keys, &tables).is_some() {
-            keys[function as usize] = Some(*hasher.finalize().as_bytes());
+        input.clear();
+        input.extend(declarations.as_bytes());
+        if add_function(&mut input, context, shape, function, &keys, &tables).is_some() {
+            keys[function as usize] = Some(*blake3::hash(&input).as_bytes());
         }
     }
     keys
 }
 
 fn add_function(
-    hasher: &mut blake3::Hasher,
+    input: &mut Vec<u8>,
     context: &ModuleContext<'_>,
     shape: &Shape<'_>,
     function: u32,
@@ -38,44 +40,42 @@ fn add_function(
 ) -> Option<()> {
     let info = context.info;
     let identity = shape.scans[function as usize].identity.as_ref()?;
-    add_type(hasher, info.func_type(function + shape.imported));
-    hasher.update(&identity.hash);
+    add_type(input, info.func_type(function + shape.imported));
+    input.extend(identity.hash);
     if identity.uses_tables {
-        hasher.update(tables.as_bytes());
+        input.extend(tables.as_bytes());
     }
     let frame = context.frame_locals.and_then(|locals| locals.get(&function));
-    hasher.update(&frame.map_or(0, |local| local + 1).to_le_bytes());
-    hasher.update(&(identity.refs.len() as u32).to_le_bytes());
+    input.extend(frame.map_or(0, |local| local + 1).to_le_bytes());
+    input.extend((identity.refs.len() as u32).to_le_bytes());
     for func in &identity.refs {
         // A call of a function that is not there is for the validator to find.
         let ty = *info.funcs.get(*func as usize)?;
-        add_type(hasher, &info.types[ty as usize]);
+        add_type(input, &info.types[ty as usize]);
         match func.checked_sub(shape.imported) {
             None => {
                 let memory = info.caller_memory(*func).map_or(u32::MAX, |memory| memory);
                 let is_bound = matches!(context.import_symbols.get(*func as usize), Some(Some(_)));
-                hasher.update(&[0, u8::from(is_bound)]).update(&func.to_le_bytes());
-                hasher.update(&memory.to_le_bytes());
+                input.extend([0, u8::from(is_bound)]);
+                input.extend(func.to_le_bytes());
+                input.extend(memory.to_le_bytes());
             }
-            Some(callee) if callee == function => {
-                hasher.update(&[1]);
-            }
+            Some(callee) if callee == function => input.push(1),
             Some(callee) if shape.follows(function, callee) => {
-                hasher.update(&[2, u8::from(shape.is_only_call(callee))]).update(&keys[callee as usize]?);
+                input.extend([2, u8::from(shape.is_only_call(callee))]);
+                input.extend(keys[callee as usize]?);
             }
             // One of its own cycle, or one too large.
-            Some(_) => {
-                hasher.update(&[3]);
-            }
+            Some(_) => input.push(3),
         }
     }
     Some(())
 }
 
-fn add_type(hasher: &mut blake3::Hasher, ty: &FuncType) {
+fn add_type(input: &mut Vec<u8>, ty: &FuncType) {
     for list in [&ty.params, &ty.results] {
-        hasher.update(&(list.len() as u32).to_le_bytes());
-        list.iter().for_each(|ty| _ = hasher.update(&[*ty as u8]));
+        input.extend((list.len() as u32).to_le_bytes());
+        input.extend(list.iter().map(|ty| *ty as u8));
     }
 }
 

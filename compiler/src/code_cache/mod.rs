@@ -7,6 +7,7 @@
 
 mod entry;
 mod key;
+mod lines;
 
 use crate::bottom_up::Inlining;
 use crate::codegen::CompiledFunction;

@@ -274,12 +274,17 @@ impl<'b, 'a> Builder<'b, 'a> {
         let rows = sequence.map_or(0..0, |sequence| sequence.rows.clone());
         let rows = &self.map.rows[rows.start as usize..rows.end as usize];
         // The function's own first row; the compiler leaves nothing before it but what makes the frame.
-        let first = rows[rows.partition_point(|row| row.offset < body)..].first().copied();
-        let first = first.unwrap_or(Row::NONE);
+        let own = &rows[rows.partition_point(|row| row.offset < body)..];
+        let first = own.first().copied().unwrap_or(Row::NONE);
+        // Where the module's compiler has said that the frame is made; a body may be on the line that its function starts on.
+        let start =
+            own.iter().take_while(|row| row.prologue_end || (row.file, row.line) == (first.file, first.line));
+        let start = start.map(|row| (row.prologue_end, row.offset)).find(|(is_end, _)| *is_end);
+        let start = start.map_or(first.offset, |(_, offset)| offset);
         self.dwarf.units.get_mut(out.id).line_program.begin_sequence(Some(text_address(code.start)));
         let mut last = Row::NONE;
         for piece in &code.pieces {
-            let is_prologue = piece.wasm == body || piece.wasm < first.offset;
+            let is_prologue = piece.wasm == body || piece.wasm < start;
             if is_prologue && piece.code.start > 0 {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! Wasm offsets ↔ machine code of one function.
 
 use crate::emit::text::TextRange;
+use std::cell::OnceCell;
 use std::ops::Range;
 
 /// The code of one wasm function, in pieces that come from one wasm instruction each.
@@ -10,8 +11,8 @@ pub(super) struct FunctionCode {
     pub len: u32,
     /// Ascending by place in the code, without gaps.
     pub pieces: Vec<Piece>,
-    /// The order of `pieces` by wasm offset.
-    by_wasm: Vec<u32>,
+    /// The order of `pieces` by wasm offset, once somebody asks for ranges.
+    by_wasm: OnceCell<Vec<u32>>,
 }
 
 /// Code of one wasm instruction.
@@ -43,9 +44,7 @@ impl FunctionCode {
             }
             pieces.push(Piece { code: start..range.len, wasm });
         }
-        let mut by_wasm: Vec<u32> = (0..pieces.len() as u32).collect();
-        by_wasm.sort_by_key(|piece| pieces[*piece as usize].wasm);
-        FunctionCode { start: range.offset, len: range.len, pieces, by_wasm }
+        FunctionCode { start: range.offset, len: range.len, pieces, by_wasm: OnceCell::new() }
     }
 
     /// All of it, as ranges in the function.
@@ -55,8 +54,13 @@ impl FunctionCode {
 
     /// The code of a range of the wasm file: ranges in the function, ascending and apart.
     pub fn ranges(&self, wasm: &Range<u64>) -> Vec<Range<u32>> {
-        let first = self.by_wasm.partition_point(|piece| self.pieces[*piece as usize].wasm < wasm.start);
-        let pieces = self.by_wasm[first..].iter().map(|piece| &self.pieces[*piece as usize]);
+        let by_wasm = self.by_wasm.get_or_init(|| {
+            let mut by_wasm: Vec<u32> = (0..self.pieces.len() as u32).collect();
+            by_wasm.sort_by_key(|piece| self.pieces[*piece as usize].wasm);
+            by_wasm
+        });
+        let first = by_wasm.partition_point(|piece| self.pieces[*piece as usize].wasm < wasm.start);
+        let pieces = by_wasm[first..].iter().map(|piece| &self.pieces[*piece as usize]);
         let ranges = pieces.take_while(|piece| piece.wasm < wasm.end).map(|piece| piece.code.clone());
         merged(ranges.collect())
     }

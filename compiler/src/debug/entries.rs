@@ -43,6 +43,8 @@ struct Function {
 enum Shape {
     /// A pointer to data: the entry of the pointer.
     Pointer(UnitOffset),
+    /// What Rust calls a slice, a pointer and a length: the entry of the structure.
+    Slice(UnitOffset),
     Aggregate,
     Other,
 }
@@ -154,7 +156,7 @@ struct Converter<'c, 'b, 'a> {
     /// Of the units that are written.
     ids: &'c [Option<UnitId>],
     shapes: HashMap<usize, Shape>,
-    /// Pointers as the machine has them, by the entry of those of the guest.
+    /// Pointers and slices as the machine has them, by the entry of those of the guest.
     machine_pointers: HashMap<usize, UnitEntryId>,
     /// Pointers that lie in memory.
     guest_pointers: Vec<UnitEntryId>,
@@ -277,11 +279,12 @@ impl<'a> Converter<'_, '_, 'a> {
         function: Option<&Function>,
         value: In<Slice<'a>>,
     ) {
-        let pointer = match self.type_of(entry).map(|ty| self.shape(ty)) {
-            Some(Shape::Pointer(pointer)) => Some(pointer),
-            _ => None,
+        let shape = self.type_of(entry).map(|ty| self.shape(ty));
+        let want = match shape {
+            Some(Shape::Pointer(_)) => Want::Pointer,
+            Some(Shape::Slice(_)) => Want::Slice,
+            _ => Want::Location,
         };
-        let want = if pointer.is_some() { Want::Pointer } else { Want::Location };
         let found = match function {
             Some(function) => self.places(function, value, want),
             None => match value {
@@ -295,10 +298,13 @@ impl<'a> Converter<'_, '_, 'a> {
                 _ => Vec::new(),
             },
         };
-        if let Some(pointer) = pointer
-            && !found.is_empty()
-            && let Some(ty) = self.machine_pointer(pointer)
-        {
+        let machine_type = match shape {
+            _ if found.is_empty() => None,
+            Some(Shape::Pointer(pointer)) => self.machine_pointer(pointer),
+            Some(Shape::Slice(slice)) => self.machine_slice(slice),
+            _ => None,
+        };
+        if let Some(ty) = machine_type {
             self.set(id, dw::DW_AT_type, AttributeValue::UnitRef(ty));
         }
         self.set_places(id, dw::DW_AT_location, function, found);
@@ -449,6 +455,9 @@ impl<'a> Converter<'_, '_, 'a> {
                     let is_code = target.is_some_and(|target| target.tag() == dw::DW_TAG_subroutine_type);
                     return Some(if is_code { Shape::Other } else { Shape::Pointer(next) });
                 }
+                dw::DW_TAG_structure_type if self.slice_members(next).is_some() => {
+                    return Some(Shape::Slice(next));
+                }
                 dw::DW_TAG_structure_type | dw::DW_TAG_class_type | dw::DW_TAG_union_type => {
                     return Some(Shape::Aggregate);
                 }
@@ -461,7 +470,7 @@ impl<'a> Converter<'_, '_, 'a> {
 
     fn returns_aggregate(&mut self, entry: &Entry<'a>) -> bool {
         match entry.attr_value(dw::DW_AT_type) {
-            Some(In::UnitRef(ty)) => self.shape(ty) == Shape::Aggregate,
+            Some(In::UnitRef(ty)) => matches!(self.shape(ty), Shape::Aggregate | Shape::Slice(_)),
             _ => false,
         }
     }
@@ -484,6 +493,58 @@ impl<'a> Converter<'_, '_, 'a> {
             }
         }
         self.machine_pointers.insert(pointer.0, id);
+        Some(id)
+    }
+
+    /// The types of the pointer and of the length, if a structure is a slice as rustc describes them.
+    fn slice_members(&self, structure: UnitOffset) -> Option<[UnitOffset; 2]> {
+        if self.builder.map.units.get(self.index)?.language != Some(dw::DW_LANG_Rust) {
+            return None;
+        }
+        let mut tree = self.unit.entries_tree(Some(structure)).ok()?;
+        let mut children = tree.root().ok()?.children();
+        let mut members = Vec::new();
+        while let Some(child) = children.next().ok()? {
+            let entry = child.entry();
+            let name =
+                self.builder.units_read.dwarf.attr_string(self.unit, entry.attr_value(dw::DW_AT_name)?);
+            let Some(In::UnitRef(ty)) = entry.attr_value(dw::DW_AT_type) else { return None };
+            members.push((name.ok()?.slice().to_vec(), ty));
+        }
+        match &members[..] {
+            [(pointer, to), (length, number)] if pointer == b"data_ptr" && length == b"length" => {
+                let is_pointer = matches!(self.find_shape(*to)?, Shape::Pointer(_));
+                is_pointer.then_some([*to, *number])
+            }
+            _ => None,
+        }
+    }
+
+    /// The type of a slice whose pointer is an address of the machine.
+    fn machine_slice(&mut self, slice: UnitOffset) -> Option<UnitEntryId> {
+        if let Some(known) = self.machine_pointers.get(&slice.0) {
+            return Some(*known);
+        }
+        let [pointer, length] = self.slice_members(slice)?;
+        let Shape::Pointer(pointer) = self.shape(pointer) else { return None };
+        let (pointer, length) = (self.machine_pointer(pointer)?, self.find(self.index, length)?);
+        let name = self.unit.entry(slice).ok()?.attr_value(dw::DW_AT_name)?;
+        let name = self.attribute(name, &FileNumbers::new())?;
+        let size = u64::from(self.builder.parts.state.address_size);
+        let unit = self.builder.dwarf.units.get_mut(self.out.id);
+        let root = unit.root();
+        let id = unit.add(root, dw::DW_TAG_structure_type);
+        let entry = unit.get_mut(id);
+        entry.set(dw::DW_AT_name, name);
+        entry.set(dw::DW_AT_byte_size, AttributeValue::Udata(size + u64::from(expr::GUEST_ADDRESS)));
+        for (name, ty, offset) in [("data_ptr", pointer, 0), ("length", length, size)] {
+            let member = unit.add(id, dw::DW_TAG_member);
+            let entry = unit.get_mut(member);
+            entry.set(dw::DW_AT_name, AttributeValue::String(name.into()));
+            entry.set(dw::DW_AT_type, AttributeValue::UnitRef(ty));
+            entry.set(dw::DW_AT_data_member_location, AttributeValue::Udata(offset));
+        }
+        self.machine_pointers.insert(slice.0, id);
         Some(id)
     }
 

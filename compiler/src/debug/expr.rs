@@ -36,7 +36,7 @@ pub(crate) struct State {
 }
 
 /// Bytes of an address of the guest.
-const GUEST_ADDRESS: u8 = 4;
+pub(super) const GUEST_ADDRESS: u8 = 4;
 
 /// What an expression is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(super) enum Want {
     FrameBase,
     /// The value of a variable that is a pointer of the guest, as an address of the machine; null stays null.
     Pointer,
+    /// The same for a variable that is a pointer and a number behind it, each as a piece.
+    Slice,
 }
 
 /// What is on the stack of the expression.
@@ -107,6 +109,10 @@ pub(super) fn convert(
         return Some(whole);
     }
     let mut converter = Converter { state, place, out: Expression::new(), stack: Vec::new() };
+    if want == Want::Slice {
+        converter.slice(&list)?;
+        return Some(converter.out);
+    }
     let mut list = list.into_iter().peekable();
     let mut has_pieces = false;
     let mut is_value = false;
@@ -142,6 +148,7 @@ pub(super) fn convert(
         }
         Want::Location | Want::FrameBase => converter.top_as_address()?,
         Want::Pointer => converter.pointer(is_value)?,
+        Want::Slice => return None,
     }
     Some(converter.out)
 }
@@ -295,6 +302,56 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
             self.out.op(opcode);
         }
         Some(())
+    }
+
+    /// Converts the place of a pointer and a number: one after the other in memory, or a piece each.
+    fn slice(&mut self, list: &[Operation<Slice<'_>>]) -> Option<()> {
+        const BITS: u64 = 8 * GUEST_ADDRESS as u64;
+        let machine_bytes = u64::from(self.state.address_size);
+        let is_piece = |operation: &Operation<_>| match operation {
+            Operation::Piece { size_in_bits, bit_offset } => *size_in_bits == BITS && bit_offset.is_none(),
+            _ => false,
+        };
+        let mut parts = list.split(|operation| is_piece(operation));
+        match (parts.next()?, parts.next(), parts.next()) {
+            (place, None, _) => {
+                self.pushed(place)?;
+                self.pointer(false)?;
+                self.out.op_piece(machine_bytes);
+                self.stack.clear();
+                self.pushed(place)?;
+                self.top_as_address()?;
+                self.out.op_plus_uconst(u64::from(GUEST_ADDRESS));
+            }
+            (pointer, Some(number), Some([])) => {
+                let is_value = self.pushed(pointer)?;
+                self.pointer(is_value)?;
+                self.out.op_piece(machine_bytes);
+                self.stack.clear();
+                match self.pushed(number)? {
+                    true => {
+                        self.top_as_guest()?;
+                        self.out.op(dw::DW_OP_stack_value);
+                    }
+                    false => self.top_as_address()?,
+                }
+            }
+            _ => return None,
+        }
+        self.out.op_piece(u64::from(GUEST_ADDRESS));
+        Some(())
+    }
+
+    /// Converts operations that leave an address, or, as `true` says, a value.
+    fn pushed(&mut self, list: &[Operation<Slice<'_>>]) -> Option<bool> {
+        let (list, is_value) = match list {
+            [list @ .., Operation::StackValue] => (list, true),
+            list => (list, false),
+        };
+        for operation in list {
+            self.operation(*operation)?;
+        }
+        (self.stack.len() == 1).then_some(is_value)
     }
 
     fn unary(&mut self, opcode: gimli::DwOp) -> Option<()> {

@@ -183,6 +183,12 @@ impl Targets<'_> {
         entry.set(dw::DW_AT_lower_bound, AttributeValue::Sdata(low));
         entry.set(dw::DW_AT_upper_bound, AttributeValue::Sdata(high));
         self.add_location(range);
+        // gdb asks the types of Rust for their sizes without looking behind names.
+        let language = self.unit.get(root).get(dw::DW_AT_language);
+        if matches!(language, Some(AttributeValue::Language(dw::DW_LANG_Rust))) {
+            self.unit.get_mut(range).set(dw::DW_AT_name, name);
+            return Some(range);
+        }
         let named = self.unit.add(root, dw::DW_TAG_typedef);
         let entry = self.unit.get_mut(named);
         entry.set(dw::DW_AT_name, name);

@@ -35,6 +35,8 @@ impl Format for Coff {
             Part::Descriptor => ".rdata",
             Part::CpuFeatures => ".rdata$aot.cpu",
             Part::Tables => ".rdata$aot.tables",
+            Part::Initial => ".rdata$aot.initial",
+            Part::Memory => ".data$aot.memory",
         };
         Place { segment: "", name, kind: SectionKind::ReadOnlyData }
     }

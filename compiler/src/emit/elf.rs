@@ -7,6 +7,7 @@ use super::format::{
 use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
+use aot_abi::descriptor::MEMORY_SECTION;
 use cranelift_codegen::binemit::Reloc;
 use gimli::write::RelocationTarget;
 use object::write::{Object, Relocation, SectionId, SymbolId};
@@ -51,6 +52,8 @@ impl Format for Elf {
             Part::Descriptor => (".data.rel.ro", SectionKind::ReadOnlyDataWithRel),
             Part::CpuFeatures => (".rodata.aot.cpu", SectionKind::ReadOnlyData),
             Part::Tables => (".rodata.aot.tables", SectionKind::ReadOnlyData),
+            Part::Initial => (".rodata.aot.initial", SectionKind::ReadOnlyData),
+            Part::Memory => (MEMORY_SECTION, SectionKind::Data),
         };
         Place { segment: "", name, kind }
     }

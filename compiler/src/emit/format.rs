@@ -26,6 +26,10 @@ pub(super) enum Part {
     CpuFeatures,
     /// Tables whose contents are fixed.
     Tables,
+    /// The state after instantiation (`aot_abi::descriptor`).
+    Initial,
+    /// What the kernel maps of the memory.
+    Memory,
 }
 
 /// The section of a part.

@@ -53,6 +53,8 @@ impl Format for MachO {
             Part::Descriptor => ("__DATA", "__const", SectionKind::ReadOnlyDataWithRel),
             Part::CpuFeatures => ("__TEXT", "__aot_cpu", SectionKind::ReadOnlyData),
             Part::Tables => ("__TEXT", "__aot_tables", SectionKind::ReadOnlyData),
+            Part::Initial => ("__TEXT", "__aot_initial", SectionKind::ReadOnlyData),
+            Part::Memory => ("__DATA", "__aot_memory", SectionKind::Data),
         };
         Place { segment, name, kind }
     }

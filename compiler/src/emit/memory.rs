@@ -22,23 +22,7 @@ const ALWAYS: u64 = 1 << 20;
 ///
 /// `data` has the bytes of the module's data segments.
 pub(crate) fn initial_memory(module: &Module, data: &[u8]) -> Option<(MemoryImage, Vec<u8>)> {
-    if module.counts().imported_memories > 0 {
-        return None;
-    }
-    let mut parts: Vec<(u64, &[u8])> = Vec::new();
-    for segment in &module.data {
-        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
-        let memory = module.memories.get(*target as usize)?;
-        let bytes = data.get(segment.offset as usize..)?.get(..segment.len as usize)?;
-        let start = u64::from(constant(offset)? as u32);
-        // A segment that traps keeps the later ones from being written.
-        if start + bytes.len() as u64 > memory.limits.min.checked_mul(PAGE_SIZE)? {
-            return None;
-        }
-        if *target == 0 && !bytes.is_empty() {
-            parts.push((start, bytes));
-        }
-    }
+    let parts = parts(module, data)?;
     let start = parts.iter().map(|(start, _)| *start).min()? / PAGE_SIZE * PAGE_SIZE;
     let end = parts.iter().map(|(start, bytes)| start + bytes.len() as u64).max()?;
     let len = end.next_multiple_of(PAGE_SIZE) - start;
@@ -57,6 +41,29 @@ pub(crate) fn initial_memory(module: &Module, data: &[u8]) -> Option<(MemoryImag
     let last = pages().rposition(|page| !is_zero(page))?;
     let image = image[first * PAGE_SIZE as usize..(last + 1) * PAGE_SIZE as usize].to_vec();
     Some((MemoryImage { offset: start + first as u64 * PAGE_SIZE, len: image.len() as u64 }, image))
+}
+
+/// What the active segments write to memory 0, in their order: addresses and bytes. `None` if the module does not define
+/// it, or instantiation may trap.
+pub(super) fn parts<'a>(module: &Module, data: &'a [u8]) -> Option<Vec<(u64, &'a [u8])>> {
+    if module.counts().imported_memories > 0 {
+        return None;
+    }
+    let mut parts: Vec<(u64, &[u8])> = Vec::new();
+    for segment in &module.data {
+        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
+        let memory = module.memories.get(*target as usize)?;
+        let bytes = data.get(segment.offset as usize..)?.get(..segment.len as usize)?;
+        let start = u64::from(constant(offset)? as u32);
+        // A segment that traps keeps the later ones from being written.
+        if start + bytes.len() as u64 > memory.limits.min.checked_mul(PAGE_SIZE)? {
+            return None;
+        }
+        if *target == 0 && !bytes.is_empty() {
+            parts.push((start, bytes));
+        }
+    }
+    Some(parts)
 }
 
 /// The value of a constant expression of type `i32`, if it needs no instance.

@@ -10,6 +10,7 @@ pub(crate) mod fixed;
 mod format;
 pub(crate) mod header;
 pub(crate) mod image;
+pub(crate) mod initial;
 pub(crate) mod interface;
 mod macho;
 pub(crate) mod memory;

@@ -2,6 +2,7 @@
 
 use super::fixed::Fixed;
 use super::format::{Format, Frames, Part, absolute, add_relocation, format_of};
+use super::initial::{BLOCK, Initial};
 use super::interface::Interface;
 use super::text::Text;
 use crate::codegen::function::CodeTarget;
@@ -32,6 +33,7 @@ pub(crate) struct Input<'a> {
     pub data: &'a [u8],
     pub import_symbols: &'a [Option<String>],
     pub fixed: Option<&'a Fixed>,
+    pub initial: Option<&'a Initial>,
     /// What C programs see, if it is a library.
     pub interface: Option<&'a Interface>,
     pub debug: &'a [DebugSection],
@@ -75,8 +77,16 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     let lens = [input.text.bytes.len(), input.description.len(), input.data.len()];
     let addresses = input.fixed.map_or([0, 0], |fixed| [fixed.context, fixed.memory]);
     let descriptor = builder.define_descriptor([text, info, data], lens, addresses)?;
-    builder.define_cpu_check(descriptor)?;
-    builder.define_source(descriptor)?;
+    builder.define_cpu_check(&descriptor)?;
+    if input.interface.is_none() && input.initial.is_none_or(|initial| initial.calls.is_none()) {
+        let instantiate = builder.object.add_symbol(undefined_function(descriptor::INSTANTIATE));
+        builder.set_word(&descriptor, INSTANTIATE_WORD, instantiate)?;
+    }
+    if let Some(initial) = input.initial {
+        let initial = builder.define_initial(text, initial)?;
+        builder.set_word(&descriptor, INSTANTIATE_WORD + 1, initial)?;
+    }
+    builder.define_source(&descriptor)?;
     let frames = Frames { start: text.start, functions: &functions, layout: input.text, isa: input.isa };
     format.add_unwind(&mut builder.object, &frames)?;
     format.add_debug(&mut builder.object, text.start, input.debug)?;
@@ -151,12 +161,16 @@ fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<St
     }
 }
 
+/// The words of the descriptor about the CPU, and after them, by number.
+const CPU_WORD: u64 = 8;
+const INSTANTIATE_WORD: u64 = 11;
+const SOURCE_WORD: u64 = 13;
+
 /// Where the descriptor is.
-#[derive(Clone, Copy)]
 struct Descriptor {
     section: SectionId,
-    /// Offset of the byte after the words about the CPU.
-    check_end: u64,
+    /// Where it is in the section.
+    offset: u64,
 }
 
 impl Builder<'_> {
@@ -271,13 +285,11 @@ impl Builder<'_> {
         for address in addresses {
             bytes.extend_from_slice(&target.word(address));
         }
-        // The check of the CPU, and the features that it looks for.
-        for _ in 0..3 {
+        // The check of the CPU, and the features that it looks for; what makes the instance, and the initial state; what
+        // prints source positions.
+        for _ in 0..6 {
             bytes.extend_from_slice(&target.word(0));
         }
-        let check_end = bytes.len() as u64;
-        // What prints source positions.
-        bytes.extend_from_slice(&target.word(0));
         let name = match self.input.interface {
             Some(interface) => {
                 let wasi = self.input.import_symbols.iter().any(Option::is_some);
@@ -306,19 +318,83 @@ impl Builder<'_> {
             let relocation = Relocation { offset, symbol: target.start, addend: 0, flags: absolute(pointer) };
             add_relocation(&mut self.object, section, relocation)?;
         }
-        Ok(Descriptor { section, check_end: offset + check_end })
+        Ok(Descriptor { section, offset })
+    }
+
+    /// Makes a word of the descriptor the address of a symbol.
+    fn set_word(&mut self, descriptor: &Descriptor, word: u64, symbol: SymbolId) -> Result<()> {
+        let pointer = self.input.target.pointer_size();
+        let offset = descriptor.offset + word * u64::from(pointer);
+        let relocation = Relocation { offset, symbol, addend: 0, flags: absolute(pointer) };
+        add_relocation(&mut self.object, descriptor.section, relocation)
+    }
+
+    /// Defines the initial state.
+    fn define_initial(&mut self, text: Section, initial: &Initial) -> Result<SymbolId> {
+        let target = self.input.target;
+        let pointer = target.pointer_size();
+        let section = self.section(Part::Initial);
+        let start = self.with_start(section).start;
+        let calls = initial.calls.as_deref().unwrap_or_default();
+        let image_len = initial.image.as_ref().map_or(0, |(_, bytes)| bytes.len() as u64);
+        let counts = [calls.len() as u64, initial.copies.len() as u64];
+        let mut words = initial.memory.to_vec();
+        words.extend([0, image_len]);
+        words.extend(initial.functions.iter().chain(&counts));
+        debug_assert_eq!(words.len(), descriptor::INITIAL_WORDS);
+        // By number of the word.
+        let mut relocations: Vec<(usize, SymbolId, u64)> = Vec::new();
+        for (entry, code) in calls {
+            relocations.push((words.len(), text.start, u64::from(*entry)));
+            relocations.push((words.len() + 1, text.start, u64::from(*code)));
+            words.extend([0, 0]);
+        }
+        let mut from = (words.len() + initial.copies.len() * 3) as u64 * u64::from(pointer);
+        for (to, bytes) in &initial.copies {
+            relocations.push((words.len() + 1, start, from));
+            words.extend([*to, 0, bytes.len() as u64]);
+            from += bytes.len() as u64;
+        }
+        if let Some((address, bytes)) = &initial.image {
+            relocations.push((3, self.define_memory_image(*address, bytes), 0));
+        }
+        let mut bytes: Vec<u8> = words.into_iter().flat_map(|word| target.word(word)).collect();
+        bytes.extend(initial.copies.iter().flat_map(|(_, bytes)| bytes));
+        self.object.append_section_data(section, &bytes, u64::from(pointer));
+        for (word, symbol, addend) in relocations {
+            let (offset, addend) = (word as u64 * u64::from(pointer), addend as i64);
+            let relocation = Relocation { offset, symbol, addend, flags: absolute(pointer) };
+            add_relocation(&mut self.object, section, relocation)?;
+        }
+        Ok(start)
+    }
+
+    /// Defines what the kernel maps of the memory. The linker has to put it at its address, which a symbol says.
+    fn define_memory_image(&mut self, address: u64, bytes: &[u8]) -> SymbolId {
+        let section = self.section(Part::Memory);
+        self.object.append_section_data(section, bytes, BLOCK);
+        self.object.add_symbol(ObjectSymbol {
+            name: descriptor::MEMORY_IMAGE.into(),
+            value: address,
+            size: 0,
+            kind: SymbolKind::Data,
+            scope: SymbolScope::Compilation,
+            weak: false,
+            section: SymbolSection::Absolute,
+            flags: SymbolFlags::None,
+        });
+        self.with_start(section).start
     }
 
     /// Makes the start of the program look for the CPU features that the code uses, if it uses any: a pointer to the
     /// runtime's check, and the names, each ended by NUL.
-    fn define_cpu_check(&mut self, descriptor: Descriptor) -> Result<()> {
+    fn define_cpu_check(&mut self, descriptor: &Descriptor) -> Result<()> {
         let features =
             cpu::required_features(self.input.target, self.input.isa, self.input.text.uses_vectors)?;
         if features.is_empty() {
             return Ok(());
         }
         let names: Vec<u8> = features.iter().flat_map(|name| name.bytes().chain([0])).collect();
-        let pointer = self.input.target.pointer_size();
         let section = self.section(Part::CpuFeatures);
         self.object.append_section_data(section, &names, 1);
         let names_symbol = self.with_start(section).start;
@@ -327,27 +403,22 @@ impl Builder<'_> {
             None => descriptor::CPU_CHECK,
         };
         let check = self.object.add_symbol(undefined_function(check));
-        for (word, symbol) in [(3, check), (2, names_symbol)] {
-            let offset = descriptor.check_end - word * u64::from(pointer);
-            let relocation = Relocation { offset, symbol, addend: 0, flags: absolute(pointer) };
-            add_relocation(&mut self.object, descriptor.section, relocation)?;
-        }
+        self.set_word(descriptor, CPU_WORD, check)?;
+        self.set_word(descriptor, CPU_WORD + 1, names_symbol)?;
         let len = self.input.target.word(names.len() as u64);
-        let at = (descriptor.check_end - u64::from(pointer)) as usize;
+        let at = descriptor.offset as usize + (CPU_WORD as usize + 2) * len.len();
         self.object.section_mut(descriptor.section).data_mut()[at..at + len.len()].copy_from_slice(&len);
         Ok(())
     }
 
     /// Adds source positions, and makes backtraces show them: the part of the runtime that does is linked only then.
-    fn define_source(&mut self, descriptor: Descriptor) -> Result<()> {
+    fn define_source(&mut self, descriptor: &Descriptor) -> Result<()> {
         if self.input.source.is_empty() || !self.format.has_source() {
             return Ok(());
         }
         let section = self.object.add_section(Vec::new(), source::SECTION.into(), SectionKind::Debug);
         self.object.append_section_data(section, self.input.source, 1);
         let printer = self.object.add_symbol(undefined_function(source::PRINTER));
-        let flags = absolute(self.input.target.pointer_size());
-        let relocation = Relocation { offset: descriptor.check_end, symbol: printer, addend: 0, flags };
-        add_relocation(&mut self.object, descriptor.section, relocation)
+        self.set_word(descriptor, SOURCE_WORD, printer)
     }
 }

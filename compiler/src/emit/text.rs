@@ -112,6 +112,19 @@ impl<'m> Builder<'m> {
         }
     }
 
+    /// Makes room for functions that will be added.
+    pub fn reserve<'c>(&mut self, functions: impl Iterator<Item = &'c CompiledFunction>) {
+        let (mut bytes, mut relocs, mut ranges) = (0, 0, 0);
+        for function in functions {
+            bytes += function.code.len() + function.alignment as usize;
+            relocs += function.relocs.len();
+            ranges += 1;
+        }
+        self.text.bytes.reserve(bytes);
+        self.text.relocs.reserve(relocs);
+        self.text.ranges.reserve(ranges);
+    }
+
     /// Adds a wasm function, or the shim that stands for an imported one.
     pub fn function(&mut self, func: u32, compiled: CompiledFunction) -> Result<()> {
         let name = self.name(func);

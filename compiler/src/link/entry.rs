@@ -1,7 +1,8 @@
 //! What an executable runs: a small object beside the module's.
 //!
 //! ```text
-//! aot_entry        pointer: zero for a command, or the address of the runtime's `aot_invoke` or `aot_drive`
+//! aot_entry        two pointers: zero for a command; else the address of the runtime's `aot_invoke` or `aot_drive`, and that
+//!                  of the function that makes the instance for it, with all that the module declares
 //! aot_invoke_name  the name of the export that `aot_invoke` calls, ended by NUL
 //! ```
 //! So the code that reads numbers from arguments and prints results is only in executables that use it.
@@ -9,6 +10,7 @@
 use crate::emit::elf::new_object;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
+use aot_abi::descriptor;
 use object::write::{Object, Relocation, Symbol, SymbolSection};
 use object::{
     RelocationEncoding, RelocationFlags, RelocationKind, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
@@ -55,7 +57,7 @@ pub fn entry_object(runs: Entry<'_>, target: &Target) -> Result<Vec<u8>> {
     };
     let pointer = target.pointer_size();
     let entry = symbol(&mut object, "aot_entry");
-    let offset = object.add_symbol_data(entry, section, &vec![0; pointer as usize], u64::from(pointer));
+    let offset = object.add_symbol_data(entry, section, &vec![0; 2 * pointer as usize], u64::from(pointer));
     let bytes = [name.as_bytes(), &[0]].concat();
     let name = symbol(&mut object, "aot_invoke_name");
     object.add_symbol_data(name, section, &bytes, 1);
@@ -68,8 +70,13 @@ pub fn entry_object(runs: Entry<'_>, target: &Target) -> Result<Vec<u8>> {
             encoding: RelocationEncoding::Generic,
             size: pointer as u8 * 8,
         };
-        let symbol = symbol(&mut object, function);
-        object.add_relocation(section, Relocation { offset, symbol, addend: 0, flags }).map_err(written)?;
+        for (index, name) in [function, descriptor::INSTANTIATE].into_iter().enumerate() {
+            let symbol = symbol(&mut object, name);
+            let offset = offset + index as u64 * u64::from(pointer);
+            object
+                .add_relocation(section, Relocation { offset, symbol, addend: 0, flags })
+                .map_err(written)?;
+        }
     }
     object.write().map_err(written)
 }
@@ -87,7 +94,7 @@ mod tests {
             file.symbols().any(|symbol| symbol.name() == Ok("aot_invoke") && symbol.is_undefined());
         assert_eq!(
             file.sections().map(|section| section.relocations().count()).sum::<usize>(),
-            usize::from(undefined)
+            2 * usize::from(undefined)
         );
         undefined
     }

@@ -1,13 +1,16 @@
 //! Objects and the runtime library → a static executable, by `libwild` over a file system in memory.
 
+use super::position::run_time_addresses;
 use super::small;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
+use aot_abi::descriptor;
+use aot_abi::memory::{MAX_STATIC_CONTEXT, STATIC_MEMORY};
 use libwild::{FileSystem, FileType, InputFileData, Linker, OutputFileData, OutputOptions};
 use object::elf;
 use object::read::archive::ArchiveFile;
 use object::read::elf::{FileHeader, ProgramHeader};
-use object::{Endianness, Object, ObjectKind};
+use object::{Endianness, Object, ObjectKind, ObjectSymbol as _};
 use std::fmt;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,15 +34,30 @@ pub enum Strip {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LinkOptions {
     pub strip: Strip,
+    /// Let the kernel map the executable wherever it likes. The code must be of the instance model.
+    pub pie: bool,
 }
 
 /// Where an executable starts: a symbol of the runtime library.
 pub(super) const ENTRY: &str = "_start";
 
+/// Where one starts that can be mapped anywhere.
+const PIE_ENTRY: &str = "aot_start_pie";
+
+impl LinkOptions {
+    fn entry(&self) -> &'static str {
+        if self.pie { PIE_ENTRY } else { ENTRY }
+    }
+}
+
+/// Where memory of the runtime starts, if that has to be said: below the VM context.
+const ZEROS: u64 = STATIC_MEMORY - MAX_STATIC_CONTEXT as u64 - (1 << 20);
+
 const OUTPUT: &str = "output";
 const RUNTIME: &str = "libaot_rt.a";
 
-/// Links relocatable objects and the runtime library, an archive, to a static executable at a fixed address.
+/// Links relocatable objects and the runtime library, an archive, to a static executable: at a fixed address, or one that
+/// relocates itself when it starts.
 ///
 /// The same inputs give the same bytes. The result has no interpreter, needs no shared library, and no page of it is
 /// both writable and executable.
@@ -66,13 +84,21 @@ pub fn link_executable(
     check_archive(runtime, machine)?;
     files.push((String::from(RUNTIME), runtime));
 
+    let memory = objects.first().and_then(|object| memory_image(object));
     let executable = match machine.emulation {
-        Some(emulation) => link_static(&files, emulation, options)?,
-        None => small::link(&files, ENTRY, options.strip)
+        Some(emulation) => link_static(&files, emulation, options, memory)?,
+        None => small::link(&files, options.entry(), *options)
             .map_err(|problem| failed("linking failed", [problem].into_iter()))?,
     };
-    check_executable(&executable, machine)?;
+    check_executable(&executable, machine, memory, options)?;
     Ok(executable)
+}
+
+/// Where the kernel has to map what an object has of its module's memory, if it has some.
+fn memory_image(object: &[u8]) -> Option<u64> {
+    let file = object::File::parse(object).ok()?;
+    file.section_by_name(descriptor::MEMORY_SECTION)?;
+    Some(file.symbols().find(|symbol| symbol.name() == Ok(descriptor::MEMORY_IMAGE))?.address())
 }
 
 /// What the linker and ELF call an architecture.
@@ -168,10 +194,22 @@ pub(super) fn check_archive(bytes: &[u8], machine: Machine) -> Result<()> {
     Ok(())
 }
 
-fn link_static(files: &[(String, &[u8])], emulation: &str, options: &LinkOptions) -> Result<Vec<u8>> {
-    let mut words = vec!["-static", "--no-pie", "--no-dynamic-linker", "--gc-sections", "--eh-frame-hdr"];
+fn link_static(
+    files: &[(String, &[u8])],
+    emulation: &str,
+    options: &LinkOptions,
+    memory: Option<u64>,
+) -> Result<Vec<u8>> {
+    // What comes after the section in the file would come after it in memory too.
+    let places = memory.map(|address| {
+        [(descriptor::MEMORY_SECTION, address), (".bss", ZEROS)]
+            .map(|(section, address)| format!("--section-start={section}={address:#x}"))
+    });
+    let position = if options.pie { "-pie" } else { "--no-pie" };
+    let mut words = vec!["-static", position, "--no-dynamic-linker", "--gc-sections", "--eh-frame-hdr"];
     words.extend(["-z", "noexecstack", "-z", "relro", "--build-id=fast", "--no-identity-comment"]);
-    words.extend(["--entry", ENTRY]);
+    words.extend(["--entry", options.entry()]);
+    words.extend(places.iter().flatten().map(String::as_str));
     words.extend(match options.strip {
         Strip::None => None,
         Strip::Debug => Some("--strip-debug"),
@@ -231,13 +269,20 @@ fn lower_case(message: &str) -> String {
     }
 }
 
-/// Reads the result back: it is what was promised, or an error.
-fn check_executable(bytes: &[u8], machine: Machine) -> Result<()> {
+/// Reads the result back: it is what was promised, or an error. `memory` is where the file's part of the module's memory has
+/// to be.
+fn check_executable(
+    bytes: &[u8],
+    machine: Machine,
+    memory: Option<u64>,
+    options: &LinkOptions,
+) -> Result<()> {
     let wrong = |what: String| failed("the linker made a wrong executable", [what].into_iter());
     let unreadable = |error: object::read::Error| wrong(lower_case(&error.to_string()));
     let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(unreadable)?;
     let endian = header.endian().map_err(unreadable)?;
-    if header.e_type(endian) != elf::ET_EXEC {
+    let expected = if options.pie { elf::ET_DYN } else { elf::ET_EXEC };
+    if header.e_type(endian) != expected {
         return Err(wrong(format!("its type is {:?}", header.e_type(endian))));
     }
     if header.e_machine(endian) != machine.elf {
@@ -245,17 +290,23 @@ fn check_executable(bytes: &[u8], machine: Machine) -> Result<()> {
     }
     let entry = header.e_entry(endian);
     let mut entry_found = false;
+    let mut memory_found = memory.is_none();
     for segment in header.program_headers(endian, bytes).map_err(unreadable)? {
         let flags = segment.p_flags(endian);
         let (writable, executable) = (flags.contains(elf::PF_W), flags.contains(elf::PF_X));
         match segment.p_type(endian) {
             elf::PT_INTERP => return Err(wrong(String::from("it names an interpreter"))),
-            elf::PT_DYNAMIC => return Err(wrong(String::from("it is dynamically linked"))),
+            elf::PT_DYNAMIC if !options.pie => return Err(wrong(String::from("it is dynamically linked"))),
             elf::PT_GNU_STACK if executable => return Err(wrong(String::from("its stack is executable"))),
             elf::PT_LOAD => {
                 let address = segment.p_vaddr(endian);
                 if writable && executable {
                     return Err(wrong(format!("the segment at {address:#x} is writable and executable")));
+                }
+                memory_found |= Some(address) == memory;
+                let end = address.saturating_add(segment.p_memsz(endian));
+                if memory.is_some_and(|memory| address != memory && end > memory) {
+                    return Err(wrong(format!("the segment at {address:#x} is where its memory will be")));
                 }
                 let inside = entry.checked_sub(address).is_some_and(|at| at < segment.p_filesz(endian));
                 entry_found |= executable && inside;
@@ -263,13 +314,17 @@ fn check_executable(bytes: &[u8], machine: Machine) -> Result<()> {
             _ => {}
         }
     }
+    if !memory_found {
+        return Err(wrong(String::from("what it has of the module's memory is elsewhere")));
+    }
     if entry == 0 {
-        return Err(wrong(format!("nothing defines `{ENTRY}`")));
+        return Err(wrong(format!("nothing defines `{}`", options.entry())));
     }
     if !entry_found {
         return Err(wrong(format!("its entry {entry:#x} is not code")));
     }
-    Ok(())
+    // The start of the program knows no other relocations.
+    run_time_addresses(bytes).map(drop).map_err(wrong)
 }
 
 /// The linker's inputs and its output, in memory.
@@ -474,7 +529,7 @@ mod tests {
         }
         assert_eq!(bytes, link(&[&module(), &options], &runtime()).unwrap(), "same input, same bytes");
         for strip in [Strip::Debug, Strip::All] {
-            let options_for_link = LinkOptions { strip };
+            let options_for_link = LinkOptions { strip, pie: false };
             let stripped = link_executable(&[&module(), &options], &runtime(), &target(), &options_for_link);
             assert!(stripped.unwrap().len() < bytes.len() + usize::from(strip == Strip::Debug));
         }

@@ -7,5 +7,6 @@ pub mod entry;
 pub mod exe;
 pub mod library;
 pub mod options;
+pub mod position;
 mod small;
 pub(crate) mod split;

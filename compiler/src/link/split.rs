@@ -30,14 +30,14 @@ pub fn link_split(
     objects: &[&[u8]],
     runtime: &[u8],
     target: &Target,
-    strip: Strip,
+    options: &LinkOptions,
     name: &[u8],
 ) -> Result<Split> {
     if name.is_empty() || name.contains(&0) {
         return Err(Error::new(ErrorKind::Config, "the name of the debug file cannot be part of a program"));
     }
-    let debug = link_executable(objects, runtime, target, &LinkOptions { strip: Strip::None })?;
-    let executable = stripped(&debug, strip == Strip::All, name)
+    let debug = link_executable(objects, runtime, target, &LinkOptions { strip: Strip::None, ..*options })?;
+    let executable = stripped(&debug, options.strip == Strip::All, name)
         .map_err(|error| Error::internal(format!("the linker's result cannot be taken apart: {error}")))?;
     Ok(Split { executable, debug })
 }

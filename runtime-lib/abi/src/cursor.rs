@@ -190,10 +190,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A number, and as many bytes.
+    #[inline(never)]
+    pub fn counted_bytes(&mut self) -> &'a [u8] {
+        let len = self.u32() as usize;
+        self.raw(len)
+    }
+
     #[inline(never)]
     pub fn str_ref(&mut self) -> &'a str {
-        let len = self.u32() as usize;
-        match core::str::from_utf8(self.raw(len)) {
+        match core::str::from_utf8(self.counted_bytes()) {
             Ok(text) => text,
             Err(_) => self.fail("UTF-8 name", ""),
         }

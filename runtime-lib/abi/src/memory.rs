@@ -14,7 +14,7 @@ pub const MAX_PAGES: u64 = 65536;
 pub const STATIC_MEMORY: u64 = 0x1000_0000;
 
 /// The most bytes that the VM context can have in the static model.
-const MAX_STATIC_CONTEXT: u32 = 0x0400_0000;
+pub const MAX_STATIC_CONTEXT: u32 = 0x0400_0000;
 
 /// Address of a VM context of `size` bytes in the static model: it ends where the memory starts, so that the globals,
 /// which come last in it, are reached by short displacements. `None` if it is too large.

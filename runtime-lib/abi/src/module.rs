@@ -518,7 +518,7 @@ pub struct CodeLocation<'a> {
     pub range: u32,
     /// Offset from the start of the function's code.
     pub offset: u32,
-    pub name: Option<&'a str>,
+    names: Option<&'a [u8]>,
     traps: &'a [u8],
 }
 
@@ -568,9 +568,13 @@ impl<'a> Description<'a> {
 
     /// Name of the function or trampoline of a code range.
     pub fn name(&self, range: u32) -> Option<&'a str> {
+        Some(Reader::new(self.names_from(range)?).str_ref())
+    }
+
+    /// The names from that of a code range on.
+    fn names_from(&self, range: u32) -> Option<&'a [u8]> {
         let offset = self.field(range, 3);
-        let bytes = self.names.get(offset as usize..).filter(|_| offset != NO_NAME)?;
-        Some(Reader::new(bytes).str_ref())
+        self.names.get(offset as usize..).filter(|_| offset != NO_NAME)
     }
 
     /// Whether the traps and the name of a code range are where it says.
@@ -596,13 +600,23 @@ impl<'a> Description<'a> {
         (offset < len).then(|| CodeLocation {
             range,
             offset,
-            name: self.name(range),
+            names: self.names_from(range),
             traps: self.traps.get(self.field(range, 2) as usize..).unwrap_or(&[]),
         })
     }
 }
 
-impl CodeLocation<'_> {
+impl<'a> CodeLocation<'a> {
+    /// The name of the function or trampoline.
+    pub fn name(&self) -> Option<&'a str> {
+        Some(Reader::new(self.names?).str_ref())
+    }
+
+    /// The bytes of the name, which are UTF-8 unless the description is damaged.
+    pub fn name_bytes(&self) -> Option<&'a [u8]> {
+        Some(Reader::new(self.names?).counted_bytes())
+    }
+
     /// The trap that the instruction at this location raises.
     pub fn trap(&self) -> Option<TrapSite> {
         let mut r = Reader::new(self.traps);
@@ -695,12 +709,12 @@ mod tests {
         let bytes = module.encode(&ranges);
         let description = Description::new(&bytes).unwrap();
         assert_eq!(description.module().unwrap(), module);
-        assert_eq!(description.locate(9).unwrap().name, Some("first"));
+        assert_eq!(description.locate(9).unwrap().name(), Some("first"));
         assert_eq!(description.locate(7).unwrap().trap(), Some(traps[1]));
         assert_eq!(description.locate(35).unwrap().trap(), Some(traps[0]));
         assert!(description.locate(4).unwrap().trap().is_none());
         assert!(description.locate(10).is_none());
-        assert!(description.locate(17).unwrap().name.is_none());
+        assert!(description.locate(17).unwrap().name().is_none());
         assert!(description.locate(41).is_none());
         assert_eq!(module.func_type_index(2), Some(0));
         assert_eq!(module.func_type_index(3), None);

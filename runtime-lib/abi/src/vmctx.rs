@@ -93,6 +93,34 @@ impl VmOffsets {
         })
     }
 
+    /// The part of all layouts that does not depend on what a module has. No arrays are in it.
+    pub const fn header(pointer: u32) -> VmOffsets {
+        let counts = Counts {
+            imported_memories: 0,
+            imported_tables: 0,
+            imported_globals: 0,
+            imported_funcs: 0,
+            memories: 0,
+            tables: 0,
+            globals: 0,
+            funcrefs: 0,
+        };
+        let size = HEADER_POINTERS * pointer;
+        VmOffsets {
+            pointer,
+            counts,
+            imported_memories: size,
+            imported_tables: size,
+            imported_globals: size,
+            imported_funcs: size,
+            memories: size,
+            tables: size,
+            funcrefs: size,
+            globals: size,
+            size,
+        }
+    }
+
     /// The counts that the layout was made from.
     pub fn counts(&self) -> &Counts {
         &self.counts

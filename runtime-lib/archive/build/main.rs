@@ -1,5 +1,6 @@
 //! Builds the runtime library for each target with a cargo of its own, and writes `archives.rs`.
 
+mod lean;
 mod toolchain;
 mod trim;
 

@@ -5,6 +5,7 @@
 //! define what a libc does: linkers would take it for the whole program, and with it the entry. So functions of a libc have
 //! names of our own.
 
+use crate::lean;
 use object::build::elf::{Builder, SectionData};
 use object::elf;
 use object::read::archive::ArchiveFile;
@@ -117,6 +118,8 @@ fn without_debug_info(object: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
         symbol.name = own_name(&name).into_bytes().into();
     }
     builder.delete_orphans();
+    lean::cut_formatting(&mut builder);
+    lean::split_strings(&mut builder);
     // LLVM keeps the names of sections and symbols in one table, the builder in two.
     if !has_section_names {
         let section = builder.sections.add();

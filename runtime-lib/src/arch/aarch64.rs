@@ -24,6 +24,35 @@ unsafe extern "C" fn _start() -> ! {
     )
 }
 
+/// Where the kernel enters an executable that it may map anywhere.
+#[cfg(feature = "standalone")]
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_start_pie() -> ! {
+    naked_asm!(
+        // Linkers of other executables do not define it.
+        ".weak _DYNAMIC",
+        ".hidden _DYNAMIC",
+        ".hidden __ehdr_start",
+        "adrp x0, __ehdr_start",
+        "add x0, x0, :lo12:__ehdr_start",
+        "adrp x1, _DYNAMIC",
+        "add x1, x1, :lo12:_DYNAMIC",
+        "bl {relocate}",
+        "b {start}",
+        relocate = sym crate::start::position::relocate,
+        start = sym _start,
+    )
+}
+
+/// The information of `R_AARCH64_RELATIVE`: adds where the program is.
+#[cfg(feature = "standalone")]
+pub const RELATIVE: usize = 1027;
+
+/// The largest page of the machine.
+#[cfg(feature = "standalone")]
+pub const MAX_PAGE: usize = 65536;
+
 /// Tells the kernel what it lets a signal handler return to.
 pub fn set_restorer(action: &mut KernelSigaction) {
     action.sa_flags |= KernelSigactionFlags::RESTORER;

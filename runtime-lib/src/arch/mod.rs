@@ -30,6 +30,8 @@ pub use machine::{RECORD_SIZE, caller, frame_of, registers, set_registers, set_r
 pub use machine::resume;
 #[cfg(feature = "library")]
 pub use machine::set_payload;
+#[cfg(feature = "standalone")]
+pub use machine::{MAX_PAGE, RELATIVE};
 #[cfg(target_arch = "riscv64")]
 pub use riscv64::{has_vectors, set_action};
 

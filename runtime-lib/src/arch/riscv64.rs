@@ -30,6 +30,33 @@ unsafe extern "C" fn _start() -> ! {
     )
 }
 
+/// Where the kernel enters an executable that it may map anywhere.
+#[cfg(feature = "standalone")]
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_start_pie() -> ! {
+    naked_asm!(
+        // Linkers of other executables do not define it.
+        ".weak _DYNAMIC",
+        ".hidden _DYNAMIC",
+        ".hidden __ehdr_start",
+        "lla a0, __ehdr_start",
+        "lla a1, _DYNAMIC",
+        "call {relocate}",
+        "tail {start}",
+        relocate = sym crate::start::position::relocate,
+        start = sym _start,
+    )
+}
+
+/// The information of `R_RISCV_RELATIVE`: adds where the program is.
+#[cfg(feature = "standalone")]
+pub const RELATIVE: usize = 3;
+
+/// The largest page of the machine.
+#[cfg(feature = "standalone")]
+pub const MAX_PAGE: usize = 4096;
+
 /// Tells the kernel what it lets a signal handler return to: on this machine it knows by itself.
 pub fn set_restorer(_action: &mut KernelSigaction) {}
 

@@ -26,6 +26,35 @@ unsafe extern "C" fn _start() -> ! {
     )
 }
 
+/// Where the kernel enters an executable that it may map anywhere.
+#[cfg(feature = "standalone")]
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_start_pie() -> ! {
+    naked_asm!(
+        // Linkers of other executables do not define it.
+        ".weak _DYNAMIC",
+        ".hidden _DYNAMIC",
+        ".hidden __ehdr_start",
+        "larl %r2, __ehdr_start",
+        "larl %r3, _DYNAMIC",
+        "aghi %r15, -160",       // the area where every function may save its registers
+        "brasl %r14, {relocate}",
+        "aghi %r15, 160",
+        "jg {start}",
+        relocate = sym crate::start::position::relocate,
+        start = sym _start,
+    )
+}
+
+/// The information of `R_390_RELATIVE`: adds where the program is.
+#[cfg(feature = "standalone")]
+pub const RELATIVE: usize = 12;
+
+/// The largest page of the machine.
+#[cfg(feature = "standalone")]
+pub const MAX_PAGE: usize = 4096;
+
 /// Tells the kernel what it lets a signal handler return to.
 pub fn set_restorer(action: &mut KernelSigaction) {
     action.sa_flags |= KernelSigactionFlags::RESTORER;

@@ -22,6 +22,33 @@ unsafe extern "C" fn _start() -> ! {
     )
 }
 
+/// Where the kernel enters an executable that it may map anywhere.
+#[cfg(feature = "standalone")]
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_start_pie() -> ! {
+    naked_asm!(
+        // Linkers of other executables do not define it.
+        ".weak _DYNAMIC",
+        ".hidden _DYNAMIC",
+        ".hidden __ehdr_start",
+        "lea rdi, [rip + __ehdr_start]",
+        "lea rsi, [rip + _DYNAMIC]",
+        "call {relocate}", // the kernel has aligned the stack
+        "jmp {start}",
+        relocate = sym crate::start::position::relocate,
+        start = sym _start,
+    )
+}
+
+/// The information of `R_X86_64_RELATIVE`: adds where the program is.
+#[cfg(feature = "standalone")]
+pub const RELATIVE: usize = 8;
+
+/// The largest page of the machine.
+#[cfg(feature = "standalone")]
+pub const MAX_PAGE: usize = 4096;
+
 /// Tells the kernel what it lets a signal handler return to.
 pub fn set_restorer(action: &mut KernelSigaction) {
     action.sa_flags |= KernelSigactionFlags::RESTORER;

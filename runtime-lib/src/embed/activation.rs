@@ -205,8 +205,8 @@ fn frame(pc: usize) -> Option<Frame> {
         let is_function = location.range < module.declarations().funcs.len() as u32;
         is_function.then(|| Frame {
             func: location.range + module.imported_funcs(),
-            name: location.name.map(ToOwned::to_owned),
-            symbols: symbols(image, text_offset, location.name),
+            name: location.name().map(ToOwned::to_owned),
+            symbols: symbols(image, text_offset, location.name()),
         })
     })?
 }

@@ -12,6 +12,7 @@ use super::types::{ExternType, func_text};
 use super::value::Val;
 use crate::call;
 use crate::instance::{self, Callee, Import, Resources};
+use crate::libcalls::LIBCALLS;
 use crate::vmctx::{FuncImport, FuncRef};
 use alloc::boxed::Box;
 use alloc::format;
@@ -449,6 +450,7 @@ impl<T: 'static> InstancePre<T> {
         };
         let resources = Resources {
             stack_limit: base.cells().cast(),
+            libcalls: LIBCALLS.as_ptr(),
             limits: &limits,
             vmctx: None,
             memory,

@@ -6,6 +6,7 @@ use super::trap::Trap;
 use super::{Descriptor, fault};
 use crate::call::{self, Activation, Slot};
 use crate::instance::{Callee, Extern, Import, Instance, InstantiateError, Resources};
+use crate::libcalls::LIBCALLS;
 use crate::module::LoadedModule;
 use crate::trap::TrapSite;
 use crate::vmctx::{FuncImport, FuncRef, MemoryDef, VmContext};
@@ -326,6 +327,7 @@ unsafe fn make(
     let limits = options.limits();
     let resources = Resources {
         stack_limit: library.cast(),
+        libcalls: LIBCALLS.as_ptr(),
         limits: &limits,
         vmctx: None,
         memory: None,

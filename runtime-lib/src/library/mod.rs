@@ -32,7 +32,9 @@ struct Descriptor {
     check_cpu: Option<CheckCpu>,
     cpu_features: *const u8,
     cpu_features_len: usize,
-    /// Only in executables.
+    /// Only programs have these.
+    _instantiate: usize,
+    _initial: usize,
     _print_source: usize,
     /// The agreement of compiler and runtime that the object was made for.
     abi: u64,

@@ -72,7 +72,7 @@ pub(super) fn backtrace_text(module: &LoadedModule, frames: &[usize]) -> String 
             continue;
         };
         let func = location.range + module.imported_funcs();
-        text += &match location.name {
+        text += &match location.name() {
             Some(name) => format!("  {number}: {name}\n"),
             None => format!("  {number}: wasm-function[{func}]\n"),
         };

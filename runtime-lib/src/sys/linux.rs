@@ -1,9 +1,10 @@
 //! Linux.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{BorrowedFd, OwnedFd, RawFd};
 use rustix::ffi::CStr;
 use rustix::fs::{self, CWD, Mode, OFlags, ResolveFlags};
-use rustix::io::{self, Errno};
+use rustix::io;
 
 /// Opens `path` inside the directory `dir`, whatever symbolic links and `..` it has.
 ///
@@ -29,9 +30,15 @@ pub fn standard_stream(number: u8) -> BorrowedFd<'static> {
 /// Opens `/dev/null` for every standard stream that is closed. Otherwise the next file that is opened would take
 /// its number, and messages of the runtime would end up in that file. To be called before anything is opened.
 pub fn fill_standard_streams() {
-    for number in 0..3 {
-        if io::fcntl_getfd(standard_stream(number)) == Err(Errno::BADF) {
-            // The lowest free number is `number`, since those below are open. If there is no /dev/null, the
+    let mut streams =
+        [0, 1, 2].map(|number| PollFd::from_borrowed_fd(standard_stream(number), PollFlags::empty()));
+    // One call for all three. Where it fails, the process may have fewer than three files.
+    if poll(&mut streams, Some(&Timespec::default())).is_err() {
+        return;
+    }
+    for stream in &streams {
+        if stream.revents().contains(PollFlags::NVAL) {
+            // The lowest free number is that of the stream, since those below are open. If there is no /dev/null, the
             // program runs with the stream closed, as it was started.
             if let Ok(fd) = fs::openat(CWD, c"/dev/null", OFlags::RDWR, Mode::empty()) {
                 core::mem::forget(fd);

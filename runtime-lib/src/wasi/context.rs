@@ -13,6 +13,7 @@ use super::types::{FDFLAG_APPEND, Filetype};
 use crate::sys;
 #[cfg(feature = "embed")]
 use alloc::boxed::Box;
+use alloc::ffi::CString;
 use alloc::vec::Vec;
 use rustix::fd::OwnedFd;
 use rustix::fs::{self, CWD, Mode, OFlags};
@@ -121,9 +122,11 @@ impl WasiCtxBuilder {
     /// The directory can't be opened.
     pub fn preopen(&mut self, host: &[u8], guest: &[u8]) -> io::Result<&mut Self> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = match fs::openat(CWD, host, OFlags::RDONLY | flags, Mode::empty()) {
+        // Paths that have to be copied first are opened by much code.
+        let host = CString::new(host).map_err(|_| io::Errno::INVAL)?;
+        let dir = match fs::openat(CWD, &*host, OFlags::RDONLY | flags, Mode::empty()) {
             // A directory that may be entered but not listed is still good for opening files in it.
-            Err(io::Errno::ACCESS) => fs::openat(CWD, host, OFlags::PATH | flags, Mode::empty())?,
+            Err(io::Errno::ACCESS) => fs::openat(CWD, &*host, OFlags::PATH | flags, Mode::empty())?,
             result => result?,
         };
         self.preopen_dir(dir, guest)
@@ -191,18 +194,17 @@ impl WasiCtxBuilder {
 fn stream_entry(number: u8, stream: Stdio) -> io::Result<FdEntry> {
     let is_buffer = matches!(stream, Stdio::Buffer(_));
     let host = match stream {
-        Stdio::Inherit => {
-            let stream = sys::standard_stream(number);
-            if io::fcntl_getfd(stream).is_err() {
-                return Ok(FdEntry::closed(HostFd::Standard(stream)));
-            }
-            HostFd::Standard(stream)
-        }
+        Stdio::Inherit => HostFd::Standard(sys::standard_stream(number)),
         Stdio::Null => {
             let flags = OFlags::RDWR | OFlags::CLOEXEC;
             HostFd::Owned(fs::openat(CWD, c"/dev/null", flags, Mode::empty())?)
         }
         Stdio::File(file) | Stdio::Buffer(file) => HostFd::Owned(file),
+    };
+    let flags = match fs::fcntl_getfl(&host) {
+        Ok(flags) => flags,
+        Err(_) if matches!(host, HostFd::Standard(_)) => return Ok(FdEntry::closed(host)),
+        Err(error) => return Err(error),
     };
     let mut entry = FdEntry::new(host)?;
     if is_buffer {
@@ -211,7 +213,7 @@ fn stream_entry(number: u8, stream: Stdio) -> io::Result<FdEntry> {
     }
     // A terminal is open for both on all three; the guest sees one direction, as it does with a pipe.
     entry.rights_base &= if number == 0 { !rights::FD_WRITE } else { !rights::FD_READ };
-    if fs::fcntl_getfl(&entry.host)?.contains(OFlags::APPEND) {
+    if flags.contains(OFlags::APPEND) {
         entry.fdflags = FDFLAG_APPEND;
     }
     Ok(entry)

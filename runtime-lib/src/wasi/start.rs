@@ -88,7 +88,7 @@ pub fn context_from_options(
         builder.arg(arg);
     }
     for variable in environment(options, environ) {
-        builder.env(&variable);
+        builder.env(variable);
     }
     for dir in &options.dirs {
         builder
@@ -104,28 +104,28 @@ fn name_of(variable: &[u8]) -> &[u8] {
 
 /// The guest's environment: that of the process if it is inherited, then what the options set, the last one of a
 /// name winning. The variable with run options is never part of it.
-fn environment(options: &RunOptions, environ: &[&[u8]]) -> Vec<Vec<u8>> {
-    let mut variables: Vec<Vec<u8>> = Vec::new();
-    let mut set = |variable: Vec<u8>| {
-        if name_of(&variable) == AOT_RUN {
+fn environment<'a>(options: &'a RunOptions, environ: &[&'a [u8]]) -> Vec<&'a [u8]> {
+    let mut variables: Vec<&[u8]> = Vec::new();
+    let mut set = |variable: &'a [u8]| {
+        if name_of(variable) == AOT_RUN {
             return;
         }
-        match variables.iter_mut().find(|other| name_of(other) == name_of(&variable)) {
+        match variables.iter_mut().find(|other| name_of(other) == name_of(variable)) {
             Some(other) => *other = variable,
             None => variables.push(variable),
         }
     };
     if options.inherit_env {
         for variable in environ {
-            set(variable.to_vec());
+            set(variable);
         }
     }
     for variable in &options.env {
         if variable.contains(&b'=') {
-            set(variable.clone());
+            set(variable);
         } else if let Some(inherited) = environ.iter().find(|other| name_of(other) == variable.as_slice()) {
             // A variable that the process doesn't have is left out.
-            set(inherited.to_vec());
+            set(inherited);
         }
     }
     variables
@@ -138,7 +138,7 @@ mod tests {
 
     fn check(words: &[&str], expected: &[&str]) {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        let options = parse(&words).unwrap();
+        let options = parse(words).unwrap();
         let environ: [&[u8]; 4] = [b"A=1", b"B=2", b"AOT_RUN=--env C=3", b"EMPTY="];
         let variables = environment(&options, &environ);
         let expected: Vec<&[u8]> = expected.iter().map(|variable| variable.as_bytes()).collect();

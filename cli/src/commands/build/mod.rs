@@ -19,6 +19,7 @@ use std::ffi::OsStr;
 use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 const EXAMPLES: &str = "\
@@ -79,6 +80,11 @@ pub struct Options {
     /// build id
     #[arg(long, value_name = "FILE")]
     split_debug: Option<PathBuf>,
+
+    /// Make an executable that the system maps at another address each time. Its code is of the instance model, which is
+    /// slower
+    #[arg(long)]
+    pie: bool,
 
     /// Say what is done, and how long it takes
     #[arg(short, long)]
@@ -199,6 +205,7 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             (args.sealed, "--sealed"),
             (args.split_debug.is_some(), "--split-debug"),
             (!args.capabilities.is_empty(), "--dir and --env"),
+            (args.pie, "--pie"),
         ] {
             if given {
                 return Err(Failure::usage(format!("only executables know {flag}, and none is made"))
@@ -214,6 +221,7 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             words: args.capabilities.words(&args.compile),
             invoke: None,
             sealed: args.sealed,
+            pie: args.pie,
             strip: match args.strip {
                 StripArg::None => Strip::None,
                 StripArg::Debug => Strip::Debug,
@@ -230,6 +238,14 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
     if args.strip != StripArg::None && args.split_debug.is_none() {
         config.debug_info = DebugInfo::None;
+    }
+    if args.pie {
+        if args.compile.asks_for_static_model() {
+            return Err(Failure::usage(
+                "code of the static model has its addresses in it, which `--pie` leaves open",
+            ));
+        }
+        config.model = Model::Instance;
     }
     if !config.target.has_executables() {
         // Its addresses are those of executables.
@@ -326,11 +342,11 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     for ((kind, path), (key, found)) in outputs.iter().zip(cached) {
         if let Some(artifact) = found {
             progress.done(&format!("found `{}` in the cache", path.display()));
-            results.push((*kind, path, artifact));
+            results.push((*kind, path, artifact, None));
             continue;
         }
         if *kind == Kind::Module {
-            results.push((*kind, path, Artifact::Memory(program.module(&config)?.to_vec())));
+            results.push((*kind, path, Artifact::Memory(program.module(&config)?.to_vec()), None));
             continue;
         }
         let module = compiled.iter().find(|(other, _)| *other == form(*kind)).map(|(_, module)| module);
@@ -357,8 +373,8 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
                     let name = file.file_name().unwrap_or_default();
                     let split = link_split(module, &config.target, parts, name, input)?;
                     progress.done("linked, and debug information put aside");
-                    results.push((Kind::Object, file, Artifact::Memory(split.debug)));
-                    results.push((*kind, path, Artifact::Memory(split.executable)));
+                    results.push((Kind::Object, file, Artifact::Memory(split.debug), None));
+                    results.push((*kind, path, Artifact::Memory(split.executable), None));
                     continue;
                 }
                 let bytes = link(module, &config.target, parts, input)?;
@@ -366,15 +382,20 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
                 bytes
             }
         };
-        cache.put(&key, &bytes);
-        results.push((*kind, path, Artifact::Memory(bytes)));
+        results.push((*kind, path, Artifact::Memory(bytes), key));
     }
-    for (kind, path, artifact) in results {
-        let size = artifact.size();
-        output::write_artifact(path, artifact, kind.content())?;
-        progress.done(&format!("wrote `{}`, {size} bytes,", path.display()));
+    for (kind, path, artifact, key) in &results {
+        thread::scope(|scope| {
+            if let Artifact::Memory(bytes) = artifact {
+                scope.spawn(|| cache.put(key, bytes));
+            }
+            output::write_artifact(path, artifact, kind.content())
+        })?;
+        progress.done(&format!("wrote `{}`, {} bytes,", path.display(), artifact.size()));
     }
     cache.finish(args.verbose);
+    // The process ends. To give back the memory piece by piece would take longer than to write a result.
+    std::mem::forget((compiled, program, results));
     Ok(())
 }
 
@@ -401,6 +422,8 @@ pub struct ExecutableParts {
     /// Words of the run options.
     pub words: Vec<String>,
     pub sealed: bool,
+    /// Whether the kernel may map it anywhere.
+    pub pie: bool,
     pub strip: Strip,
     /// The export to call instead of `_start`.
     pub invoke: Option<String>,
@@ -412,6 +435,7 @@ impl ExecutableParts {
         let rest = [
             ("options", self.words.join("\0")),
             ("sealed", self.sealed.to_string()),
+            ("pie", self.pie.to_string()),
             ("strip", format!("{:?}", self.strip)),
             ("entry", format!("{:?}", self.invoke)),
         ];
@@ -452,7 +476,7 @@ pub fn link(
     parts: &ExecutableParts,
     file: &Path,
 ) -> Result<Vec<u8>> {
-    let link_options = LinkOptions { strip: parts.strip };
+    let link_options = LinkOptions { strip: parts.strip, pie: parts.pie };
     with_objects(module, target, parts, file, |objects, runtime| {
         aot_compiler::link_executable(objects, runtime, target, &link_options)
     })
@@ -467,7 +491,8 @@ fn link_split(
     file: &Path,
 ) -> Result<Split> {
     with_objects(module, target, parts, file, |objects, runtime| {
-        aot_compiler::link_split(objects, runtime, target, parts.strip, name.as_bytes())
+        let link_options = LinkOptions { strip: parts.strip, pie: parts.pie };
+        aot_compiler::link_split(objects, runtime, target, &link_options, name.as_bytes())
     })
 }
 

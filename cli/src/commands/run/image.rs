@@ -110,7 +110,7 @@ fn call(store: &mut Store<WasiCtx>, func: Func, args: &[Val]) -> Result<Vec<Val>
 /// The store with its guest's capabilities and limits.
 fn store(options: &Options<'_>) -> Result<Store<WasiCtx>> {
     let words: Vec<&[u8]> = options.words.iter().map(|word| word.as_bytes()).collect();
-    let parsed = options::parse(&words);
+    let parsed = options::parse(words.iter().copied());
     let RunOptions { max_memory_size, max_wasm_stack, .. } =
         parsed.as_ref().map_err(|error| Failure::usage(String::from_utf8_lossy(&error.message())))?;
     let (debugger, profiling) = (options.debugger, options.profiling);

@@ -131,8 +131,13 @@ pub fn run(mut args: Args) -> Result<()> {
         return run_here(&cache, &file, &program, config.into_image(), &options);
     }
     build::has_runtime(&config.target)?;
-    let parts =
-        ExecutableParts { words: options.words, sealed: false, strip: Strip::None, invoke: options.invoke };
+    let parts = ExecutableParts {
+        words: options.words,
+        sealed: false,
+        pie: false,
+        strip: Strip::None,
+        invoke: options.invoke,
+    };
     let key = parts.key(&cache, &program.key(), &config);
     let executable = match cache.get(&key) {
         Some(executable) => executable,

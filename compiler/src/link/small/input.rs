@@ -34,6 +34,8 @@ pub(super) struct Relocation {
 pub(super) enum Place {
     Undefined,
     Absolute(u64),
+    /// Where the linker tells what to relocate.
+    Dynamic,
     /// Index in [`Inputs::sections`], and offset.
     Section(usize, u64),
 }
@@ -61,7 +63,22 @@ pub(super) struct Inputs<'d> {
     pub globals: HashMap<&'d str, usize>,
 }
 
+/// The first byte of an executable that can be mapped anywhere, and the section that tells what to relocate in it.
+pub(super) const EXECUTABLE_START: &str = "__ehdr_start";
+pub(super) const DYNAMIC: &str = "_DYNAMIC";
+
 impl Inputs<'_> {
+    /// Defines what only executables have that can be mapped anywhere.
+    pub fn define_position(&mut self) {
+        for symbol in &mut self.symbols {
+            match symbol.name {
+                EXECUTABLE_START => symbol.place = Place::Absolute(0),
+                DYNAMIC => symbol.place = Place::Dynamic,
+                _ => {}
+            }
+        }
+    }
+
     /// The place of a symbol, by its index: that of the definition that its name stands for. A weak definition gives way
     /// to another one also where it is.
     pub fn place(&self, symbol: usize) -> Place {

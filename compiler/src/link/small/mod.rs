@@ -1,8 +1,8 @@
 //! A small static linker, for machines that `libwild` does not know: s390x.
 //!
 //! It does what our executables need and refuses the rest: relocatable objects and archives of them go in; sections that are
-//! reachable from the entry come out, in four segments (read-only, code, data, zeros) at fixed addresses. There are no
-//! shared libraries, no thread-local storage, no linker scripts.
+//! reachable from the entry come out, in four segments (read-only, code, data, zeros) at fixed addresses, or at any: then
+//! with a table of the addresses that the program has to put in itself. There are no shared libraries, no thread-local storage, no linker scripts.
 //!
 //! ```text
 //! input   objects → sections, symbols, relocations
@@ -18,17 +18,20 @@ mod live;
 mod s390x;
 mod write;
 
-use super::exe::Strip;
+use super::exe::LinkOptions;
 
 /// Links objects and archives. The order of `files` decides which definition of a symbol counts.
 ///
 /// # Errors
 /// What is wrong with an input, or what is not supported, in one line.
-pub(super) fn link(files: &[(String, &[u8])], entry: &str, strip: Strip) -> Result<Vec<u8>, String> {
-    let inputs = input::read(files)?;
+pub(super) fn link(files: &[(String, &[u8])], entry: &str, options: LinkOptions) -> Result<Vec<u8>, String> {
+    let mut inputs = input::read(files)?;
+    if options.pie {
+        inputs.define_position();
+    }
     let live = live::find(&inputs, entry)?;
-    let layout = layout::lay_out(&inputs, &live)?;
-    write::write(&inputs, &layout, entry, strip)
+    let layout = layout::lay_out(&inputs, &live, options.pie)?;
+    write::write(&inputs, &layout, entry, options)
 }
 
 #[cfg(test)]
@@ -76,7 +79,7 @@ mod tests {
     fn link_objects(objects: &[(&str, &str)]) -> Result<Vec<u8>, String> {
         let objects: Vec<_> = objects.iter().map(|(name, callee)| object(name, callee)).collect();
         let files: Vec<_> = objects.iter().map(|bytes| (String::from("x.o"), &bytes[..])).collect();
-        link(&files, "_start", Strip::None)
+        link(&files, "_start", LinkOptions::default())
     }
 
     #[test]
@@ -106,7 +109,7 @@ mod tests {
         weak.add_relocation(text, Relocation { offset: 2, symbol: used, addend: 2, flags }).unwrap();
         let files = [weak.write().unwrap(), object("f", "f")];
         let files: Vec<_> = files.iter().map(|bytes| (String::from("x.o"), &bytes[..])).collect();
-        let bytes = link(&files, "_start", Strip::None).unwrap();
+        let bytes = link(&files, "_start", LinkOptions::default()).unwrap();
         let file = ElfFile64::<Endianness>::parse(&*bytes).unwrap();
         let text = file.section_by_name(".text").unwrap();
         // Eight halfwords ahead: behind the weak definition.
@@ -138,7 +141,7 @@ mod tests {
             let at = random(object.len());
             object[at] ^= 1 << random(8);
             let files: Vec<_> = objects.iter().map(|bytes| (String::from("x.o"), &bytes[..])).collect();
-            if let Ok(bytes) = link(&files, "_start", Strip::None) {
+            if let Ok(bytes) = link(&files, "_start", LinkOptions::default()) {
                 drop(ElfFile64::<Endianness>::parse(&*bytes));
             }
         }

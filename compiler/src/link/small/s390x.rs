@@ -1,10 +1,16 @@
 //! Relocations of s390x: "ELF Application Binary Interface, s390x Supplement".
 
+use super::input::Place;
 use object::elf;
 
 /// Whether a relocation refers to a slot in the table of addresses.
 pub(super) fn needs_got(kind: elf::RelocationType) -> bool {
     [elf::R_390_GOTENT, elf::R_390_GOTPLTENT].contains(&kind)
+}
+
+/// Whether a relocation puts an address in, which depends on where the program is.
+pub(super) fn is_address(kind: elf::RelocationType, to: Place) -> bool {
+    kind == elf::R_390_64 && matches!(to, Place::Section(..) | Place::Dynamic)
 }
 
 /// Addresses that a relocation is computed from.

@@ -1,9 +1,9 @@
 //! The ELF file.
 
 use super::input::{Inputs, Place};
-use super::layout::{GOT, Kind, Layout, Output};
+use super::layout::{DYNAMIC, GOT, Kind, Layout, Output, RELOCATION_LEN, RELOCATIONS};
 use super::s390x::{self, Values};
-use crate::link::exe::Strip;
+use crate::link::exe::{LinkOptions, Strip};
 use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
 use object::{Endianness, elf};
 
@@ -12,8 +12,9 @@ pub(super) fn write(
     inputs: &Inputs<'_>,
     layout: &Layout,
     entry: &str,
-    strip: Strip,
+    options: LinkOptions,
 ) -> Result<Vec<u8>, String> {
+    let strip = options.strip;
     let failed = |error: object::write::Error| format!("cannot write the executable: {error}");
     let is_kept = |output: &&Output| output.kind != Kind::NotLoaded || strip == Strip::None;
     // Those that are left out come last, so that numbers are those of the layout.
@@ -23,7 +24,8 @@ pub(super) fn write(
     let mut bytes = Vec::new();
     let mut writer = Writer::new(Endianness::Big, true, &mut bytes);
     writer.reserve_file_header();
-    writer.reserve_program_headers(layout.segments.len() as u32 + 1);
+    let others = 1 + u32::from(options.pie);
+    writer.reserve_program_headers(layout.segments.len() as u32 + others);
     let end = outputs.iter().map(|output| output.offset + output.file_size()).max().unwrap_or(0);
     writer.reserve_until(end);
     writer.reserve_null_section_index();
@@ -56,7 +58,7 @@ pub(super) fn write(
         .write_file_header(&FileHeader {
             os_abi: elf::ELFOSABI_NONE,
             abi_version: 0,
-            e_type: elf::ET_EXEC,
+            e_type: if options.pie { elf::ET_DYN } else { elf::ET_EXEC },
             e_machine: inputs.machine,
             e_entry: start.unwrap_or(0),
             e_flags: inputs.e_flags,
@@ -125,6 +127,18 @@ fn write_program_headers(writer: &mut Writer<'_>, layout: &Layout) {
             p_align: 4096,
         });
     }
+    if let Some(dynamic) = layout.outputs.iter().find(|output| output.name == DYNAMIC) {
+        writer.write_program_header(&ProgramHeader {
+            p_type: elf::PT_DYNAMIC,
+            p_flags: elf::PF_R | elf::PF_W,
+            p_offset: dynamic.offset,
+            p_vaddr: dynamic.address,
+            p_paddr: dynamic.address,
+            p_filesz: dynamic.size,
+            p_memsz: dynamic.size,
+            p_align: 8,
+        });
+    }
     // The stack is not executable.
     writer.write_program_header(&ProgramHeader {
         p_type: elf::PT_GNU_STACK,
@@ -147,6 +161,18 @@ fn contents(inputs: &Inputs<'_>, layout: &Layout, output: &Output) -> Result<Vec
             bytes[*slot as usize..][..8].copy_from_slice(&address.to_be_bytes());
         }
         return Ok(bytes);
+    }
+    if output.name == RELOCATIONS && layout.position.is_some() {
+        return Ok(run_time_relocations(inputs, layout));
+    }
+    if output.name == DYNAMIC
+        && let Some((relocations, _)) = layout.position
+    {
+        let size =
+            layout.outputs.iter().find(|other| other.name == RELOCATIONS).map_or(0, |other| other.size);
+        let tags = [elf::DT_RELA, elf::DT_RELASZ, elf::DT_RELAENT, elf::DT_NULL].map(|tag| tag.0 as u64);
+        let words = tags.into_iter().zip([relocations, size, RELOCATION_LEN, 0]);
+        return Ok(words.flat_map(|(tag, value)| [tag, value]).flat_map(u64::to_be_bytes).collect());
     }
     // Between functions: an instruction that is illegal.
     let mut bytes = vec![0; output.size as usize];
@@ -176,6 +202,30 @@ fn contents(inputs: &Inputs<'_>, layout: &Layout, output: &Output) -> Result<Vec
         }
     }
     Ok(bytes)
+}
+
+/// What the program adds to where it is, and puts in, when it starts.
+fn run_time_relocations(inputs: &Inputs<'_>, layout: &Layout) -> Vec<u8> {
+    let (kind, none) = (u64::from(elf::R_390_RELATIVE.0), u64::from(elf::R_390_NONE.0));
+    let mut all: Vec<(u64, u64, u64)> = Vec::new();
+    for output in layout.outputs.iter().filter(|output| output.kind == Kind::Data) {
+        for (section, offset) in &output.parts {
+            for relocation in &inputs.sections[*section].relocations {
+                let place = inputs.place(relocation.symbol);
+                if s390x::is_address(relocation.kind, place) {
+                    let address = layout.address(place).unwrap_or(0).wrapping_add_signed(relocation.addend);
+                    all.push((output.address + offset + relocation.offset, kind, address));
+                }
+            }
+        }
+    }
+    for (symbol, slot) in &layout.got.1 {
+        let place = inputs.place(*symbol);
+        let kind = if matches!(place, Place::Absolute(1..) | Place::Undefined) { none } else { kind };
+        all.push((layout.got.0 + slot, kind, layout.address(place).unwrap_or(0)));
+    }
+    all.sort_unstable();
+    all.into_iter().flat_map(|(at, kind, address)| [at, kind, address]).flat_map(u64::to_be_bytes).collect()
 }
 
 /// A symbol of the executable.
