@@ -144,8 +144,7 @@ impl CompileArgs {
         for Optimize::Level(level) in self.optimize.iter().flat_map(|settings| settings.0.iter().copied()) {
             config.opt_level = level;
         }
-        let debug = self.debug.iter().flat_map(|settings| settings.0.iter().copied());
-        if debug.fold(self.debug_info, |_, Debug::Info(on)| on) {
+        if self.has_debug_info() {
             config.debug_info = DebugInfo::Full;
             // Breakpoints on a function find all of it; `-C inlining=y` still counts.
             config.inlining = false;
@@ -192,6 +191,12 @@ impl CompileArgs {
             Codegen::Cache(on) => *on,
             _ => last,
         })
+    }
+
+    /// Whether debuggers are to know types and variables.
+    pub fn has_debug_info(&self) -> bool {
+        let debug = self.debug.iter().flat_map(|settings| settings.0.iter().copied());
+        debug.fold(self.debug_info, |_, Debug::Info(on)| on)
     }
 
     /// What stops a program that a host runs.

@@ -118,12 +118,13 @@ impl<'a> Artifact<'a> {
 
     /// A name for a range of the code: of its function, or of the kind of trampoline that it is.
     pub fn range_name(&self, range: u32) -> String {
+        let (offset, _) = self.description.code_range(range);
+        // Symbols tell functions with the same name apart.
+        if let Some(symbol) = self.symbols.get(&self.code.address.saturating_add(u64::from(offset))) {
+            return symbol.clone();
+        }
         if let Some(name) = self.description.name(range) {
             return name.to_owned();
-        }
-        let (offset, _) = self.description.code_range(range);
-        if let Some(symbol) = self.symbols.get(&(self.code.address + u64::from(offset))) {
-            return symbol.clone();
         }
         let module = &self.module;
         if let Some(entry) = module.entries.iter().find(|entry| entry.code_offset == offset) {
@@ -316,7 +317,11 @@ fn options(file: &File<'_>) -> Option<Options> {
 
 fn symbols(file: &File<'_>) -> BTreeMap<u64, String> {
     let mut symbols = BTreeMap::new();
-    for symbol in file.symbols().filter(|symbol| symbol.is_definition()) {
+    // Marks of where code and data begin come after the names of both.
+    let is_name = |symbol: &object::Symbol<'_, '_>| symbol.size() > 0;
+    let (names, others): (Vec<_>, Vec<_>) =
+        file.symbols().filter(|symbol| symbol.is_definition()).partition(is_name);
+    for symbol in names.into_iter().chain(others) {
         if let Ok(name) = symbol.name()
             && !name.is_empty()
         {

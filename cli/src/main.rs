@@ -20,6 +20,7 @@ mod program;
 mod progress;
 mod report;
 mod server;
+mod wasm_text;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;

@@ -605,6 +605,8 @@ impl CompiledModule {
             initial: self.initial.as_ref(),
             interface: self.interface.as_ref(),
             debug: &self.debug.sections,
+            // Libraries are parts of programs that the runtime knows nothing of.
+            source: if self.interface.is_none() { &self.debug.record } else { &[] },
         })
     }
 
@@ -648,6 +650,7 @@ impl CompiledModule {
             wasm_features: features.iter_names().map(name).collect(),
             flags: self.flags,
             debug: &self.debug.sections,
+            source: &self.debug.record,
         })
     }
 

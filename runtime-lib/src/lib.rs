@@ -41,4 +41,6 @@ mod invoke;
 #[cfg(feature = "library")]
 mod library;
 #[cfg(feature = "standalone")]
+mod source;
+#[cfg(feature = "standalone")]
 mod start;

@@ -181,6 +181,15 @@ impl LoadedModule {
         self.text.wrapping_add(offset as usize)
     }
 
+    /// A part of the text section.
+    #[cfg(feature = "embed")]
+    pub fn code_bytes(&self, offset: u32, len: u32) -> Option<&[u8]> {
+        let end = (offset as usize).checked_add(len as usize)?;
+        // SAFETY: the text is readable as long as the module exists (`new`), and the part lies in it.
+        (end <= self.text_len)
+            .then(|| unsafe { core::slice::from_raw_parts(self.code(offset), len as usize) })
+    }
+
     /// The offset in the text section of an address.
     pub fn text_offset(&self, address: usize) -> Option<u32> {
         let offset = address.wrapping_sub(self.text as usize);

@@ -10,7 +10,7 @@ use crate::instance::Instance;
 use crate::message::Message;
 use crate::module::LoadedModule;
 use crate::options::{self, OptionError, RunOptions};
-use crate::trap::{self, TrapSite};
+use crate::trap::{self, Frame, TrapSite};
 use crate::vmctx::VmContext;
 use crate::{signal, sys, wasi};
 use alloc::boxed::Box;
@@ -51,6 +51,8 @@ struct Descriptor {
     instantiate: Option<Instantiate>,
     /// Null if nothing is known.
     initial: *const Initial,
+    /// `source::aot_print_source`, if the program has source positions.
+    print_source: Option<PrintSource>,
 }
 
 /// Makes the instance, and runs what runs when a program starts.
@@ -70,6 +72,17 @@ struct Start<'a> {
 
 /// Ends the process if the machine lacks a feature. Gets the names of the features, and the auxiliary vector.
 pub type CheckCpu = unsafe extern "C" fn(names: *const u8, len: usize, auxv: *const [usize; 2]);
+
+/// Prints a function of a backtrace with its source positions, or tells that nothing is known of them.
+pub type PrintSource = unsafe extern "C" fn(line: &FrameLine<'_>) -> bool;
+
+/// A function of a backtrace.
+pub struct FrameLine<'a> {
+    number: usize,
+    frame: &'a Frame,
+    /// Of the instruction that trapped.
+    wasm_offset: Option<u32>,
+}
 
 #[expect(improper_ctypes, reason = "the functions that they point to are this library's own")]
 unsafe extern "C" {
@@ -295,20 +308,18 @@ fn report(stack: Option<(&LoadedModule, &Registers, usize)>, site: TrapSite, not
     message.flush();
     let Some((module, registers, stack_end)) = stack else { return };
     let mut count = 0;
+    // SAFETY: the descriptor is the compiler's.
+    let Descriptor { print_source, .. } = unsafe { (&raw const aot_module).read() };
     // SAFETY: the registers are those of the code of the module that the signal interrupted.
     unsafe {
         trap::backtrace(module, registers, stack_end, |frame| {
             if count < MAX_FRAMES {
-                let mut message = Message::new();
-                message.text("   ").decimal(count as u64).text(": ");
-                match frame.name {
-                    Some(name) => message.bytes(name),
-                    None => message.text("wasm-function[").decimal(u64::from(frame.func)).text("]"),
-                };
-                if let (0, Some(offset)) = (count, site.wasm_offset) {
-                    message.text(" (wasm offset 0x").hexadecimal(u64::from(offset)).text(")");
+                let wasm_offset = site.wasm_offset.filter(|_| count == 0);
+                let line = FrameLine { number: count, frame: &frame, wasm_offset };
+                // SAFETY: the linker resolved the symbol to a function of this type.
+                if !print_source.is_some_and(|print| unsafe { print(&line) }) {
+                    line.print(frame.name);
                 }
-                message.text("\n").flush();
             }
             count += 1;
         });
@@ -316,6 +327,33 @@ fn report(stack: Option<(&LoadedModule, &Registers, usize)>, site: TrapSite, not
     if count > MAX_FRAMES {
         let mut message = Message::new();
         message.text("   and ").decimal((count - MAX_FRAMES) as u64).text(" more\n").flush();
+    }
+}
+
+impl FrameLine<'_> {
+    /// Where the function was, in the code of the module.
+    pub fn text_offset(&self) -> u32 {
+        self.frame.text_offset
+    }
+
+    /// Prints the line of a function, by this name or its own.
+    #[inline(never)]
+    pub fn print(&self, name: Option<&[u8]>) {
+        let mut message = Message::new();
+        message.text("   ").decimal(self.number as u64).text(": ");
+        match name.or(self.frame.name) {
+            Some(name) => message.bytes(name),
+            None => message.text("wasm-function[").decimal(u64::from(self.frame.func)).text("]"),
+        };
+        if let Some(offset) = self.wasm_offset {
+            message.text(" (wasm offset 0x").hexadecimal(u64::from(offset)).text(")");
+        }
+        message.text("\n").flush();
+    }
+
+    /// What the function is called.
+    pub fn name(&self) -> Option<&[u8]> {
+        self.frame.name
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Frame {
     pub func: u32,
     /// UTF-8.
     pub name: Option<&'static [u8]>,
+    /// Offset in the text section of the instruction, or of the last byte of the call.
+    pub text_offset: u32,
 }
 
 /// Walks the wasm functions on the stack, the innermost first, by their frame records. `stack_end` is the highest
@@ -54,12 +56,13 @@ pub unsafe fn backtrace(
     let (mut pc, mut fp, mut low) = (registers.pc, None, registers.sp);
     let mut return_address = false;
     // A return address may be the first byte after its function.
-    while let Some(location) = module
+    while let Some((text_offset, location)) = module
         .text_offset(pc.wrapping_sub(usize::from(return_address)))
-        .and_then(|offset| module.description().locate(offset))
+        .and_then(|offset| Some((offset, module.description().locate(offset)?)))
     {
         if location.range < module.funcs() {
-            visit(Frame { func: location.range + module.imported_funcs(), name: location.name_bytes() });
+            let func = location.range + module.imported_funcs();
+            visit(Frame { func, name: location.name_bytes(), text_offset });
         }
         // Frame records lie ever higher on the stack; anything else is not one.
         // SAFETY: the first program counter is that of the code that is interrupted, and it is the module's.

@@ -329,6 +329,13 @@ static void test_references(wasm_store_t *store) {
     CHECK(origin != NULL && wasm_frame_func_index(origin) == 2 && wasm_frame_module_offset(origin) > 0);
     CHECK(wasm_frame_instance(origin) == NULL && wasm_frame_func_offset(origin) == 0);
     CHECK(strcmp(aot_frame_func_name(origin), "trap") == 0);
+    /* The module says nothing of its source. */
+    CHECK(aot_frame_symbol_count(origin) == 0 && aot_frame_symbol_name(origin, 0) == NULL && aot_frame_symbol_file(origin, 0) == NULL);
+    CHECK(aot_frame_symbol_line(origin, 0) == 0 && aot_frame_symbol_column(origin, 7) == 0);
+    wasm_byte_vec_t backtrace;
+    aot_wasm_trap_backtrace(trap, &backtrace);
+    CHECK(backtrace.size > 0 && strcmp(backtrace.data, "   0: trap\n") == 0);
+    wasm_byte_vec_delete(&backtrace);
     wasm_frame_t *frame = wasm_frame_copy(origin);
     CHECK(wasm_frame_func_index(frame) == 2);
     wasm_frame_delete(origin);
@@ -733,6 +740,9 @@ static void test_limits(wasm_engine_t *plain) {
     aot_config_set_native_cpu(config, false);
     aot_config_set_max_wasm_stack(config, 100000);
     aot_config_set_pooled_memories(config, 1);
+    aot_config_set_debugger(config, true);
+    aot_config_set_profiling(config, AOT_PROFILING_PERF_MAP);
+    aot_config_set_profiling(config, AOT_PROFILING_NONE);
     wasm_engine_t *engine = wasm_engine_new_with_config(config);
     store = wasm_store_new(engine);
     module = compile(store, "(module (func (export \"forever\") (loop (br 0)))"

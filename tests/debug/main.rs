@@ -1,8 +1,11 @@
 //! Debug information as debuggers see it: gdb follows programs in C and C++ and answers as it does for native builds of the
 //! same sources; tools read every artifact without a complaint; damaged debug information never fails a build.
 
+mod backtrace;
 #[path = "../emulator.rs"]
 mod emulator;
+mod listing;
+mod loaded;
 mod place;
 mod session;
 mod table;

@@ -8,7 +8,8 @@ use super::entries;
 use super::expr::State;
 use super::input::{Input, Slice, Units};
 use super::output::{self, DebugSection};
-use super::source::{Row, Scope, SourceMap};
+use super::record::record;
+use super::source::{Row, Scope, SourceMap, SourceUnit};
 use crate::config::DebugInfo;
 use crate::emit::Text;
 use crate::emit::text::TextRange;
@@ -50,6 +51,8 @@ impl<'a> Source<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Debug {
     pub sections: Vec<DebugSection>,
+    /// The positions that our own backtraces show (`aot_abi::source`). Empty if nothing is known.
+    pub record: Vec<u8>,
     /// What was left out, for the user.
     pub warnings: Vec<String>,
 }
@@ -73,7 +76,7 @@ pub(crate) fn build(parts: &Parts<'_, '_>) -> Debug {
         warnings.push(format!("all of it: {error}"));
         Vec::new()
     });
-    Debug { sections, warnings }
+    Debug { sections, record: record(parts.info, parts.source, parts.text), warnings }
 }
 
 /// A unit that is written.
@@ -133,11 +136,7 @@ impl<'b, 'a> Builder<'b, 'a> {
 
     /// Whether functions of a unit are called what they are called in the source. `main` has another name for linkers of wasm.
     pub fn is_c(&self, unit: usize) -> bool {
-        let language = self.map.units.get(unit).and_then(|unit| unit.language);
-        matches!(
-            language,
-            Some(dw::DW_LANG_C | dw::DW_LANG_C89 | dw::DW_LANG_C99 | dw::DW_LANG_C11 | dw::DW_LANG_C17)
-        )
+        self.map.units.get(unit).is_some_and(SourceUnit::is_c)
     }
 
     /// Tells that a unit is not complete.

@@ -5,21 +5,25 @@
 //!   Whoever has such an offset (line tables, backtraces, listings) asks it.
 //! - [`function`], [`code`]: what code generation says of one function; wasm offsets ↔ its machine code.
 //! - [`entries`], [`expr`], [`pointee`]: types, functions and variables of the module's DWARF → the same for the machine.
+//! - [`record`]: the source positions of machine code, for our own backtraces; [`demangle`]: names for people.
 //! - [`build`]: all of that → entries and line tables for the machine code; [`output`]: those → bytes and relocations.
 //!
 //! The input is hostile. What is damaged costs debug information and is told as a warning; it never fails a build.
 
 pub(crate) mod build;
 mod code;
+mod demangle;
 mod entries;
 pub(crate) mod expr;
 pub(crate) mod function;
 pub(crate) mod input;
 pub(crate) mod output;
 mod pointee;
+mod record;
 pub(crate) mod source;
 
 pub(crate) use build::{Debug, Parts, Source, build};
+pub use demangle::demangle;
 pub(crate) use expr::{Base, State};
 pub(crate) use function::{FunctionDebug, Tracking, VMCTX, ValuePlace, ValueRange};
 pub(crate) use input::Input;

@@ -46,11 +46,31 @@ pub(crate) struct SourceUnit {
     pub language: Option<DwLang>,
 }
 
+impl SourceUnit {
+    /// Whether it is written in C.
+    pub fn is_c(&self) -> bool {
+        matches!(
+            self.language,
+            Some(dw::DW_LANG_C | dw::DW_LANG_C89 | dw::DW_LANG_C99 | dw::DW_LANG_C11 | dw::DW_LANG_C17)
+        )
+    }
+}
+
 /// A source file: its directory, absolute where the module says so, and its name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct SourceFile {
     pub directory: Vec<u8>,
     pub name: Vec<u8>,
+}
+
+impl SourceFile {
+    /// The path, absolute where the module says so.
+    pub fn path(&self) -> Vec<u8> {
+        match self.directory.is_empty() || self.name.starts_with(b"/") {
+            true => self.name.clone(),
+            false => [&self.directory[..], &self.name].join(&b'/'),
+        }
+    }
 }
 
 /// Rows for a range of the code.
@@ -156,11 +176,7 @@ impl SourceMap {
     /// has the code last. Empty if nothing is known of it.
     pub fn frames(&self, wasm_offset: u64) -> Vec<Frame<'_>> {
         let holds = |scope: &Scope| scope.ranges.iter().any(|range| range.contains(&wasm_offset));
-        let next = self.functions.partition_point(|(start, _)| *start <= wasm_offset);
-        let function = next.checked_sub(1).map(|index| self.functions[index].1);
-        let Some(mut inner) = function.filter(|index| holds(&self.scopes[*index as usize])) else {
-            return Vec::new();
-        };
+        let Some(mut inner) = self.function_scope(wasm_offset) else { return Vec::new() };
         let mut chain = vec![inner];
         // Scopes come before those in them.
         for index in inner + 1..self.scopes.len() as u32 {
@@ -182,6 +198,14 @@ impl SourceMap {
             location = scope.call.and_then(|(file, line, column)| self.position(file, line, column));
         }
         frames
+    }
+
+    /// The scope of the function that an instruction is in.
+    pub(crate) fn function_scope(&self, wasm_offset: u64) -> Option<u32> {
+        let next = self.functions.partition_point(|(start, _)| *start <= wasm_offset);
+        let index = self.functions[next.checked_sub(1)?].1;
+        let ranges = &self.scopes[index as usize].ranges;
+        ranges.iter().any(|range| range.contains(&wasm_offset)).then_some(index)
     }
 
     /// The row of an instruction.

@@ -11,9 +11,13 @@ use crate::cpu;
 use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
-use aot_abi::image::{ABI_HASH, HASH_LEN, Machine, NOTE_HASH_OFFSET, NOTE_OWNER, NOTE_TYPE, Note, section};
+use aot_abi::image::{
+    ABI_HASH, HASH_LEN, Machine, NOTE_HASH_OFFSET, NOTE_OWNER, NOTE_TYPE, Note, encode_addresses, section,
+};
 use aot_abi::module::{MemoryImage, Module, SegmentMode};
+use aot_abi::source;
 use cranelift_codegen::isa::TargetIsa;
+use gimli::write::{Relocation, RelocationTarget};
 use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
 use object::{Endianness, elf};
 
@@ -29,6 +33,8 @@ pub(crate) struct Input<'a> {
     /// `aot_abi::image::flags`.
     pub flags: u64,
     pub debug: &'a [DebugSection],
+    /// Source positions for backtraces (`aot_abi::source`); empty if there are none.
+    pub source: &'a [u8],
 }
 
 /// Alignment of parts that are not mapped on their own.
@@ -179,22 +185,27 @@ fn elf_file(input: &Input<'_>, machine: Machine, sections: &[Section]) -> Result
         }
     }
     let text_address = sections.iter().find(|section| section.name == section::TEXT).map_or(0, |s| s.offset);
-    // Not mapped: for debuggers only.
+    // No part of the module: for debuggers and backtraces.
     let mut debug = Vec::new();
-    for section in input.debug {
-        let name = writer.add_section_name(section.id.name().as_bytes());
+    let resolved = |section: &DebugSection| section.resolved(text_address, machine.is_big_endian());
+    let of_debuggers = input.debug.iter().map(|section| (section.id.name(), resolved(section)));
+    let source = (!input.source.is_empty()).then(|| (source::SECTION, input.source.to_vec()));
+    let addresses = addresses(input.debug, 1 + sections.len() as u32);
+    for (name, bytes) in of_debuggers.chain(addresses).chain(source) {
+        let name = writer.add_section_name(name.as_bytes());
         writer.reserve_section_index();
-        let bytes = section.resolved(text_address, machine.is_big_endian());
         debug.push((name, writer.reserve(bytes.len() as u64, 1), bytes));
     }
     writer.reserve_symtab_section_index();
     writer.reserve_strtab_section_index();
     writer.reserve_shstrtab_section_index();
     writer.reserve_null_symbol_index();
-    let functions: Vec<_> = input.text.ranges.iter().filter(|range| range.len > 0).collect();
+    let symbols = input.text.symbol_names();
+    let named = input.text.ranges.iter().zip(&symbols).filter(|(range, _)| range.len > 0);
+    let (functions, names_of): (Vec<_>, Vec<_>) = named.unzip();
     let mut strings = Vec::new();
-    for function in &functions {
-        strings.push(writer.add_string(function.name.as_bytes()));
+    for name in names_of {
+        strings.push(writer.add_string(name.as_bytes()));
         writer.reserve_symbol_index(text_index);
     }
     writer.reserve_symtab();
@@ -275,6 +286,24 @@ fn elf_file(input: &Input<'_>, machine: Machine, sections: &[Section]) -> Result
     writer.write_strtab_section_header();
     writer.write_shstrtab_section_header();
     Ok(bytes)
+}
+
+/// Where debug sections, of which the first has this index, have addresses of code: for debuggers of a program that has
+/// mapped the image.
+fn addresses(debug: &[DebugSection], first: u32) -> Option<(&'static str, Vec<u8>)> {
+    let mut lists = Vec::new();
+    for (index, section) in (first..).zip(debug) {
+        let of_code = |relocation: &&Relocation| {
+            matches!(relocation.target, RelocationTarget::Symbol(_)) && relocation.size == 8
+        };
+        let of_code = section.relocations.iter().filter(of_code);
+        let mut offsets: Vec<u32> = of_code.map(|relocation| relocation.offset as u32).collect();
+        offsets.sort_unstable();
+        if !offsets.is_empty() {
+            lists.push((index, offsets));
+        }
+    }
+    (!lists.is_empty()).then(|| (section::ADDRESSES, encode_addresses(&lists)))
 }
 
 /// What is mapped, each part at the address that is its offset in the file; and the note.

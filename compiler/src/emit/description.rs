@@ -1,9 +1,11 @@
 //! The module description that the runtime reads.
 
-use super::text::Text;
+use super::text::{Text, TextRange};
+use crate::debug::demangle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::ModuleInfo;
 use aot_abi::module::{CodeRange, DataSegment, Global, Module, Table};
+use std::borrow::Cow;
 
 /// Describes a module for the runtime: what it declares, and the bytes of the data segments.
 pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Module, Vec<u8>)> {
@@ -44,14 +46,23 @@ pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Module, Ve
 
 /// The bytes of a description.
 pub(crate) fn encode(module: &Module, text: &Text) -> Vec<u8> {
+    let is_named = |range: &&TextRange| range.is_function && range.len > 0;
+    // They are read by people.
+    let names: Vec<Option<Cow<'_, str>>> = text
+        .ranges
+        .iter()
+        .map(|range| Some(range).filter(is_named))
+        .map(|range| range.map(|TextRange { name, .. }| demangle(name).map_or(Cow::from(name), Cow::from)))
+        .collect();
     let ranges: Vec<CodeRange<'_>> = text
         .ranges
         .iter()
-        .map(|range| CodeRange {
+        .zip(&names)
+        .map(|(range, name)| CodeRange {
             offset: range.offset,
             len: range.len,
             traps: &range.traps,
-            name: (range.is_function && range.len > 0).then_some(range.name.as_str()),
+            name: name.as_deref(),
         })
         .collect();
     module.encode(&ranges)

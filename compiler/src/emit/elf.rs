@@ -127,6 +127,10 @@ impl Format for Elf {
         Ok(())
     }
 
+    fn has_source(&self) -> bool {
+        true
+    }
+
     fn finish(&self, object: &mut Object<'_>) {
         // Without this section old linkers ask for an executable stack.
         object.add_section(Vec::new(), b".note.GNU-stack".to_vec(), SectionKind::Other);

@@ -69,6 +69,11 @@ pub(super) trait Format {
     /// Adds debug information. `text` is a symbol at the first byte of the text section.
     fn add_debug(&self, object: &mut Object<'_>, text: SymbolId, sections: &[DebugSection]) -> Result<()>;
 
+    /// Whether programs of this format can read source positions from their files.
+    fn has_source(&self) -> bool {
+        false
+    }
+
     /// Adds what the format's linkers want to see beside.
     fn finish(&self, _object: &mut Object<'_>) {}
 }

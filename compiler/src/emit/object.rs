@@ -15,12 +15,13 @@ use crate::translate::state::TABLE_ENTRY;
 use aot_abi::call::library;
 use aot_abi::descriptor;
 use aot_abi::image::ABI_HASH;
+use aot_abi::source;
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::TargetIsa;
 use object::write::{
     Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId, SymbolSection,
 };
-use object::{SymbolFlags, SymbolKind, SymbolScope};
+use object::{SectionKind, SymbolFlags, SymbolKind, SymbolScope};
 use std::collections::HashMap;
 
 /// What goes into an object file.
@@ -36,6 +37,8 @@ pub(crate) struct Input<'a> {
     /// What C programs see, if it is a library.
     pub interface: Option<&'a Interface>,
     pub debug: &'a [DebugSection],
+    /// Source positions for backtraces (`aot_abi::source`); empty if there are none.
+    pub source: &'a [u8],
 }
 
 /// Alignment of data that the runtime maps or copies from.
@@ -83,6 +86,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
         let initial = builder.define_initial(text, initial)?;
         builder.set_word(&descriptor, INSTANTIATE_WORD + 1, initial)?;
     }
+    builder.define_source(&descriptor)?;
     let frames = Frames { start: text.start, functions: &functions, layout: input.text, isa: input.isa };
     format.add_unwind(&mut builder.object, &frames)?;
     format.add_debug(&mut builder.object, text.start, input.debug)?;
@@ -90,12 +94,13 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     builder.object.write().map_err(|error| Error::internal(format!("cannot write the object file: {error}")))
 }
 
-/// Symbols for all functions. Those that others do not see are local, so names need not be unique.
+/// Symbols for all functions. Those that others do not see are local.
 fn define_functions(object: &mut Object<'_>, text: SectionId, layout: &Text) -> HashMap<u32, SymbolId> {
     let mut ids = HashMap::new();
-    for range in layout.ranges.iter().filter(|range| range.len > 0) {
+    let named = layout.ranges.iter().zip(layout.symbol_names());
+    for (range, name) in named.filter(|(range, _)| range.len > 0) {
         let id = object.add_symbol(ObjectSymbol {
-            name: range.name.as_bytes().to_vec(),
+            name: name.as_bytes().to_vec(),
             value: u64::from(range.offset),
             size: u64::from(range.len),
             kind: SymbolKind::Text,
@@ -159,6 +164,7 @@ fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<St
 /// The words of the descriptor about the CPU, and after them, by number.
 const CPU_WORD: u64 = 8;
 const INSTANTIATE_WORD: u64 = 11;
+const SOURCE_WORD: u64 = 13;
 
 /// Where the descriptor is.
 struct Descriptor {
@@ -279,8 +285,9 @@ impl Builder<'_> {
         for address in addresses {
             bytes.extend_from_slice(&target.word(address));
         }
-        // The check of the CPU, and the features that it looks for; what makes the instance, and the initial state.
-        for _ in 0..5 {
+        // The check of the CPU, and the features that it looks for; what makes the instance, and the initial state; what
+        // prints source positions.
+        for _ in 0..6 {
             bytes.extend_from_slice(&target.word(0));
         }
         let name = match self.input.interface {
@@ -402,5 +409,16 @@ impl Builder<'_> {
         let at = descriptor.offset as usize + (CPU_WORD as usize + 2) * len.len();
         self.object.section_mut(descriptor.section).data_mut()[at..at + len.len()].copy_from_slice(&len);
         Ok(())
+    }
+
+    /// Adds source positions, and makes backtraces show them: the part of the runtime that does is linked only then.
+    fn define_source(&mut self, descriptor: &Descriptor) -> Result<()> {
+        if self.input.source.is_empty() || !self.format.has_source() {
+            return Ok(());
+        }
+        let section = self.object.add_section(Vec::new(), source::SECTION.into(), SectionKind::Debug);
+        self.object.append_section_data(section, self.input.source, 1);
+        let printer = self.object.add_symbol(undefined_function(source::PRINTER));
+        self.set_word(descriptor, SOURCE_WORD, printer)
     }
 }

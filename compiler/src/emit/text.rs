@@ -9,7 +9,8 @@ use crate::translate::ModuleContext;
 use aot_abi::module::{Entry, HostTrampoline, TrapSite, TypedEntry};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::{Function, LibCall};
-use std::collections::{BTreeMap, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// One function or trampoline in the text section.
 #[derive(Default)]
@@ -53,6 +54,29 @@ pub(crate) struct Text {
     pub exported: Vec<u32>,
     /// Whether any of the code works on vectors.
     pub uses_vectors: bool,
+}
+
+impl Text {
+    /// The name of each range's symbol. Where several have the same name, those that other objects see keep it, or else the
+    /// first one; the others get a number.
+    pub fn symbol_names(&self) -> Vec<Cow<'_, str>> {
+        let is_seen = |range: &TextRange| self.exported.binary_search(&range.offset).is_ok();
+        let seen = self.ranges.iter().filter(|range| is_seen(range));
+        let mut taken: HashSet<Cow<'_, str>> = seen.map(|range| Cow::from(&range.name)).collect();
+        let mut numbers: HashMap<&str, u32> = HashMap::new();
+        let unique = |range: &'_ TextRange| range.len > 0 && !is_seen(range);
+        let mut names = Vec::with_capacity(self.ranges.len());
+        for range in &self.ranges {
+            let mut name = Cow::from(&range.name);
+            while unique(range) && !taken.insert(name.clone()) {
+                let number = numbers.entry(&range.name).or_default();
+                *number += 1;
+                name = Cow::from(format!("{}.{number}", range.name));
+            }
+            names.push(name);
+        }
+        names
+    }
 }
 
 /// Collects functions into a text section.

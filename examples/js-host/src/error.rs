@@ -62,7 +62,16 @@ fn throw_trap<'js>(ctx: &Ctx<'js>, trap: &Trap) -> rquickjs::Result<Error> {
         let name = frame.name.as_deref().unwrap_or("<anonymous>");
         let offset = trap.wasm_offset().filter(|_| number == 0);
         let offset = offset.map(|offset| format!(":{offset:#x}")).unwrap_or_default();
-        stack += &format!("    at {name} (wasm-function[{}]{offset})\n", frame.func);
+        // As engines of browsers show functions of wasm; where the source is known, that is shown instead.
+        if frame.symbols.is_empty() {
+            stack += &format!("    at {name} (wasm-function[{}]{offset})\n", frame.func);
+        }
+        for symbol in &frame.symbols {
+            let name = symbol.name.as_deref().unwrap_or(name);
+            let file = symbol.file.as_deref().unwrap_or("<unknown>");
+            let (line, column) = (symbol.line.unwrap_or(0), symbol.column.unwrap_or(0));
+            stack += &format!("    at {name} ({file}:{line}:{column})\n");
+        }
     }
     // The constructor of the error is no part of what happened.
     let outer = outer.unwrap_or_default();

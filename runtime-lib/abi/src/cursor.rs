@@ -85,6 +85,7 @@ impl Writer {
 ///
 /// The first error is remembered, and from then on the stream reads as empty: whoever reads checks once, at the end.
 /// That is less than half the code of a check after each value, in every executable.
+#[derive(Clone)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,

@@ -57,6 +57,15 @@ WASM_API_EXTERN void aot_config_set_max_wasm_stack(wasm_config_t *, size_t bytes
 /* How many memories' address space (6 GiB each, no memory) is kept when stores are deleted; 64 by default. */
 WASM_API_EXTERN void aot_config_set_pooled_memories(wasm_config_t *, size_t count);
 
+/* Debuggers are told of the modules that are instantiated: breakpoints in the source of the guest, backtraces through it
+ * and, in images that were built with `-g` and in modules that wasm_module_new compiles, variables. Off by default. */
+WASM_API_EXTERN void aot_config_set_debugger(wasm_config_t *, bool);
+
+/* How profilers get to know the functions of the modules that are instantiated: by /tmp/perf-PID.map for `perf report`, or,
+ * with code and lines of the source, by jit-PID.dump in the current directory for `perf inject --jit`. */
+typedef enum aot_profiling_t { AOT_PROFILING_NONE, AOT_PROFILING_PERF_MAP, AOT_PROFILING_JIT_DUMP } aot_profiling_t;
+WASM_API_EXTERN void aot_config_set_profiling(wasm_config_t *, aot_profiling_t);
+
 /* For modules that wasm_module_new compiles. Loops can be interrupted: off by default. */
 WASM_API_EXTERN void aot_config_set_interruptible(wasm_config_t *, bool);
 /* Instructions are counted (aot_store_set_fuel): off by default. */
@@ -169,6 +178,16 @@ WASM_API_EXTERN aot_error_kind_t aot_wasm_trap_kind(const wasm_trap_t *);
 WASM_API_EXTERN bool aot_wasm_trap_exit_status(const wasm_trap_t *, uint32_t *status);
 /* The function's name, or NULL. It is good as long as the frame. */
 WASM_API_EXTERN const char *aot_frame_func_name(const wasm_frame_t *);
+/* The functions on the stack with their places in the source, lines of text; a zero is the last byte. */
+WASM_API_EXTERN void aot_wasm_trap_backtrace(const wasm_trap_t *, own wasm_byte_vec_t *out);
+/* Where in the source a frame is, if the module said so when it was compiled: the function itself comes last, before it
+ * those that its compiler had inlined there, the innermost first. Texts are good as long as the frame, and NULL if they
+ * are not known; numbers are 0 then. */
+WASM_API_EXTERN size_t aot_frame_symbol_count(const wasm_frame_t *);
+WASM_API_EXTERN const char *aot_frame_symbol_name(const wasm_frame_t *, size_t index);
+WASM_API_EXTERN const char *aot_frame_symbol_file(const wasm_frame_t *, size_t index);
+WASM_API_EXTERN uint32_t aot_frame_symbol_line(const wasm_frame_t *, size_t index);
+WASM_API_EXTERN uint32_t aot_frame_symbol_column(const wasm_frame_t *, size_t index);
 
 /* ---- Stores ---- */
 

@@ -13,7 +13,7 @@ const NO_COMPILER: &str = "this libaot was built without the compiler: build an 
 /// Compiles a module in the binary format, and loads it.
 #[cfg(feature = "compiler")]
 pub fn compile(wasm: &[u8], options: CompileOptions) -> Result<Module, Error> {
-    use aot_compiler::{Config, Cpu, OptLevel, Target};
+    use aot_compiler::{Config, Cpu, DebugInfo, OptLevel, Target};
 
     let mut target = Target::host().map_err(Error::Compile)?;
     if options.native_cpu {
@@ -24,6 +24,9 @@ pub fn compile(wasm: &[u8], options: CompileOptions) -> Result<Module, Error> {
     config.fuel = options.fuel;
     if !options.optimise {
         config.opt_level = OptLevel::None;
+    }
+    if options.debug_info {
+        config.debug_info = DebugInfo::Full;
     }
     Module::compile(wasm, &config)
 }

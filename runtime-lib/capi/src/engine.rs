@@ -1,7 +1,7 @@
 //! Engines and their options.
 
 use crate::handle::Handle;
-use aot_runtime::embed::{Engine, EngineConfig};
+use aot_runtime::embed::{Engine, EngineConfig, ProfilingStrategy};
 
 /// Options of an engine, and of what it compiles.
 #[derive(Clone, Debug, Default)]
@@ -17,11 +17,19 @@ pub struct CompileOptions {
     pub fuel: bool,
     pub optimise: bool,
     pub native_cpu: bool,
+    /// As the engine's `debugger`.
+    pub debug_info: bool,
 }
 
 impl Default for CompileOptions {
     fn default() -> Self {
-        CompileOptions { interruptible: false, fuel: false, optimise: true, native_cpu: true }
+        CompileOptions {
+            interruptible: false,
+            fuel: false,
+            optimise: true,
+            native_cpu: true,
+            debug_info: false,
+        }
     }
 }
 
@@ -43,7 +51,8 @@ delete! {
 
 impl EngineObject {
     fn new(config: &ConfigObject) -> EngineObject {
-        EngineObject { engine: Engine::new(&config.engine), compile: config.compile }
+        let compile = CompileOptions { debug_info: config.engine.debugger, ..config.compile };
+        EngineObject { engine: Engine::new(&config.engine), compile }
     }
 }
 
@@ -69,6 +78,16 @@ unsafe extern "C" fn aot_engine_tick(engine: *const Handle<EngineObject>) {
     get!(engine).engine.increment_epoch();
 }
 
+/// `aot_profiling_t`; a number that is none of them counts as none.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_config_set_profiling(config: *mut Handle<ConfigObject>, strategy: core::ffi::c_int) {
+    get_mut!(config).engine.profiling = match strategy {
+        1 => ProfilingStrategy::PerfMap,
+        2 => ProfilingStrategy::JitDump,
+        _ => ProfilingStrategy::None,
+    };
+}
+
 /// Defines functions that set an option.
 macro_rules! options {
     ($($function:ident($ty:ty) => $($field:ident).+;)*) => {
@@ -82,6 +101,7 @@ macro_rules! options {
 options! {
     aot_config_set_max_wasm_stack(usize) => engine.max_wasm_stack;
     aot_config_set_pooled_memories(usize) => engine.pooled_memories;
+    aot_config_set_debugger(bool) => engine.debugger;
     aot_config_set_interruptible(bool) => compile.interruptible;
     aot_config_set_fuel(bool) => compile.fuel;
     aot_config_set_optimise(bool) => compile.optimise;

@@ -5,7 +5,7 @@ use crate::handle::Handle;
 use crate::reference::{Object, Reference, WithInfo};
 use crate::store::StoreObject;
 use crate::vec::{ByteVec, CVec, ObjectVec};
-use aot_runtime::embed::{Error, HostError};
+use aot_runtime::embed::{Error, FrameSymbol, HostError};
 use core::ffi::{CStr, c_char};
 use core::{fmt, ptr};
 use std::ffi::CString;
@@ -16,6 +16,8 @@ pub struct TrapObject {
     /// Without the zero at its end.
     message: Vec<u8>,
     frames: Vec<FrameObject>,
+    /// The functions on the stack, for people.
+    backtrace: Vec<u8>,
     /// `aot_code_t`; 0 if it is no trap of the guest.
     code: u8,
     exit: Option<u32>,
@@ -28,6 +30,16 @@ pub struct FrameObject {
     name: Option<CString>,
     /// Offset in the wasm file, if it is known.
     offset: Option<u32>,
+    symbols: Vec<Symbol>,
+}
+
+/// A function of the source, and a position in it.
+#[derive(Clone)]
+struct Symbol {
+    name: Option<CString>,
+    file: Option<CString>,
+    line: u32,
+    column: u32,
 }
 
 /// A trap that a callback returned, on its way through wasm code.
@@ -57,7 +69,7 @@ impl core::error::Error for HostTrap {}
 
 impl TrapObject {
     fn of_message(message: Vec<u8>, kind: Kind) -> TrapObject {
-        TrapObject { message, frames: Vec::new(), code: 0, exit: None, kind }
+        TrapObject { message, frames: Vec::new(), backtrace: Vec::new(), code: 0, exit: None, kind }
     }
 
     pub fn kind(&self) -> Kind {
@@ -94,6 +106,9 @@ fn of_error(error: Error) -> Arc<WithInfo<TrapObject>> {
         Error::Exit(status) => object.exit = Some(status),
         Error::Trap(trap) => {
             object.code = trap.code() as u8;
+            let frames = trap.frames().iter().enumerate();
+            let lines = frames.map(|(number, frame)| format!("   {number}: {frame}\n"));
+            object.backtrace = lines.collect::<String>().into_bytes();
             object.frames = trap
                 .frames()
                 .iter()
@@ -102,12 +117,23 @@ fn of_error(error: Error) -> Arc<WithInfo<TrapObject>> {
                     func: frame.func,
                     name: frame.name.as_ref().map(|name| c_text(name.as_str())),
                     offset: trap.wasm_offset().filter(|_| number == 0),
+                    symbols: frame.symbols.iter().map(symbol).collect(),
                 })
                 .collect();
         }
         _ => {}
     }
     WithInfo::new(object)
+}
+
+fn symbol(symbol: &FrameSymbol) -> Symbol {
+    let text = |text: &Option<String>| text.as_ref().map(|text| c_text(text.as_str()));
+    Symbol {
+        name: text(&symbol.name),
+        file: text(&symbol.file),
+        line: symbol.line.unwrap_or(0),
+        column: symbol.column.unwrap_or(0),
+    }
 }
 
 /// What a callback returned as an error of a host function; null is none.
@@ -154,13 +180,24 @@ unsafe extern "C" fn aot_wasm_trap_new(message: *const c_char) -> *mut Handle<Re
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn wasm_trap_message(trap: *const Handle<Reference>, out: *mut ByteVec) {
-    let message = &get(trap, here!()).message;
-    let vec = CVec::zeroed(message.len() + 1);
-    // SAFETY: C vouches for its pointers; there is room for the message and a zero, or for nothing.
+    // SAFETY: C vouches for its pointers.
+    unsafe { give_text(&get(trap, here!()).message, out) };
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_wasm_trap_backtrace(trap: *const Handle<Reference>, out: *mut ByteVec) {
+    // SAFETY: C vouches for its pointers.
+    unsafe { give_text(&get(trap, here!()).backtrace, out) };
+}
+
+/// Gives C a text, with a zero at its end.
+unsafe fn give_text(text: &[u8], out: *mut ByteVec) {
+    let vec = CVec::zeroed(text.len() + 1);
+    // SAFETY: the caller vouches for the place; there is room for the text and a zero, or for nothing.
     unsafe {
-        let count = message.len().min(vec.size);
+        let count = text.len().min(vec.size);
         if count > 0 {
-            ptr::copy_nonoverlapping(message.as_ptr(), vec.data, count);
+            ptr::copy_nonoverlapping(text.as_ptr(), vec.data, count);
         }
         out.write(vec);
     }
@@ -230,6 +267,33 @@ unsafe extern "C" fn wasm_frame_module_offset(frame: *const Handle<FrameObject>)
 #[unsafe(no_mangle)]
 unsafe extern "C" fn aot_frame_func_name(frame: *const Handle<FrameObject>) -> *const c_char {
     get!(frame).name.as_ref().map_or(ptr::null(), |name| name.as_ptr())
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_frame_symbol_count(frame: *const Handle<FrameObject>) -> usize {
+    get!(frame).symbols.len()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_frame_symbol_name(frame: *const Handle<FrameObject>, index: usize) -> *const c_char {
+    let name = get!(frame).symbols.get(index).and_then(|symbol| symbol.name.as_ref());
+    name.map_or(ptr::null(), |name| name.as_ptr())
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_frame_symbol_file(frame: *const Handle<FrameObject>, index: usize) -> *const c_char {
+    let file = get!(frame).symbols.get(index).and_then(|symbol| symbol.file.as_ref());
+    file.map_or(ptr::null(), |file| file.as_ptr())
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_frame_symbol_line(frame: *const Handle<FrameObject>, index: usize) -> u32 {
+    get!(frame).symbols.get(index).map_or(0, |symbol| symbol.line)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aot_frame_symbol_column(frame: *const Handle<FrameObject>, index: usize) -> u32 {
+    get!(frame).symbols.get(index).map_or(0, |symbol| symbol.column)
 }
 
 #[unsafe(no_mangle)]

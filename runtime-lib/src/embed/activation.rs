@@ -5,8 +5,8 @@
 //! trampoline, which returns to the host as if the function had. Faults anywhere else go to the handlers that were there
 //! before.
 
-use super::code::with_module_at;
-use super::error::{Error, Frame, MAX_FRAMES, Trap};
+use super::code::{with_image_at, with_module_at};
+use super::error::{Error, Frame, FrameSymbol, MAX_FRAMES, Trap};
 use super::store::{Cells, StoreBase};
 use crate::arch::{self, Registers};
 use crate::call::Activation;
@@ -14,6 +14,9 @@ use crate::signal;
 use crate::trap::{self, TrapSite};
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use aot_abi::image::section_bytes;
+use aot_abi::source::{SECTION, SourceLines};
 use aot_abi::trap::TrapCode;
 use core::any::Any;
 use core::cell::Cell;
@@ -196,14 +199,31 @@ unsafe fn left_by(mut store: NonNull<StoreBase>, site: TrapSite) -> Error {
 
 /// The wasm function at an address of code.
 fn frame(pc: usize) -> Option<Frame> {
-    with_module_at(pc, |module| {
-        let location = module.description().locate(module.text_offset(pc)?)?;
+    with_image_at(pc, |module, image| {
+        let text_offset = module.text_offset(pc)?;
+        let location = module.description().locate(text_offset)?;
         let is_function = location.range < module.declarations().funcs.len() as u32;
         is_function.then(|| Frame {
             func: location.range + module.imported_funcs(),
             name: location.name().map(ToOwned::to_owned),
+            symbols: symbols(image, text_offset, location.name()),
         })
     })?
+}
+
+/// What the source says of a place in the code of an image.
+fn symbols(image: &[u8], text_offset: u32, name: Option<&str>) -> Vec<FrameSymbol> {
+    let lines = section_bytes(image, SECTION).and_then(|bytes| SourceLines::new(bytes).ok());
+    let frames = lines.and_then(|lines| lines.frames(text_offset));
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let number = |number: u32| Some(number).filter(|number| *number > 0);
+    let symbols = frames.into_iter().flatten().map(|frame| FrameSymbol {
+        name: text(frame.function).or_else(|| name.map(ToOwned::to_owned)),
+        file: text(frame.file),
+        line: number(frame.line),
+        column: number(frame.column),
+    });
+    symbols.collect()
 }
 
 /// The trap of the innermost entry of this thread; frames are those of wasm code that called the host.

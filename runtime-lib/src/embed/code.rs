@@ -1,13 +1,18 @@
 //! Modules: images, mapped.
 
+use super::debugger::Registration;
+use super::engine::EngineConfig;
+use super::error::Error;
 use super::pool::MemoryImage;
+use super::profiler::{self, ProfilingStrategy};
 use super::types::{ExternType, type_id};
 use crate::module::LoadedModule;
 use crate::{arch, cpu};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use aot_abi::image::{HASH_LEN, ImageError, ImageFile, Machine, flags};
+use aot_abi::image::{HASH_LEN, ImageError, ImageFile, Machine, at_address, flags};
 use core::ptr;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
@@ -17,7 +22,7 @@ use rustix::io::{Errno, retry_on_intr, write};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mprotect, munmap};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 /// Why a module could not be loaded.
 #[derive(Clone, Debug)]
@@ -74,6 +79,10 @@ struct Inner {
     loaded: Box<LoadedModule>,
     flags: u64,
     memory: Option<MemoryImage>,
+    /// What debuggers and profilers were told.
+    debugger: OnceLock<Option<Registration>>,
+    perf_map: OnceLock<Result<(), String>>,
+    jit_dump: OnceLock<Result<(), String>>,
     // `loaded` refers to it, so it is dropped after that.
     mapping: Mapping,
 }
@@ -118,9 +127,9 @@ unsafe impl Send for Inner {}
 // SAFETY: as above.
 unsafe impl Sync for Inner {}
 
-/// Code in memory: its first address, its length, its module.
+/// Code in memory: its first address, its length, its module, and the image that it is of.
 #[derive(Clone, Copy)]
-struct Code(usize, usize, *const LoadedModule);
+struct Code(usize, usize, *const LoadedModule, &'static [u8]);
 
 // SAFETY: addresses; what they point to is shared and never written.
 unsafe impl Send for Code {}
@@ -133,11 +142,19 @@ static LOADED: RwLock<Vec<Code>> = RwLock::new(Vec::new());
 
 /// Calls `use_module` with the module whose code contains `address`.
 pub(super) fn with_module_at<R>(address: usize, use_module: impl FnOnce(&LoadedModule) -> R) -> Option<R> {
+    with_image_at(address, |module, _| use_module(module))
+}
+
+/// The same, with the bytes of the image.
+pub(super) fn with_image_at<R>(
+    address: usize,
+    use_module: impl FnOnce(&LoadedModule, &[u8]) -> R,
+) -> Option<R> {
     let modules = LOADED.read().unwrap_or_else(PoisonError::into_inner);
     let index = modules.partition_point(|code| code.0 <= address).checked_sub(1)?;
-    let Code(start, len, module) = modules[index];
+    let Code(start, len, module, image) = modules[index];
     // SAFETY: modules leave the list before they are freed, and the lock is held.
-    (address - start < len).then(|| use_module(unsafe { &*module }))
+    (address - start < len).then(|| use_module(unsafe { &*module }, image))
 }
 
 /// Something that a module imports.
@@ -247,9 +264,17 @@ impl Module {
         if text_len > 0 {
             let mut modules = LOADED.write().unwrap_or_else(PoisonError::into_inner);
             let index = modules.partition_point(|other| other.0 < code as usize);
-            modules.insert(index, Code(code as usize, text_len, &raw const *loaded));
+            modules.insert(index, Code(code as usize, text_len, &raw const *loaded, bytes));
         }
-        let inner = Inner { loaded, flags: image.note.flags, memory, mapping };
+        let inner = Inner {
+            loaded,
+            flags: image.note.flags,
+            memory,
+            debugger: OnceLock::new(),
+            perf_map: OnceLock::new(),
+            jit_dump: OnceLock::new(),
+            mapping,
+        };
         Ok(Module { inner: Arc::new(inner) })
     }
 
@@ -259,6 +284,25 @@ impl Module {
 
     pub(super) fn memory_image(&self) -> Option<&MemoryImage> {
         self.inner.memory.as_ref()
+    }
+
+    /// Tells debuggers and profilers of the module, once, as an engine's configuration wants it.
+    ///
+    /// # Errors
+    /// If a file for profilers cannot be written.
+    pub(super) fn announce(&self, config: &EngineConfig) -> Result<(), Error> {
+        if config.debugger {
+            self.inner.debugger.get_or_init(|| {
+                at_address(self.image(), self.inner.mapping.base as u64).map(Registration::new)
+            });
+        }
+        let told = match config.profiling {
+            ProfilingStrategy::None => return Ok(()),
+            ProfilingStrategy::PerfMap => &self.inner.perf_map,
+            ProfilingStrategy::JitDump => &self.inner.jit_dump,
+        };
+        let told = told.get_or_init(|| profiler::describe(self.loaded(), self.image(), config.profiling));
+        told.clone().map_err(Error::usage)
     }
 
     /// The code by which this module calls host functions of a type, through slots.

@@ -4,6 +4,7 @@ use super::activation;
 use super::code::Module;
 use super::error::Error;
 use super::pool::Pool;
+use super::profiler::ProfilingStrategy;
 use super::store::Cells;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -21,11 +22,22 @@ pub struct EngineConfig {
     /// How many memories' address space, 6 GiB each and no memory, is kept for later when stores are dropped: making an
     /// instance is several times quicker with it. 64 by default.
     pub pooled_memories: usize,
+    /// Tells debuggers of the modules that are instantiated, by the interface that GDB and LLDB have for it: breakpoints in the
+    /// source of the guest, backtraces through it and, in images built with `-g`, its variables. Costs a copy of each image.
+    /// Off by default.
+    pub debugger: bool,
+    /// How profilers get to know the functions of the modules that are instantiated. Not at all by default.
+    pub profiling: ProfilingStrategy,
 }
 
 impl Default for EngineConfig {
     fn default() -> EngineConfig {
-        EngineConfig { max_wasm_stack: 512 * 1024, pooled_memories: 64 }
+        EngineConfig {
+            max_wasm_stack: 512 * 1024,
+            pooled_memories: 64,
+            debugger: false,
+            profiling: ProfilingStrategy::None,
+        }
     }
 }
 

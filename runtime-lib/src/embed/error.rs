@@ -49,8 +49,24 @@ pub struct Trap {
 pub struct Frame {
     /// Function index in its module.
     pub func: u32,
-    /// The function's name, if the module has one for it.
+    /// The function's name, if the module has one for it: demangled, if it is one of C++ or Rust.
     pub name: Option<String>,
+    /// Where in the source it was, if the module said so when it was compiled and the image was not stripped: the function
+    /// itself comes last, and before it those that the module's compiler had inlined there, the innermost first.
+    pub symbols: Vec<FrameSymbol>,
+}
+
+/// A function of the source, and a position in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameSymbol {
+    /// Demangled.
+    pub name: Option<String>,
+    /// As the module's compiler knew it: mostly an absolute path of the machine where that ran.
+    pub file: Option<String>,
+    /// Counts from 1.
+    pub line: Option<u32>,
+    /// In bytes, counts from 1.
+    pub column: Option<u32>,
 }
 
 /// The most frames that a trap keeps.
@@ -78,17 +94,41 @@ impl Trap {
 }
 
 impl fmt::Display for Trap {
-    /// One line; with `{:#}` a line for each function on the stack too.
+    /// One line; with `{:#}` a line for each function on the stack too, and its source position. Functions that are
+    /// inlined into others come before them and have the same number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "wasm trap: {}", self.code.message())?;
         if let Some(offset) = self.wasm_offset {
             write!(f, " (wasm offset {offset:#x})")?;
         }
         if f.alternate() {
-            for (number, Frame { func, name }) in self.frames.iter().enumerate() {
-                match name {
-                    Some(name) => write!(f, "\n  {number}: {name}")?,
-                    None => write!(f, "\n  {number}: wasm-function[{func}]")?,
+            for (number, frame) in self.frames.iter().enumerate() {
+                write!(f, "\n   {number}: {frame}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Frame {
+    /// A line for each function of the source, and one for its position: what follows the number of the frame.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = |f: &mut fmt::Formatter<'_>, name: &Option<String>| match name {
+            Some(name) => f.write_str(name),
+            None => write!(f, "wasm-function[{}]", self.func),
+        };
+        if self.symbols.is_empty() {
+            return name(f, &self.name);
+        }
+        for (index, symbol) in self.symbols.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n      ")?;
+            }
+            name(f, &symbol.name)?;
+            if let Some(file) = &symbol.file {
+                write!(f, "\n             at {file}")?;
+                for number in [symbol.line, symbol.column].into_iter().map_while(|number| number) {
+                    write!(f, ":{number}")?;
                 }
             }
         }

@@ -408,6 +408,7 @@ impl<T: 'static> InstancePre<T> {
     fn make(&self, store: &mut StoreContextMut<'_, T>) -> Result<(usize, Option<Callee>), Error> {
         let base_ptr = store.base_ptr();
         let base = store.base_mut();
+        self.module.announce(&base.engine.inner.config)?;
         let declarations = self.module.declarations();
         if self.store.is_some() {
             for (import, bound) in declarations.imports.iter().zip(&self.imports) {

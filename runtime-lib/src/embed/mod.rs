@@ -12,6 +12,7 @@ mod code;
 #[cfg(feature = "compiler")]
 mod compile;
 mod convert;
+mod debugger;
 mod engine;
 mod error;
 mod func;
@@ -20,6 +21,7 @@ mod instance;
 mod items;
 mod linker;
 mod pool;
+mod profiler;
 mod registry;
 mod store;
 mod types;
@@ -36,12 +38,13 @@ pub use aot_abi::types::{FuncType, GlobalType, Limits, MemoryType, TableType, Va
 pub use code::{ExportType, ImportType, LoadError, Module};
 pub use convert::{WasmParams, WasmResults, WasmTy};
 pub use engine::{Engine, EngineConfig};
-pub use error::{Error, Frame, HostError, ImportError, Trap};
+pub use error::{Error, Frame, FrameSymbol, HostError, ImportError, Trap};
 pub use func::{Func, TypedFunc};
 pub use host::{Caller, HostResults, IntoFunc};
 pub use instance::{Extern, Instance};
 pub use items::{Global, Memory, Table};
 pub use linker::{InstancePre, Linker};
+pub use profiler::ProfilingStrategy;
 pub use registry::Registry;
 pub use store::{
     AsContext, AsContextMut, InterruptHandle, Store, StoreContext, StoreContextMut, StoreLimits,

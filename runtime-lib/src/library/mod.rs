@@ -35,6 +35,7 @@ struct Descriptor {
     /// Only programs have these.
     _instantiate: usize,
     _initial: usize,
+    _print_source: usize,
     /// The agreement of compiler and runtime that the object was made for.
     abi: u64,
     /// A number of the declarations in the header.

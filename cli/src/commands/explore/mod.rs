@@ -5,10 +5,11 @@ use crate::disassemble;
 use crate::output::{self, Content};
 use crate::program::Program;
 use crate::report::{Failure, Result, warn};
+use crate::wasm_text;
 use aot_compiler::CompiledModule;
 use aot_compiler::debug::SourceMap;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -156,38 +157,10 @@ fn functions<'a>(
 
 /// Adds the instructions of the module.
 fn add_wasm(page: &mut Page<'_>, wasm: &[u8]) -> Result<()> {
-    let mut by_index: HashMap<u32, usize> =
-        page.functions.iter().enumerate().map(|(position, func)| (func.index, position)).collect();
-    let mut bodies = Vec::new();
-    let mut imported = 0;
-    for payload in wasmparser::Parser::new(0).parse_all(wasm) {
-        let payload = payload.map_err(|error| Failure::new(error.to_string()))?;
-        match payload {
-            wasmparser::Payload::ImportSection(section) => {
-                let is_func =
-                    |import: &wasmparser::Import<'_>| matches!(import.ty, wasmparser::TypeRef::Func(_));
-                imported = section.into_imports().flatten().filter(is_func).count() as u32;
-            }
-            wasmparser::Payload::CodeSectionEntry(body) => {
-                let index = imported + bodies.len() as u32;
-                bodies.push((body.range(), by_index.remove(&index)));
-            }
-            _ => {}
-        }
-    }
-    let mut text = String::new();
-    let lines = wasmprinter::Config::new()
-        .offsets_and_lines(wasm, &mut text)
-        .map_err(|error| Failure::new(format!("the module can't be printed: {error}")))?;
-    for (offset, line) in lines {
-        let Some(offset) = offset else { continue };
-        let next = bodies.partition_point(|(range, _)| range.start <= offset);
-        let Some((range, Some(position))) = next.checked_sub(1).map(|body| &bodies[body]) else { continue };
-        if range.contains(&offset) {
-            // Two levels of indentation are those of the module and the function.
-            let line = line.strip_prefix("    ").unwrap_or(line).trim_end();
-            page.functions[*position].wasm.push((offset as u32, line.to_owned()));
-        }
+    let wanted: HashSet<u32> = page.functions.iter().map(|func| func.index).collect();
+    let mut text = wasm_text::instructions(wasm, |index| wanted.contains(&index))?;
+    for function in &mut page.functions {
+        function.wasm = text.remove(&function.index).unwrap_or_default();
     }
     Ok(())
 }

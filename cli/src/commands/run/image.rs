@@ -4,7 +4,8 @@ use crate::args::Stops;
 use crate::report::{Failure, Result};
 use aot_runtime::embed::wasi::{self, WasiCtx};
 use aot_runtime::embed::{
-    Engine, Error, Func, FuncType, InterruptHandle, Linker, Module, Store, StoreLimits, Val, ValType,
+    Engine, EngineConfig, Error, Func, FuncType, InterruptHandle, Linker, Module, ProfilingStrategy, Store,
+    StoreLimits, Val, ValType,
 };
 use aot_runtime::options::{self, RunOptions};
 use std::ffi::OsString;
@@ -29,6 +30,9 @@ pub struct Options<'a> {
     pub stops: Stops,
     pub has_wasi: bool,
     pub unknown_imports_trap: bool,
+    /// Whether debuggers are told of the module.
+    pub debugger: bool,
+    pub profiling: ProfilingStrategy,
 }
 
 /// Loads an image that is trusted: the user said so, it was compiled just now, or it is from the cache, which knows its
@@ -115,7 +119,8 @@ fn store(options: &Options<'_>) -> Result<Store<WasiCtx>> {
     let parsed = options::parse(words.iter().copied());
     let RunOptions { max_memory_size, max_wasm_stack, .. } =
         parsed.as_ref().map_err(|error| Failure::usage(String::from_utf8_lossy(&error.message())))?;
-    let mut config = aot_runtime::embed::EngineConfig::default();
+    let (debugger, profiling) = (options.debugger, options.profiling);
+    let mut config = EngineConfig { debugger, profiling, ..EngineConfig::default() };
     if let Some(stack) = max_wasm_stack {
         config.max_wasm_stack = usize::try_from(*stack).unwrap_or(usize::MAX);
     }
@@ -148,15 +153,13 @@ fn end<T>(error: Error) -> Result<T> {
         Error::Trap(trap) => {
             let mut text = format!("error: wasm trap: {}\n", trap.code().message());
             for (number, frame) in trap.frames().iter().enumerate() {
-                let name = match &frame.name {
-                    Some(name) => name.clone(),
-                    None => format!("wasm-function[{}]", frame.func),
-                };
                 let offset = match trap.wasm_offset() {
                     Some(offset) if number == 0 => format!(" (wasm offset {offset:#x})"),
                     _ => String::new(),
                 };
-                text += &format!("   {number}: {name}{offset}\n");
+                let mut lines = frame.to_string();
+                lines.insert_str(lines.find('\n').unwrap_or(lines.len()), &offset);
+                text += &format!("   {number}: {lines}\n");
             }
             // A closed standard error is no reason to end otherwise.
             drop(io::stderr().write_all(text.as_bytes()));

@@ -12,6 +12,7 @@ use crate::program::{LibraryArg, Program};
 use crate::progress::Shown;
 use crate::report::{Failure, Result, nearest};
 use aot_compiler::{Config, Strip};
+use aot_runtime::embed::ProfilingStrategy;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
@@ -54,6 +55,11 @@ pub struct Args {
     #[arg(long)]
     allow_precompiled: bool,
 
+    /// Tell profilers the names of functions: by `/tmp/perf-PID.map` (`perfmap`), or with code and lines by `jit-PID.dump`
+    /// (`jitdump`)
+    #[arg(long, value_name = "STRATEGY", value_enum)]
+    profile: Option<ProfileArg>,
+
     /// Link another module, from which FILE imports under the name NAME
     #[arg(long, value_name = "NAME=PATH", value_parser = OsStringValueParser::new().try_map(LibraryArg::parse))]
     preload: Vec<LibraryArg>,
@@ -66,6 +72,14 @@ pub struct Args {
 
     #[command(flatten)]
     cache: CacheArgs,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum ProfileArg {
+    #[value(name = "perfmap")]
+    PerfMap,
+    #[value(name = "jitdump")]
+    JitDump,
 }
 
 pub fn run(mut args: Args) -> Result<()> {
@@ -81,6 +95,12 @@ pub fn run(mut args: Args) -> Result<()> {
         stops: args.compile.stops(),
         has_wasi: args.compile.has_wasi(),
         unknown_imports_trap: args.compile.unknown_imports_trap(),
+        debugger: args.compile.has_debug_info(),
+        profiling: match args.profile {
+            None => ProfilingStrategy::None,
+            Some(ProfileArg::PerfMap) => ProfilingStrategy::PerfMap,
+            Some(ProfileArg::JitDump) => ProfilingStrategy::JitDump,
+        },
     };
     if FileKind::of(&bytes) == FileKind::Image {
         if !args.allow_precompiled {
@@ -106,8 +126,9 @@ pub fn run(mut args: Args) -> Result<()> {
     config.verify_clif = false;
     let cache = Cache::open(&args.cache, args.compile.cache());
     config.code_store = cache.code_store();
-    if config.interruptible || config.fuel {
-        return run_stoppable(&cache, &file, &program, config.into_image(), &options);
+    // Profilers know no names of a program without a file.
+    if config.interruptible || config.fuel || args.profile.is_some() {
+        return run_here(&cache, &file, &program, config.into_image(), &options);
     }
     build::has_runtime(&config.target)?;
     let parts = ExecutableParts {
@@ -133,8 +154,8 @@ pub fn run(mut args: Args) -> Result<()> {
     Err(execute(executable, &file, options.args))
 }
 
-/// Runs a module in this process, which can stop it.
-fn run_stoppable(
+/// Runs a module in this process, which can stop it, and describe it to profilers.
+fn run_here(
     cache: &Cache,
     file: &Path,
     program: &Program,

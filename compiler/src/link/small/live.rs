@@ -1,6 +1,7 @@
 //! Which sections an executable needs: those that its entry reaches.
 
 use super::input::{Inputs, Place};
+use aot_abi::source;
 use object::elf;
 
 /// For each section whether it is needed.
@@ -35,6 +36,10 @@ pub(super) fn find(inputs: &Inputs<'_>, entry: &str) -> Result<Vec<bool>, String
     }
     // What describes code (unwinding, debugging) is needed if all the code is.
     for (index, section) in inputs.sections.iter().enumerate() {
+        // It counts from the start of the module's code, which is always there.
+        if section.name == source::SECTION {
+            live[index] = true;
+        }
         let describes = section.name == ".eh_frame" || section.name.starts_with(".debug_");
         let is_live = |symbol| match inputs.place(symbol) {
             Place::Section(section, _) => {

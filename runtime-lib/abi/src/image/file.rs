@@ -196,6 +196,13 @@ impl<'a> ImageFile<'a> {
     }
 }
 
+/// The bytes of a section of any ELF file with 64-bit addresses, by its name. `None` if there is none, or the file is damaged.
+pub fn section_bytes<'a>(file: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let elf = Elf::parse(file).ok()?;
+    let section = elf.sections().find(|section| section.name == name.as_bytes())?;
+    elf.within(section.offset, section.len, "a section").ok()
+}
+
 /// The pieces of a file of which the hash is made: all but the hash itself, which is at `hash_offset`.
 pub(super) fn hashed(bytes: &[u8], hash_offset: usize) -> [&[u8]; 2] {
     let hash_end = hash_offset.saturating_add(HASH_LEN);

@@ -15,10 +15,12 @@
 mod elf;
 mod error;
 mod file;
+mod mapped;
 mod note;
 
 pub use error::{Foreign, ImageError};
-pub use file::{ImageFile, Part};
+pub use file::{ImageFile, Part, section_bytes};
+pub use mapped::{at_address, encode_addresses};
 pub use note::{HASH_LEN, NOTE_HASH_OFFSET, NOTE_OWNER, NOTE_TYPE, Note, flags};
 
 /// The version of the file format. Files of another one cannot be read.
@@ -39,6 +41,8 @@ pub mod section {
     pub const TEXT: &str = ".text";
     /// The initial contents of memory 0.
     pub const MEMORY: &str = ".aot.memory";
+    /// Where debug sections have addresses of code. Not mapped.
+    pub const ADDRESSES: &str = ".debug_aot_addr";
 }
 
 /// A machine that images are made for. All of them run Linux.
