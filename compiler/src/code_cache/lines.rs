@@ -21,7 +21,7 @@ pub(super) fn pack(items: impl Iterator<Item = Option<(u32, Option<Place>)>>) ->
                 if place.0 == last.0 {
                     let difference = i64::from(place.1) - i64::from(last.1);
                     // The sign goes to the end, and a 1 after it.
-                    number(&mut bytes, ((difference << 1 ^ difference >> 63) as u64) << 1 | 1);
+                    number(&mut bytes, (((difference << 1) ^ (difference >> 63)) as u64) << 1 | 1);
                 } else {
                     number(&mut bytes, u64::from(place.0) * 2 + 2);
                     number(&mut bytes, u64::from(place.1));
@@ -108,7 +108,7 @@ mod tests {
     fn damage_is_found_or_harmless() {
         for len in 0..40usize {
             for seed in 0..500usize {
-                let bytes: Vec<u8> = (0..len).map(|at| (at * 31 + seed * 97 ^ seed >> 3) as u8).collect();
+                let bytes: Vec<u8> = (0..len).map(|at| ((at * 31 + seed * 97) ^ (seed >> 3)) as u8).collect();
                 assert!(unpack(&bytes).count() <= len);
             }
         }
