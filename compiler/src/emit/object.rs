@@ -78,7 +78,8 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     let addresses = input.fixed.map_or([0, 0], |fixed| [fixed.context, fixed.memory]);
     let descriptor = builder.define_descriptor([text, info, data], lens, addresses)?;
     builder.define_cpu_check(&descriptor)?;
-    if input.interface.is_none() && input.initial.is_none_or(|initial| initial.calls.is_none()) {
+    let is_program = input.interface.is_none() && input.target.has_executables();
+    if is_program && input.initial.is_none_or(|initial| initial.calls.is_none()) {
         let instantiate = builder.object.add_symbol(undefined_function(descriptor::INSTANTIATE));
         builder.set_word(&descriptor, INSTANTIATE_WORD, instantiate)?;
     }

@@ -9,7 +9,7 @@ use crate::vmctx::{MemoryDef, VmContext};
 use alloc::boxed::Box;
 use aot_abi::types::{EntityKind, Limits, MemoryType, PAGE_SIZE};
 use core::ptr::{self, NonNull};
-use rustix::mm::{MprotectFlags, mprotect};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
 
 /// State after instantiation.
 #[repr(C)]
@@ -125,14 +125,19 @@ pub fn fixed_place(
         Some(initial) if initial.image_len > 0 => (initial.image, initial.image_len),
         _ => (end, 0),
     };
-    for (from, to) in [(start, image), (image.wrapping_add(image_len), end)] {
-        if from < to && reserve(from, to as usize - from as usize).is_err() {
-            let mut message = Message::new();
-            message.text("cannot reserve the addresses of the program's memory, 6 GiB from 0x");
-            message.hexadecimal(start as u64);
-            message.text(": address space is limited (`ulimit -v`), or something else is there, which a program built with `-C model=instance` does not mind");
-            fail(message.as_bytes());
-        }
+    // Nothing is mapped between the segments of an executable but by those who run it: an emulator keeps their gaps for it.
+    let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+    let gap = image as usize - start as usize;
+    // SAFETY: the executable's own gap, which nothing refers to.
+    let below =
+        image_len == 0 || unsafe { mmap_anonymous(start.cast(), gap, ProtFlags::empty(), flags) }.is_ok();
+    let rest = if image_len == 0 { start } else { image.wrapping_add(image_len) };
+    if !below || reserve(rest, end as usize - rest as usize).is_err() {
+        let mut message = Message::new();
+        message.text("cannot reserve the addresses of the program's memory, 6 GiB from 0x");
+        message.hexadecimal(start as u64);
+        message.text(": address space is limited (`ulimit -v`), or something else is there, which a program built with `-C model=instance` does not mind");
+        fail(message.as_bytes());
     }
     let accessible = pages * PAGE_SIZE as usize;
     let len = memory as usize - start as usize + accessible;
