@@ -509,12 +509,15 @@ impl<'a> Converter<'_, '_, 'a> {
             let name =
                 self.builder.units_read.dwarf.attr_string(self.unit, entry.attr_value(dw::DW_AT_name)?);
             let Some(In::UnitRef(ty)) = entry.attr_value(dw::DW_AT_type) else { return None };
-            members.push((name.ok()?.slice().to_vec(), ty));
+            members.push((name.ok()?.slice(), ty));
+            if members.len() > 2 {
+                return None;
+            }
         }
         match &members[..] {
-            [(pointer, to), (length, number)] if pointer == b"data_ptr" && length == b"length" => {
-                let is_pointer = matches!(self.find_shape(*to)?, Shape::Pointer(_));
-                is_pointer.then_some([*to, *number])
+            [(pointer, to), (length, number)] if *pointer == b"data_ptr" && *length == b"length" => {
+                // Directly: what types are made of may come back to where it began.
+                is_pointer(self.unit.entry(*to).ok()?.tag()).then_some([*to, *number])
             }
             _ => None,
         }
