@@ -3,10 +3,13 @@
 use crate::groups::{
     CODEGEN, Codegen, DEBUG, Debug, OPTIMIZE, Optimize, SYSTEM, Settings, System, WASM, Wasm,
 };
+use crate::input;
 use crate::report::{Failure, Result};
 use aot_compiler::wasi::{executable_import as wasi_import, library_import, no_import};
-use aot_compiler::{Config, Cpu, CpuFeature, DebugInfo, ImportSymbol, Imports, Model, Target};
+use aot_compiler::{Config, Cpu, CpuFeature, DebugInfo, ImportSymbol, Imports, Model, Profile, Target};
 use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How code is made.
@@ -64,6 +67,52 @@ pub struct CpuArgs {
     /// Features to turn on or off, such as `+avx2,-bmi2`; `aot settings` lists them
     #[arg(long, value_name = "±FEATURE,…", value_delimiter = ',', allow_hyphen_values = true)]
     pub cpu_features: Vec<CpuFeature>,
+}
+
+/// How often the code of a program runs.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Compilation")]
+pub struct ProfileArgs {
+    /// Make an executable that counts how often its code runs, and adds that to FILE when it ends; AOT_PROFILE_FILE names another one
+    /// [default: default.aotprof, where the program is started]
+    #[arg(
+        long = "profile-generate",
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "default.aotprof",
+        conflicts_with = "uses"
+    )]
+    generate: Option<PathBuf>,
+
+    /// Make code that is fast where FILE says that the program spends its time. Several files of one program are added up
+    #[arg(long = "profile-use", id = "uses", value_name = "FILE")]
+    uses: Vec<PathBuf>,
+}
+
+impl ProfileArgs {
+    /// The file that the program writes its profile to, if it does.
+    pub fn generate(&self) -> Result<Option<String>> {
+        let Some(file) = &self.generate else { return Ok(None) };
+        match file.to_str() {
+            Some(file) if !file.is_empty() && !file.contains('\0') => Ok(Some(file.to_owned())),
+            _ => Err(Failure::usage(format!("a profile cannot go to `{}`", file.display()))),
+        }
+    }
+
+    /// The profile that code is made for.
+    pub fn read(&self) -> Result<Option<Arc<Profile>>> {
+        let mut sum: Option<Profile> = None;
+        for file in &self.uses {
+            let failure = |error: aot_compiler::Error| Failure::compiler(&error, file);
+            let profile = Profile::read(&input::read(file)?).map_err(failure)?;
+            match &mut sum {
+                Some(sum) => sum.add(&profile).map_err(failure)?,
+                None => sum = Some(profile),
+            }
+        }
+        Ok(sum.map(Arc::new))
+    }
 }
 
 fn directory(text: &str) -> Result<String, String> {

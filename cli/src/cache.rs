@@ -209,6 +209,8 @@ impl Cache {
             fuel,
             libcalls_by_symbol,
             debug_info,
+            profile_to,
+            profile,
             verify_clif: _,
             keep_clif: _,
             keep_asm: _,
@@ -236,6 +238,8 @@ impl Cache {
             ("debug", format!("{debug_info:?}")),
             ("features", format!("{features:?}")),
             ("imports", imports),
+            ("counts for", format!("{profile_to:?}")),
+            ("profile", format!("{:?}", profile.as_ref().map(|profile| profile.hash()))),
         ];
         let inputs: Vec<(&str, &[u8])> =
             [("tool", self.tool.as_bytes()), ("kind", kind.as_bytes()), ("module", wasm)]

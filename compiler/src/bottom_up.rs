@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 use crate::module::Body;
 use crate::passes::call_graph::{self, CallGraph};
 use crate::passes::{self, Candidate, Rules};
+use crate::profile::ModuleProfile;
 use crate::scan::Scan;
-use crate::translate::{ModuleContext, Scratch, translate};
+use crate::translate::{ModuleContext, Scratch, Translated, translate};
 use cranelift_codegen::ir::Function;
 use rayon::Scope;
 use std::collections::HashMap;
@@ -27,23 +28,29 @@ pub(crate) struct Inlining {
     /// Operators of each body that become instructions.
     sizes: Vec<u32>,
     imported: u32,
+    /// By function.
+    is_hot: Option<Vec<bool>>,
 }
 
 impl Inlining {
-    pub fn new(scans: &[Scan], imported: u32) -> Inlining {
+    pub fn new(scans: &[Scan], imported: u32, profile: Option<&ModuleProfile>) -> Inlining {
         let graph = CallGraph::new(scans.iter().map(|scan| scan.calls.clone()).collect());
         let cycle_of = graph.cycles();
-        Inlining { graph, cycle_of, sizes: scans.iter().map(|scan| scan.size).collect(), imported }
+        let is_hot = profile.map(|profile| {
+            (0..scans.len() as u32).map(|function| profile.is_hot_function(function)).collect()
+        });
+        Inlining { graph, cycle_of, sizes: scans.iter().map(|scan| scan.size).collect(), imported, is_hot }
     }
 
     /// Whether a function may get the body of one that it calls. Its code does not depend on other bodies.
     pub fn may_inline(&self, function: u32, callee: u32) -> bool {
         self.cycle_of[function as usize] != self.cycle_of[callee as usize]
-            && self.rules().may_be_candidate(callee)
+            && self.rules(None).may_be_candidate(callee)
     }
 
-    fn rules(&self) -> Rules<'_> {
-        Rules { imported: self.imported, graph: &self.graph, sizes: &self.sizes }
+    fn rules<'r>(&'r self, profile: Option<&'r ModuleProfile>) -> Rules<'r> {
+        let Inlining { imported, graph, sizes, is_hot, .. } = self;
+        Rules { imported: *imported, graph, sizes, profile, is_hot: is_hot.as_deref() }
     }
 }
 
@@ -95,7 +102,7 @@ fn run<'m>(
     let module = Module {
         context,
         options,
-        rules: inlining.rules(),
+        rules: inlining.rules(context.profiling.profile()),
         nodes,
         work,
         cache,
@@ -349,13 +356,14 @@ impl<'m> Module<'m> {
         let mut buffers = lock(&self.scratch).pop().unwrap_or_default();
         let translated = translate(self.context, body, &mut buffers.translation);
         lock(&self.scratch).push(buffers);
-        let mut function = translated?;
+        let Translated { mut function, calls } = translated?;
         passes::widen_multiplication(&mut function);
         let candidates: HashMap<u32, Arc<Candidate>> = self
             .outer_callees(func)
             .filter_map(|callee| Some((callee, lock(&self.node(callee).candidate).clone()?)))
             .collect();
-        passes::inline(func, function, &candidates, &self.rules).map_err(|error| self.locate(func, error))
+        passes::inline(func, function, &calls, &candidates, &self.rules)
+            .map_err(|error| self.locate(func, error))
     }
 
     /// Notes that compiled code calls some functions.

@@ -1,6 +1,7 @@
 //! Every option of a compilation, once.
 
 use crate::code_cache::CodeStore;
+use crate::profile::Profile;
 use crate::target::Target;
 use aot_abi::types::FuncType;
 use std::sync::Arc;
@@ -101,6 +102,10 @@ pub struct Config {
     /// Run Cranelift's verifier on every function.
     pub verify_clif: bool,
     pub debug_info: DebugInfo,
+    /// Make an executable that counts how often its code runs, and writes that to this file when it ends.
+    pub profile_to: Option<String>,
+    /// How often the code ran in an executable that counted it.
+    pub profile: Option<Arc<Profile>>,
     /// Keep the CLIF of each function as text.
     pub keep_clif: bool,
     /// Keep the assembly of each function as text.
@@ -192,6 +197,8 @@ impl Config {
             libcalls_by_symbol: false,
             verify_clif: cfg!(debug_assertions),
             debug_info: DebugInfo::default(),
+            profile_to: None,
+            profile: None,
             keep_clif: false,
             keep_asm: false,
             code_store: None,

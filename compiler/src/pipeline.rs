@@ -15,10 +15,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
 use crate::passes;
 use crate::plan::{Plan, plan};
+use crate::profile::{self, ModuleProfile};
 use crate::scan::{self, Scan};
 use crate::target::Target;
 use crate::translate::state::StateModel;
-use crate::translate::{ImportCalls, ModuleContext, Scratch, library, trampoline, translate};
+use crate::translate::{ImportCalls, ModuleContext, Profiling, Scratch, library, trampoline, translate};
 use aot_abi::image::flags;
 use aot_abi::memory::{STATIC_MEMORY, static_context};
 use aot_abi::module::Module;
@@ -52,6 +53,10 @@ pub struct CompiledModule {
     /// What a loader has to know (`aot_abi::image::flags`).
     flags: u64,
     debug: Debug,
+    /// What an executable that counts carries.
+    profile: Option<profile::Layout>,
+    /// Functions that the configuration's profile knows.
+    profiled: usize,
     isa: OwnedTargetIsa,
     /// Functions whose code an earlier build had made.
     reused: usize,
@@ -127,7 +132,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     };
     let (described, debug) = rayon::join(describe, || debug_information(&context, &text, source, config));
     let (module, data, fixed, initial) = described?;
-    let Prepared { import_symbols, interface, isa, .. } = prepared;
+    let Prepared { import_symbols, interface, isa, layout, profile, .. } = prepared;
     Ok(CompiledModule {
         target: config.target.clone(),
         fixed,
@@ -140,6 +145,8 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         features: config.features,
         flags: image_flags(config),
         debug,
+        profile: layout,
+        profiled: profile.map_or(0, |profile| profile.known()),
         isa,
         reused,
         clif,
@@ -175,6 +182,9 @@ struct Prepared<'a> {
     /// Of all bodies, or none.
     scans: Vec<Scan>,
     plan: Plan,
+    /// Where the code counts how often it runs, and how often it ran; not both.
+    layout: Option<profile::Layout>,
+    profile: Option<ModuleProfile>,
     import_symbols: Vec<Option<String>>,
     interface: Option<Interface>,
     isa: OwnedTargetIsa,
@@ -194,19 +204,31 @@ impl<'a> Prepared<'a> {
             ));
         }
         let (info, bodies) = module::parse(wasm, config.features)?;
-        let store = code_store(config);
-        let scans: Vec<Scan> = match config.model == Model::Static || store.is_some() {
-            true => bodies.par_iter().map(|body| scan::scan(&info, body, store.is_some())).collect(),
+        let with_profile = config.profile.is_some() || config.profile_to.is_some();
+        let with_identity = with_profile || code_store(config).is_some();
+        let mut scans: Vec<Scan> = match config.model == Model::Static || with_identity {
+            true => bodies.par_iter().map(|body| scan::scan(&info, body, with_identity)).collect(),
             false => Vec::new(),
         };
         let plan = plan(&info, &bodies, &scans, config)?;
+        let layout = match &config.profile_to {
+            Some(file) => Some(profile_layout(&info, &plan, &scans, config, file)?),
+            None => None,
+        };
+        let profile =
+            config.profile.as_ref().map(|profile| ModuleProfile::new(profile, &info, &plan, &scans));
+        if let Some(profile) = &profile {
+            for (function, scan) in (0..).zip(&mut scans) {
+                profile.promoted(function).for_each(|func| scan.add_call(func, info.imported_funcs));
+            }
+        }
         let import_symbols = bind_imports(&info, config)?;
         let interface = match &config.imports {
             Imports::Library { prefix, .. } => Some(Interface::new(&info, &import_symbols, prefix)?),
             _ => None,
         };
         let isa = isa(config, plan.model)?;
-        Ok((Prepared { info, scans, plan, import_symbols, interface, isa }, bodies))
+        Ok((Prepared { info, scans, plan, layout, profile, import_symbols, interface, isa }, bodies))
     }
 
     /// What the module says of its source, if code depends on it: where variables are to be found.
@@ -243,9 +265,32 @@ impl<'a> Prepared<'a> {
                 (DebugInfo::None | DebugInfo::Lines, _) => Tracking::None,
             },
             frame_locals: source.map(|source| &source.map.frame_locals),
+            profiling: match (&self.layout, &self.profile) {
+                (Some(layout), _) => Profiling::Count(layout),
+                (None, Some(profile)) => Profiling::Use(profile),
+                (None, None) => Profiling::None,
+            },
             progress: config.progress.as_deref(),
         }
     }
+}
+
+/// Where an executable counts.
+fn profile_layout(
+    info: &ModuleInfo<'_>,
+    plan: &Plan,
+    scans: &[Scan],
+    config: &Config,
+    file: &str,
+) -> Result<profile::Layout> {
+    let is_program = matches!(config.imports, Imports::AtBuild { .. }) && config.target.has_executables();
+    if !is_program || config.profile.is_some() {
+        return Err(Error::new(ErrorKind::Config, "only an executable counts how often its code runs")
+            .with_help("build one with `--profile-generate`, and without a profile"));
+    }
+    profile::Layout::new(info, plan, scans, &config.target, file).ok_or_else(|| {
+        Error::new(ErrorKind::Limit, "the module has more places to count than a profile can have")
+    })
 }
 
 /// Cranelift's machine, with the settings of a configuration.
@@ -338,9 +383,11 @@ fn image_flags(config: &Config) -> u64 {
     .fold(0, |all, (_, flag)| all | flag)
 }
 
-/// Where code of functions is looked for. Text is not stored.
+/// Where code of functions is looked for.
 fn code_store(config: &Config) -> Option<&Arc<dyn CodeStore>> {
-    config.code_store.as_ref().filter(|_| !config.keep_clif && !config.keep_asm)
+    let keeps_text = config.keep_clif || config.keep_asm;
+    // Where a function counts depends on all that are before it.
+    config.code_store.as_ref().filter(|_| !keeps_text && config.profile_to.is_none())
 }
 
 /// Validates, translates and compiles all bodies, or those of a share; what the store of code has is not compiled. The
@@ -356,7 +403,8 @@ fn compile_bodies(
     // Code of the instance model gains next to nothing, since every body is fatter (docs/architecture.md).
     let inlines =
         config.inlining && config.opt_level != OptLevel::None && context.plan.model == Model::Static;
-    let inlining = inlines.then(|| Inlining::new(scans, context.info.imported_funcs));
+    let inlining =
+        inlines.then(|| Inlining::new(scans, context.info.imported_funcs, context.profiling.profile()));
     let machine = share.as_ref().map(|(share, _)| *share);
     let cache = code_store(config).map(|store| {
         // Features decide what is valid.
@@ -403,7 +451,7 @@ fn compile_apart(
             |(scratch, codegen), (index, body)| {
                 let func = body.func;
                 let mut compile = |body| {
-                    let mut function = translate(context, body, scratch)?;
+                    let mut function = translate(context, body, scratch)?.function;
                     passes::widen_multiplication(&mut function);
                     let compiled = codegen::compile(function, context.isa, codegen, options)
                         .map_err(|error| error.in_function(func, context.info.func_name(func)));
@@ -440,7 +488,7 @@ fn leaves(context: &ModuleContext<'_>, interface: &Interface, bodies: &[Body<'_>
             return None;
         }
         // Of a body that is invalid, compiling it will tell.
-        let function = translate(&context, body.clone(), &mut scratch).ok()?;
+        let function = translate(&context, body.clone(), &mut scratch).ok()?.function;
         passes::is_leaf(&function).then_some((func, function))
     };
     interface.functions.iter().filter_map(&mut leaf).collect()
@@ -603,6 +651,7 @@ impl CompiledModule {
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),
             initial: self.initial.as_ref(),
+            profile: self.profile.as_ref().map(profile::Layout::bytes),
             interface: self.interface.as_ref(),
             debug: &self.debug.sections,
             // Libraries are parts of programs that the runtime knows nothing of.
@@ -714,6 +763,7 @@ impl CompiledModule {
             Symbol::Libcall(libcall) => libcall.symbol().to_owned(),
             Symbol::Helper(libcall) => libcall.to_string(),
             Symbol::Memory => String::from("memory"),
+            Symbol::Counters => String::from("counters"),
             Symbol::Table(table) => format!("table {table}"),
             Symbol::Import(_) | Symbol::Export(_) | Symbol::Enter | Symbol::Trapped => format!("{symbol:?}"),
         }
@@ -727,6 +777,11 @@ impl CompiledModule {
     /// Number of functions that were not compiled now: the configuration's store had them.
     pub fn reused_count(&self) -> usize {
         self.reused
+    }
+
+    /// Number of functions that the configuration's profile knows.
+    pub fn profiled_count(&self) -> usize {
+        self.profiled
     }
 
     /// Size of the machine code in bytes.

@@ -14,8 +14,19 @@ pub(crate) struct Scan {
     pub changed_tables: Option<Vec<u32>>,
     /// Whether it has references to functions as values.
     pub uses_references: bool,
+    /// Places where a profile counts.
+    pub points: u32,
+    /// Indirect calls, in their order.
+    pub sites: Vec<Site>,
     /// Nothing if it was not asked for, or the body is not valid.
     pub identity: Option<Identity>,
+}
+
+/// An indirect call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Site {
+    pub table: u32,
+    pub type_index: u32,
 }
 
 /// A body without the numbers that functions have in its module.
@@ -30,9 +41,21 @@ pub(crate) struct Identity {
     pub uses_tables: bool,
 }
 
+impl Scan {
+    /// Adds a call that the translation will make, of a defined function by function index.
+    pub fn add_call(&mut self, func: u32, imported: u32) {
+        self.calls.extend(func.checked_sub(imported));
+        if let Some(identity) = &mut self.identity
+            && !identity.refs.contains(&func)
+        {
+            identity.refs.push(func);
+        }
+    }
+}
+
 /// Reads a body.
 pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) -> Scan {
-    let mut scan = Scan::default();
+    let mut scan = Scan { points: 1, ..Scan::default() };
     let mut hash = with_identity.then(|| IdentityHash::new(body));
     let mut uses_tables = false;
     let mut changed_tables = Vec::new();
@@ -42,6 +65,7 @@ pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) 
         let Ok(operator) = reader.read() else { return scan };
         let end = reader.original_position();
         scan.size += u32::from(!is_free(&operator));
+        scan.points += points(&operator);
         match operator {
             Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
                 let is_tail = matches!(operator, Operator::ReturnCall { .. });
@@ -57,7 +81,11 @@ pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) 
                     hash.reference(start..end, info.escaped_slot(function_index));
                 }
             }
-            Operator::CallIndirect { .. } | Operator::ReturnCallIndirect { .. } => uses_tables = true,
+            Operator::CallIndirect { type_index, table_index: table }
+            | Operator::ReturnCallIndirect { type_index, table_index: table } => {
+                uses_tables = true;
+                scan.sites.push(Site { table, type_index });
+            }
             Operator::TableSet { table }
             | Operator::TableGrow { table }
             | Operator::TableFill { table }
@@ -72,6 +100,17 @@ pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) 
     scan.changed_tables = Some(changed_tables);
     scan.identity = hash.map(|hash| hash.finish(uses_tables));
     scan
+}
+
+/// How many places an operator has where a profile counts: one for each way that control can take. The start of a function is
+/// one more.
+pub(crate) fn points(operator: &Operator<'_>) -> u32 {
+    match operator {
+        Operator::Loop { .. } => 1,
+        Operator::If { .. } | Operator::BrIf { .. } => 2,
+        Operator::BrTable { targets } => targets.len().saturating_add(1),
+        _ => 0,
+    }
 }
 
 /// Whether an operator only names, moves or groups values.

@@ -6,10 +6,10 @@
 use std::path::Path;
 use std::{env, fs};
 
-/// What images do not depend on: the format of their files and that of source positions have versions of their own, and the
+/// What images do not depend on: the format of their files and those of source positions and profiles have versions of their own, and the
 /// rest is of executables.
-const LEFT_OUT: [&str; 7] =
-    ["lib.rs", "descriptor.rs", "image", "source.rs", "validate", "validate.rs", "wasi.rs"];
+const LEFT_OUT: [&str; 8] =
+    ["lib.rs", "descriptor.rs", "image", "profile.rs", "source.rs", "validate", "validate.rs", "wasi.rs"];
 
 fn main() {
     println!("cargo::rerun-if-changed=src");

@@ -41,6 +41,8 @@ mod invoke;
 #[cfg(feature = "library")]
 mod library;
 #[cfg(feature = "standalone")]
+mod profile;
+#[cfg(feature = "standalone")]
 mod source;
 #[cfg(feature = "standalone")]
 mod start;

@@ -53,6 +53,9 @@ struct Descriptor {
     initial: *const Initial,
     /// `source::aot_print_source`, if the program has source positions.
     print_source: Option<PrintSource>,
+    /// `profile::aot_write_profile`, if the program counts how often its code runs, and what it counts with.
+    write_profile: Option<WriteProfile>,
+    profile: *mut u64,
 }
 
 /// Makes the instance, and runs what runs when a program starts.
@@ -69,6 +72,9 @@ struct Start<'a> {
     /// Whether the program's `_start` runs, and not something else afterwards.
     is_command: bool,
 }
+
+/// Writes the profile of the program (`aot_abi::profile`), which gets ready for it. Gets the environment.
+pub type WriteProfile = unsafe extern "C" fn(profile: *mut u64, environ: *const &[u8], count: usize);
 
 /// Ends the process if the machine lacks a feature. Gets the names of the features, and the auxiliary vector.
 pub type CheckCpu = unsafe extern "C" fn(names: *const u8, len: usize, auxv: *const [usize; 2]);
@@ -159,9 +165,33 @@ pub unsafe extern "C" fn main(stack: *const usize) -> ! {
     let instance = unsafe { instantiate(start) };
     if let Some(invoke) = entry.invoke {
         // SAFETY: the arguments are as its type says.
-        sys::exit_group(unsafe { invoke(instance, args.as_ptr(), args.len()) });
+        exit(unsafe { invoke(instance, args.as_ptr(), args.len()) });
     }
-    sys::exit_group(0)
+    exit(0)
+}
+
+/// Ends the process of a program that ran.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: the descriptor is the compiler's, and what is in it is of these types.
+    unsafe {
+        let Descriptor { write_profile, profile, .. } = (&raw const aot_module).read();
+        if let Some(write) = write_profile {
+            let environ = environment();
+            write(profile, environ.as_ptr(), environ.len());
+        }
+    }
+    sys::exit_group(code)
+}
+
+/// The environment, once the module is loaded.
+fn environment() -> Vec<&'static [u8]> {
+    // SAFETY: nothing changes it any more; the kernel made the stack.
+    unsafe {
+        match (*PROCESS.0.get()).stack_end as *const usize {
+            stack if stack.is_null() => Vec::new(),
+            stack => strings(stack.add(stack.read() + 2).cast()),
+        }
+    }
 }
 
 /// The strings of a null-terminated array.
@@ -280,12 +310,12 @@ unsafe extern "C" fn on_fault(number: c_int, info: *mut Siginfo, context: *mut c
     if let Some(module) = process.module {
         if let Some(site) = trap::classify(module, &registers, fault) {
             report(Some((module, &registers, process.stack_end)), site, None);
-            sys::exit_group(TRAP_EXIT_CODE);
+            exit(TRAP_EXIT_CODE);
         }
         if trap::is_stack_overflow(&registers, fault) {
             let site = TrapSite { code: TrapCode::StackOverflow, wasm_offset: None };
             report(None, site, Some("    in the runtime, called by the guest"));
-            sys::exit_group(TRAP_EXIT_CODE);
+            exit(TRAP_EXIT_CODE);
         }
     }
     let in_module = |module: &LoadedModule| module.text_offset(registers.pc).is_some();

@@ -6,6 +6,7 @@
 
 use super::entry::Shape;
 use crate::plan::FixedTable;
+use crate::profile::{FunctionProfile, ModuleProfile, Promotion};
 use crate::translate::ModuleContext;
 use aot_abi::memory::static_context;
 use aot_abi::types::FuncType;
@@ -47,6 +48,7 @@ fn add_function(
     }
     let frame = context.frame_locals.and_then(|locals| locals.get(&function));
     input.extend(frame.map_or(0, |local| local + 1).to_le_bytes());
+    add_profile(input, context.profiling.profile().and_then(|profile| profile.function(function)));
     input.extend((identity.refs.len() as u32).to_le_bytes());
     for func in &identity.refs {
         // A call of a function that is not there is for the validator to find.
@@ -70,6 +72,23 @@ fn add_function(
         }
     }
     Some(())
+}
+
+/// What the profile says of a function: of the promoted calls, `refs` has the functions.
+fn add_profile(input: &mut Vec<u8>, profile: Option<&FunctionProfile>) {
+    let Some(FunctionProfile { counts, promotions }) = profile else { return input.push(0) };
+    input.push(1);
+    input.extend((counts.len() as u32).to_le_bytes());
+    counts.iter().for_each(|count| input.extend(count.to_le_bytes()));
+    for promotion in promotions {
+        let Some(Promotion { element, func: _, calls }) = promotion else {
+            input.push(0);
+            continue;
+        };
+        input.push(1);
+        input.extend(element.to_le_bytes());
+        input.extend(calls.to_le_bytes());
+    }
 }
 
 fn add_type(input: &mut Vec<u8>, ty: &FuncType) {
@@ -99,6 +118,7 @@ fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
         tracking,
         // Each function has its own.
         frame_locals: _,
+        profiling,
         progress: _,
     } = context;
     let mut text = String::new();
@@ -107,6 +127,7 @@ fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
     add(&options);
     add(&(isa.triple().to_string(), isa.flags().to_string()));
     isa.isa_flags().iter().for_each(|flag| add(&flag.to_string()));
+    add(&profiling.profile().map(ModuleProfile::hash));
     add(&(model, imports, libcalls_by_symbol, stack_check, interruptible, fuel, tracking));
     add(&(&info.types, &info.canonical_types));
     add(&(info.imported_funcs, info.imported_tables, info.imported_memories, info.imported_globals));

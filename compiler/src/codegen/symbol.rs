@@ -22,6 +22,8 @@ pub(crate) enum Symbol {
     Memory,
     /// The fixed contents of a table, by table index (`plan::FixedTable`).
     Table(u32),
+    /// The profile of an executable that counts how often its code runs (`profile::Layout`).
+    Counters,
     /// Code of ours for an operation that the target has no instruction for.
     Helper(LibCall),
 }
@@ -34,6 +36,7 @@ const TABLE: u32 = 4;
 const ENTER: u32 = 5;
 const TRAPPED: u32 = 6;
 const EXPORT: u32 = 7;
+const COUNTERS: u32 = 8;
 
 impl Symbol {
     /// The number under which CLIF knows the symbol. Helpers have none: Cranelift refers to them itself.
@@ -47,6 +50,7 @@ impl Symbol {
             Symbol::Trapped => (TRAPPED, 0),
             Symbol::Memory => (MEMORY, 0),
             Symbol::Table(table) => (TABLE, table),
+            Symbol::Counters => (COUNTERS, 0),
             Symbol::Helper(_) => return None,
         };
         Some(UserExternalName { namespace, index })
@@ -63,6 +67,7 @@ impl Symbol {
             TRAPPED => Symbol::Trapped,
             MEMORY => Symbol::Memory,
             TABLE => Symbol::Table(name.index),
+            COUNTERS => Symbol::Counters,
             _ => return None,
         })
     }

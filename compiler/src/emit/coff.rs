@@ -37,6 +37,7 @@ impl Format for Coff {
             Part::Tables => ".rdata$aot.tables",
             Part::Initial => ".rdata$aot.initial",
             Part::Memory => ".data$aot.memory",
+            Part::Profile => ".data$aot.profile",
         };
         Place { segment: "", name, kind: SectionKind::ReadOnlyData }
     }

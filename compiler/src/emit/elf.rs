@@ -54,6 +54,7 @@ impl Format for Elf {
             Part::Tables => (".rodata.aot.tables", SectionKind::ReadOnlyData),
             Part::Initial => (".rodata.aot.initial", SectionKind::ReadOnlyData),
             Part::Memory => (MEMORY_SECTION, SectionKind::Data),
+            Part::Profile => (".data.aot.profile", SectionKind::Data),
         };
         Place { segment: "", name, kind }
     }

@@ -30,6 +30,8 @@ pub(super) enum Part {
     Initial,
     /// What the kernel maps of the memory.
     Memory,
+    /// The counters of an executable that is profiled.
+    Profile,
 }
 
 /// The section of a part.

@@ -55,6 +55,7 @@ impl Format for MachO {
             Part::Tables => ("__TEXT", "__aot_tables", SectionKind::ReadOnlyData),
             Part::Initial => ("__TEXT", "__aot_initial", SectionKind::ReadOnlyData),
             Part::Memory => ("__DATA", "__aot_memory", SectionKind::Data),
+            Part::Profile => ("__DATA", "__aot_profile", SectionKind::Data),
         };
         Place { segment, name, kind }
     }

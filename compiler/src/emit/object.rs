@@ -34,6 +34,8 @@ pub(crate) struct Input<'a> {
     pub import_symbols: &'a [Option<String>],
     pub fixed: Option<&'a Fixed>,
     pub initial: Option<&'a Initial>,
+    /// What an executable that counts how often its code runs carries (`profile::Layout`).
+    pub profile: Option<&'a [u8]>,
     /// What C programs see, if it is a library.
     pub interface: Option<&'a Interface>,
     pub debug: &'a [DebugSection],
@@ -66,10 +68,12 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     builder.object.append_section_data(text, &input.text.bytes, u64::from(input.text.alignment));
     let text = builder.with_start(text);
     let functions = define_functions(&mut builder.object, text.id, input.text);
-    let data_symbols = match input.fixed {
+    let mut data_symbols = match input.fixed {
         Some(fixed) => builder.define_fixed(text, fixed)?,
         None => HashMap::new(),
     };
+    let profile = input.profile.map(|bytes| builder.part(Part::Profile, bytes));
+    data_symbols.extend(profile.map(|profile| (Symbol::Counters, profile.start)));
     builder.relocate_text(text.id, &functions, &data_symbols)?;
 
     let info = builder.part(Part::Description, input.description);
@@ -88,6 +92,11 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
         builder.set_word(&descriptor, INSTANTIATE_WORD + 1, initial)?;
     }
     builder.define_source(&descriptor)?;
+    if let Some(profile) = profile {
+        let writer = builder.object.add_symbol(undefined_function(aot_abi::profile::WRITER));
+        builder.set_word(&descriptor, PROFILE_WORD, writer)?;
+        builder.set_word(&descriptor, PROFILE_WORD + 1, profile.start)?;
+    }
     let frames = Frames { start: text.start, functions: &functions, layout: input.text, isa: input.isa };
     format.add_unwind(&mut builder.object, &frames)?;
     format.add_debug(&mut builder.object, text.start, input.debug)?;
@@ -156,9 +165,12 @@ fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<St
             .cloned()
             .flatten()
             .ok_or_else(|| Error::internal(format!("imported function {func} is bound to nothing"))),
-        Symbol::Function(_) | Symbol::Export(_) | Symbol::Helper(_) | Symbol::Memory | Symbol::Table(_) => {
-            Err(Error::internal(format!("{symbol:?} is missing")))
-        }
+        Symbol::Function(_)
+        | Symbol::Export(_)
+        | Symbol::Helper(_)
+        | Symbol::Memory
+        | Symbol::Table(_)
+        | Symbol::Counters => Err(Error::internal(format!("{symbol:?} is missing"))),
     }
 }
 
@@ -166,6 +178,7 @@ fn external_name(symbol: Symbol, import_symbols: &[Option<String>]) -> Result<St
 const CPU_WORD: u64 = 8;
 const INSTANTIATE_WORD: u64 = 11;
 const SOURCE_WORD: u64 = 13;
+const PROFILE_WORD: u64 = 14;
 
 /// Where the descriptor is.
 struct Descriptor {
@@ -287,8 +300,8 @@ impl Builder<'_> {
             bytes.extend_from_slice(&target.word(address));
         }
         // The check of the CPU, and the features that it looks for; what makes the instance, and the initial state; what
-        // prints source positions.
-        for _ in 0..6 {
+        // prints source positions; what writes the profile, and the profile.
+        for _ in 0..8 {
             bytes.extend_from_slice(&target.word(0));
         }
         let name = match self.input.interface {

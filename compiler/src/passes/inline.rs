@@ -4,6 +4,7 @@
 
 use super::call_graph::{self, CallGraph};
 use crate::error::{Error, Result};
+use crate::profile::ModuleProfile;
 use cranelift_codegen::Context;
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::SecondaryMap;
@@ -27,6 +28,10 @@ mod budget {
     pub const ONLY_CALL: usize = 400;
     /// … into itself.
     pub const RECURSION: usize = 200;
+    /// … at a call that a profile says runs often.
+    pub const CALLEE_IF_HOT: usize = 250;
+    /// … at a call that a profile says never runs: what is no larger than the call.
+    pub const CALLEE_IF_COLD: usize = 8;
     /// How many instructions a function may get by inlining: this, or as many as it has.
     pub const GROWTH: usize = 4_000;
 }
@@ -45,6 +50,10 @@ pub(crate) struct Rules<'g> {
     pub graph: &'g CallGraph,
     /// Operators of each body that become instructions.
     pub sizes: &'g [u32],
+    /// How often code ran, if that is known.
+    pub profile: Option<&'g ModuleProfile>,
+    /// Whether each function is called often, if that is known.
+    pub is_hot: Option<&'g [bool]>,
 }
 
 impl Candidate {
@@ -71,7 +80,24 @@ impl Rules<'_> {
         match self.graph.call_sites[func as usize] {
             0 => 0,
             1 => budget::ONLY_CALL,
+            _ if self.is_hot.is_some_and(|is_hot| is_hot[func as usize]) => budget::CALLEE_IF_HOT,
             _ => budget::CALLEE_IN_LOOP,
+        }
+    }
+
+    /// Instructions of the largest function that is inlined at a call. `count` is how often the call ran, if that is known.
+    fn most_at(&self, callee: u32, is_in_loop: bool, count: Option<u64>) -> usize {
+        let is_only_call = self.graph.call_sites[callee as usize] == 1;
+        match (self.profile, count) {
+            (Some(profile), Some(count)) => match count {
+                0 => budget::CALLEE_IF_COLD,
+                _ if is_only_call => budget::ONLY_CALL,
+                count if profile.is_hot(count) => budget::CALLEE_IF_HOT,
+                _ => budget::CALLEE,
+            },
+            _ if is_only_call => budget::ONLY_CALL,
+            _ if is_in_loop => budget::CALLEE_IN_LOOP,
+            _ => budget::CALLEE,
         }
     }
 }
@@ -81,13 +107,15 @@ fn size(function: &Function) -> usize {
     blocks.map(|block| function.layout.block_insts(block).count()).sum()
 }
 
-/// Inlines calls of `candidates`, by the functions' numbers, and of the function itself.
+/// Inlines calls of `candidates`, by the functions' numbers, and of the function itself. `calls` says how often calls ran, as far
+/// as that is known.
 ///
 /// # Errors
 /// If the function becomes too large for the code generator.
 pub(crate) fn inline(
     func: u32,
     function: Function,
+    calls: &[(Inst, u64)],
     candidates: &HashMap<u32, Arc<Candidate>>,
     rules: &Rules<'_>,
 ) -> Result<Function> {
@@ -98,6 +126,7 @@ pub(crate) fn inline(
     let before = size(&function);
     let mut inliner = Inliner {
         caller: func,
+        calls,
         candidates,
         itself: None,
         rules,
@@ -138,6 +167,8 @@ fn blocks_in_loops(function: &Function) -> SecondaryMap<Block, bool> {
 
 struct Inliner<'g> {
     caller: u32,
+    /// How often calls ran, ascending.
+    calls: &'g [(Inst, u64)],
     candidates: &'g HashMap<u32, Arc<Candidate>>,
     /// The body to put in place of calls of the function itself; other calls are left alone then.
     itself: Option<&'g Function>,
@@ -161,7 +192,7 @@ impl Inline for Inliner<'_> {
         callee: FuncRef,
         _args: &[Value],
     ) -> InlineCommand<'_> {
-        let Rules { imported, graph, .. } = self.rules;
+        let Rules { imported, .. } = self.rules;
         if let Some(block) = caller.layout.inst_block(call)
             && (block.as_u32() as usize) < self.in_loop.keys().len()
         {
@@ -180,12 +211,8 @@ impl Inline for Inliner<'_> {
         }
         let Some(candidate) = self.candidates.get(&callee) else { return InlineCommand::KeepCall };
         let Candidate { body, size } = &**candidate;
-        let is_only_call = graph.call_sites[callee as usize] == 1;
-        let most = match (is_only_call, self.in_loop_now) {
-            (true, _) => budget::ONLY_CALL,
-            (false, true) => budget::CALLEE_IN_LOOP,
-            (false, false) => budget::CALLEE,
-        };
+        let count = self.calls.binary_search_by_key(&call, |(inst, _)| *inst).ok().map(|at| self.calls[at].1);
+        let most = self.rules.most_at(callee, self.in_loop_now, count);
         if *size > most || caller.dfg.num_insts() + size > self.limit {
             return InlineCommand::KeepCall;
         }

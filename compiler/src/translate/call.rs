@@ -19,8 +19,13 @@ impl FunctionTranslator<'_, '_> {
             Operator::CallIndirect { type_index, table_index } => {
                 let index = self.pop();
                 let args = self.call_args(type_index);
+                self.count_target(table_index, index);
+                let done = self.promote(index, type_index, &args);
                 let callee = self.state.indirect_callee(&mut self.builder, table_index, type_index, index);
                 self.call(callee, args);
+                if let Some(done) = done {
+                    self.join_promoted(done);
+                }
             }
             Operator::ReturnCall { function_index } => {
                 let args = self.call_args(self.module.info.funcs[function_index as usize]);
@@ -30,6 +35,7 @@ impl FunctionTranslator<'_, '_> {
             Operator::ReturnCallIndirect { type_index, table_index } => {
                 let index = self.pop();
                 let args = self.call_args(type_index);
+                self.count_target(table_index, index);
                 let callee = self.state.indirect_callee(&mut self.builder, table_index, type_index, index);
                 self.return_call(callee, args);
             }
@@ -44,9 +50,13 @@ impl FunctionTranslator<'_, '_> {
         self.pop_list(params)
     }
 
-    fn call(&mut self, callee: Callee, args: Vec<Value>) {
+    pub(super) fn call(&mut self, callee: Callee, args: Vec<Value>) {
         let inst = match callee {
-            Callee::Direct { func, vmctx } => self.builder.ins().call(func, &with_vmctx(vmctx, args)),
+            Callee::Direct { func, vmctx } => {
+                let inst = self.builder.ins().call(func, &with_vmctx(vmctx, args));
+                self.count_call(inst);
+                inst
+            }
             Callee::Indirect { sig, code, vmctx } => {
                 self.builder.ins().call_indirect(sig, code, &with_vmctx(vmctx, args))
             }

@@ -1,6 +1,7 @@
 //! Structured control: blocks, branches, and what is unreachable.
 
 use super::function::FunctionTranslator;
+use super::profile::Point;
 use super::types::{clif_type, clif_type_of};
 use crate::error::Result;
 use aot_abi::trap::TrapCode;
@@ -20,6 +21,10 @@ pub(super) struct Frame {
     results: usize,
     /// Whether anything jumps to `end`.
     end_reached: bool,
+    /// How often that was so, by the profile.
+    arrivals: u64,
+    /// How often the loop around it, or the function, was entered, by the profile.
+    around: u64,
 }
 
 /// A condition: whether `value` is not zero, or is zero if `inverted`.
@@ -92,14 +97,17 @@ enum FrameKind {
     If {
         otherwise: Block,
         params: Vec<Value>,
+        /// Where a profile counts the other branch.
+        point: Point,
     },
     Else,
 }
 
 impl Frame {
     /// The frame of the function body: its `end` returns.
-    pub(super) fn function(end: Block, results: usize) -> Frame {
-        Frame { kind: FrameKind::Block, end, height: 0, results, end_reached: false }
+    pub(super) fn function(end: Block, results: usize, count: u64) -> Frame {
+        let kind = FrameKind::Block;
+        Frame { kind, end, height: 0, results, end_reached: false, arrivals: 0, around: count }
     }
 
     /// Block and number of arguments of a branch to this construct.
@@ -127,6 +135,7 @@ impl FunctionTranslator<'_, '_> {
                 let args = self.pop_list(params.len());
                 self.jump(header, &args);
                 self.builder.switch_to_block(header);
+                self.begin_at(header, self.counting.point(0));
                 self.stack.extend_from_slice(self.builder.block_params(header));
                 self.push_frame(
                     FrameKind::Loop { header, params: params.len() },
@@ -148,7 +157,10 @@ impl FunctionTranslator<'_, '_> {
                 self.builder.seal_block(then);
                 self.builder.seal_block(otherwise);
                 let saved = self.stack[self.stack.len() - params.len()..].to_vec();
-                self.push_frame(FrameKind::If { otherwise, params: saved }, end, params.len(), results.len());
+                let point = self.counting.point(1);
+                let kind = FrameKind::If { otherwise, params: saved, point };
+                self.push_frame(kind, end, params.len(), results.len());
+                self.begin_at(then, self.counting.point(0));
             }
             Operator::Else => self.otherwise(),
             Operator::End => self.end(),
@@ -159,14 +171,15 @@ impl FunctionTranslator<'_, '_> {
             }
             Operator::BrIf { relative_depth } => {
                 let condition = self.pop_condition();
-                let (target, args) = self.branch(*relative_depth);
+                let (target, args) = self.counted_branch(*relative_depth, self.counting.point(0));
                 let next = self.builder.create_block();
-                let args: Vec<BlockArg> = args.into_iter().map(BlockArg::from).collect();
                 let ((taken, taken_args), (other, other_args)) =
                     condition.order((target, &args[..]), (next, &[][..]));
                 self.builder.ins().brif(condition.value, taken, taken_args, other, other_args);
+                self.fill_counted();
                 self.builder.switch_to_block(next);
                 self.builder.seal_block(next);
+                self.begin_at(next, self.counting.point(1));
             }
             Operator::BrTable { targets } => self.br_table(targets)?,
             Operator::Return => {
@@ -202,7 +215,11 @@ impl FunctionTranslator<'_, '_> {
 
     fn push_frame(&mut self, kind: FrameKind, end: Block, params: usize, results: usize) {
         let height = self.stack.len() - params;
-        self.frames.push(Frame { kind, end, height, results, end_reached: false });
+        let around = match kind {
+            FrameKind::Loop { .. } => self.counting.now,
+            _ => self.around(),
+        };
+        self.frames.push(Frame { kind, end, height, results, end_reached: false, arrivals: 0, around });
     }
 
     fn block_type(&self, ty: BlockType) -> Result<(Vec<Type>, Vec<Type>)> {
@@ -235,18 +252,23 @@ impl FunctionTranslator<'_, '_> {
         let index = self.frames.len() - 1 - depth as usize;
         let frame = &mut self.frames[index];
         let (target, count) = frame.branch_target();
-        frame.end_reached |= target == frame.end;
+        if target == frame.end {
+            frame.end_reached = true;
+            frame.arrivals = frame.arrivals.saturating_add(self.counting.now);
+        }
         (target, self.stack[self.stack.len() - count..].to_vec())
     }
 
     fn otherwise(&mut self) {
         let frame = self.frames.last_mut().expect("validated: `else` is inside an `if`");
-        let FrameKind::If { otherwise, params } = std::mem::replace(&mut frame.kind, FrameKind::Else) else {
+        let FrameKind::If { otherwise, params, point } = std::mem::replace(&mut frame.kind, FrameKind::Else)
+        else {
             unreachable!("validated: `else` follows an `if`");
         };
         let (end, height, results) = (frame.end, frame.height, frame.results);
         if self.reachable {
             frame.end_reached = true;
+            frame.arrivals = frame.arrivals.saturating_add(self.counting.now);
             let values = self.pop_list(results);
             self.jump(end, &values);
         }
@@ -254,12 +276,15 @@ impl FunctionTranslator<'_, '_> {
         self.stack.extend(params);
         self.builder.switch_to_block(otherwise);
         self.reachable = true;
+        self.begin_at(otherwise, point);
     }
 
     fn end(&mut self) {
         let frame = self.frames.pop().expect("validated: `end` closes a construct");
         let mut reached = frame.end_reached;
+        let mut arrivals = frame.arrivals;
         if self.reachable {
+            arrivals = arrivals.saturating_add(self.counting.now);
             let values = self.pop_list(frame.results);
             self.jump(frame.end, &values);
             reached = true;
@@ -267,8 +292,10 @@ impl FunctionTranslator<'_, '_> {
         match frame.kind {
             FrameKind::Loop { header, .. } => self.builder.seal_block(header),
             // Without an `else` the parameters are the results.
-            FrameKind::If { otherwise, params } => {
+            FrameKind::If { otherwise, params, point } => {
                 self.builder.switch_to_block(otherwise);
+                self.begin_at(otherwise, point);
+                arrivals = arrivals.saturating_add(self.counting.now);
                 self.jump(frame.end, &params);
                 reached = true;
             }
@@ -279,6 +306,7 @@ impl FunctionTranslator<'_, '_> {
         self.reachable = reached;
         if reached {
             self.builder.switch_to_block(frame.end);
+            self.begin(frame.end, arrivals);
             self.stack.extend_from_slice(self.builder.block_params(frame.end));
         }
     }
@@ -294,6 +322,11 @@ impl FunctionTranslator<'_, '_> {
             self.end_reachable_code();
             return Ok(());
         }
+        if self.counting.is_counting() {
+            self.counted_table(index, &depths);
+            return Ok(());
+        }
+        self.count_arrivals(&depths);
         let default = depths.pop().expect("pushed above");
         match Switch::of(&depths, default) {
             Switch::Ranges(ranges) => self.branch_by_ranges(index, &ranges, default),
@@ -346,7 +379,38 @@ impl FunctionTranslator<'_, '_> {
         self.builder.ins().brif(bit, target, &args, other, &other_args);
     }
 
-    fn branch_args(&mut self, depth: u32) -> (Block, Vec<BlockArg>) {
+    /// A branch on a table, each of whose ways is counted. The last one is the default.
+    fn counted_table(&mut self, index: Value, depths: &[u32]) {
+        let calls: Vec<_> = (0..)
+            .zip(depths)
+            .map(|(way, depth)| {
+                let (block, args) = self.counted_branch(*depth, self.counting.point(way));
+                self.builder.func.dfg.block_call(block, &args)
+            })
+            .collect();
+        let (default, table) = calls.split_last().expect("there is a default");
+        let table = self.builder.create_jump_table(JumpTableData::new(*default, table));
+        self.builder.ins().br_table(index, table);
+        self.fill_counted();
+        self.end_reachable_code();
+    }
+
+    /// Adds what the profile says of the ways of a branch on a table to their targets.
+    fn count_arrivals(&mut self, depths: &[u32]) {
+        for (way, depth) in (0..).zip(depths) {
+            let index = self.frames.len() - 1 - *depth as usize;
+            let count = self.counting.count(self.counting.point(way));
+            self.frames[index].arrivals = self.frames[index].arrivals.saturating_add(count);
+        }
+        self.counting.now = 0;
+    }
+
+    /// How often the innermost loop around what comes next, or the function, was entered, by the profile.
+    pub(super) fn around(&self) -> u64 {
+        self.frames.last().map_or(self.counting.now, |frame| frame.around)
+    }
+
+    pub(super) fn branch_args(&mut self, depth: u32) -> (Block, Vec<BlockArg>) {
         let (target, args) = self.branch(depth);
         (target, args.into_iter().map(BlockArg::from).collect())
     }

@@ -1,6 +1,7 @@
 //! The driver of translation: reads the operators of one body, validates them, and hands each to its family.
 
 use super::control::Frame;
+use super::profile::{Counting, Profiling};
 use super::state::{State, StateModel};
 use super::trap::clif_trap_code;
 use super::types::{clif_type, clif_type_of, wasm_signature};
@@ -13,7 +14,7 @@ use crate::plan::Plan;
 use aot_abi::libcall::Libcall;
 use aot_abi::trap::TrapCode;
 use cranelift_codegen::ir::{
-    self, AbiParam, ArgumentPurpose, ExtFuncData, ExternalName, Function, GlobalValueData, InstBuilder,
+    self, AbiParam, ArgumentPurpose, ExtFuncData, ExternalName, Function, GlobalValueData, Inst, InstBuilder,
     MemFlagsData, Signature, SourceLoc, StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Type,
     UserFuncName, Value, ValueLabel, types,
 };
@@ -55,6 +56,7 @@ pub(crate) struct ModuleContext<'m> {
     pub tracking: Tracking,
     /// For functions, counted without imported ones, the local by which debuggers find variables of the source.
     pub frame_locals: Option<&'m HashMap<u32, u32>>,
+    pub profiling: Profiling<'m>,
     pub progress: Option<&'m Progress>,
 }
 
@@ -109,6 +111,15 @@ pub(crate) struct FunctionTranslator<'f, 'm> {
     slots: Vec<(StackSlot, Type)>,
     /// A local that has a copy in the frame, and where.
     copied: Option<(u32, StackSlot)>,
+    /// What a profile counts or has counted.
+    pub(super) counting: Counting<'m>,
+}
+
+/// A function in CLIF.
+pub(crate) struct Translated {
+    pub function: Function,
+    /// How often calls ran, for those that a profile knows. Ascending.
+    pub calls: Vec<(Inst, u64)>,
 }
 
 /// Validates and translates a function body.
@@ -119,7 +130,7 @@ pub(crate) fn translate(
     module: &ModuleContext<'_>,
     body: Body<'_>,
     scratch: &mut Scratch,
-) -> Result<Function> {
+) -> Result<Translated> {
     let func = body.func;
     let Scratch { builder: context, validator: allocations } = scratch;
     let mut validator = body.validator.into_validator(std::mem::take(allocations));
@@ -130,7 +141,7 @@ pub(crate) fn translate(
     let result = FunctionTranslator::body(module, builder, &body.body, &mut validator);
     *allocations = validator.into_allocations();
     match result {
-        Ok(()) => Ok(function),
+        Ok(calls) => Ok(Translated { function, calls }),
         Err(error) => {
             // A builder that was not finished leaves its context dirty.
             *context = FunctionBuilderContext::new();
@@ -145,7 +156,7 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         mut builder: FunctionBuilder<'f>,
         body: &wasmparser::FunctionBody<'_>,
         validator: &mut FuncValidator<ValidatorResources>,
-    ) -> Result<()> {
+    ) -> Result<Vec<(Inst, u64)>> {
         let pointer = module.isa.pointer_type();
         let entry = builder.create_block();
         builder.append_block_params_for_function_params(entry);
@@ -175,6 +186,7 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             fuel: 0,
             slots: Vec::new(),
             copied: None,
+            counting: Counting::new(module.profiling, defined),
         };
         if module.tracking == Tracking::Follow
             && let Some(local) = module.frame_locals.and_then(|locals| locals.get(&defined))
@@ -189,9 +201,10 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             this.declare_local(clif_type(*ty, pointer), param);
         }
         this.enter_function();
+        this.count_function();
         let results: Vec<Type> = ty.results.iter().map(|ty| clif_type(*ty, pointer)).collect();
         let exit = this.block_with_params(&results);
-        this.frames.push(Frame::function(exit, results.len()));
+        this.frames.push(Frame::function(exit, results.len(), this.counting.now));
 
         this.locals(&mut body.get_binary_reader(), validator)?;
         let mut reader = body.get_operators_reader()?;
@@ -199,6 +212,7 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             let (operator, offset) = reader.read_with_offset()?;
             validator.op(offset, &operator)?;
             this.builder.set_srcloc(source_location(offset));
+            this.counting.at(&operator);
             this.operator(&operator).map_err(|error| error.at(offset))?;
         }
         reader.finish()?;
@@ -206,8 +220,9 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             let values = std::mem::take(&mut this.stack);
             this.builder.ins().return_(&values);
         }
+        let calls = std::mem::take(&mut this.counting.calls);
         this.builder.finalize(module.isa.frontend_config());
-        Ok(())
+        Ok(calls)
     }
 
     /// Declares the locals; they start as zero or null.

@@ -12,6 +12,7 @@ pub(crate) mod library;
 mod memory;
 mod metering;
 mod numeric;
+mod profile;
 mod reference;
 mod simd;
 pub(crate) mod state;
@@ -20,6 +21,7 @@ pub(crate) mod trampoline;
 mod trap;
 mod types;
 
-pub(crate) use function::{ImportCalls, ModuleContext, Scratch, translate};
+pub(crate) use function::{ImportCalls, ModuleContext, Scratch, Translated, translate};
 pub(crate) use helper::helper;
+pub(crate) use profile::Profiling;
 pub(crate) use trap::abi_trap_code;

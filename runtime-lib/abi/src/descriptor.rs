@@ -1,11 +1,12 @@
 //! The descriptor of a module in an object file: where the runtime finds its sections.
 //!
-//! Fourteen words of the machine's pointer size: address and length in bytes of the text section, the module description
+//! Sixteen words of the machine's pointer size: address and length in bytes of the text section, the module description
 //! and the data segments; then, in the static model, the addresses where the VM context and the first memory have to
 //! be, else zero; then, if the code uses CPU features beyond the baseline, the address of [`CPU_CHECK`], address and
 //! length in bytes of the names of the features, each ended by NUL; then the address of [`INSTANTIATE`], or zero in a library
 //! and where the initial state says all that there is to do; then the address of the initial state, or zero;
-//! then, if there are source positions, the address of [`source::PRINTER`](crate::source::PRINTER), else zero.
+//! then, if there are source positions, the address of [`source::PRINTER`](crate::source::PRINTER), else zero; then, in a build for
+//! profiling, the addresses of [`profile::WRITER`](crate::profile::WRITER) and of the profile, else zeros.
 //!
 //! The *initial state* is that of the static model as far as the compiler knows it. Words too:
 //!

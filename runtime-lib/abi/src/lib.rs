@@ -14,6 +14,7 @@ pub mod image;
 pub mod libcall;
 pub mod memory;
 pub mod module;
+pub mod profile;
 pub mod source;
 pub mod trap;
 pub mod types;

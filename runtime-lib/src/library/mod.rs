@@ -36,6 +36,7 @@ struct Descriptor {
     _instantiate: usize,
     _initial: usize,
     _print_source: usize,
+    _profile: [usize; 2],
     /// The agreement of compiler and runtime that the object was made for.
     abi: u64,
     /// A number of the declarations in the header.

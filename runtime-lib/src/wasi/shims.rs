@@ -52,7 +52,7 @@ macro_rules! preview1_shims {
             // SAFETY: the caller gives its own instance, and waits for this call.
             let Caller { ctx, mut memory } = unsafe { caller(vmctx) };
             let exit = crate::wasi::$name(ctx, &mut memory, $(unsigned!($param)),*);
-            crate::sys::exit_group(exit.process_status())
+            crate::start::exit(exit.process_status())
         }
     };
 }

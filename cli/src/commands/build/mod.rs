@@ -3,7 +3,7 @@
 mod outputs;
 
 use self::outputs::{Emit, Kind, outputs};
-use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs};
+use crate::args::{self, CapabilityArgs, CompileArgs, CpuArgs, ProfileArgs};
 use crate::cache::{Artifact, Cache, CacheArgs};
 use crate::output;
 use crate::program::{LibraryArg, Program};
@@ -99,6 +99,9 @@ pub struct Options {
 
     #[command(flatten)]
     compile: CompileArgs,
+
+    #[command(flatten)]
+    profile: ProfileArgs,
 
     #[command(flatten)]
     capabilities: CapabilityArgs,
@@ -239,6 +242,8 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     if args.strip != StripArg::None && args.split_debug.is_none() {
         config.debug_info = DebugInfo::None;
     }
+    config.profile_to = args.profile.generate()?;
+    config.profile = args.profile.read()?;
     if args.pie {
         if args.compile.asks_for_static_model() {
             return Err(Failure::usage(
@@ -334,6 +339,13 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             module.function_count(),
             name(module.model())
         ));
+        if config.profile.is_some() {
+            let known = module.profiled_count();
+            progress.done(&format!("of which the profile knows {known}"));
+            if known == 0 {
+                report::warn("the profile knows none of the functions: it is of another program");
+            }
+        }
         compiled.push((form, module));
     }
 

@@ -8,6 +8,7 @@ use super::{Callee, Place, State};
 use crate::codegen::symbol::Symbol;
 use crate::plan::FixedTable;
 use crate::translate::function::ModuleContext;
+use crate::translate::profile::Profiling;
 use crate::translate::trap::clif_trap_code;
 use aot_abi::libcall::Libcall;
 use aot_abi::memory::{STATIC_MEMORY, static_context};
@@ -78,7 +79,8 @@ fn has_far_displacements(module: &ModuleContext<'_>) -> bool {
 fn declare_symbols(module: &ModuleContext<'_>, builder: &mut FunctionBuilder<'_>) {
     let tables = module.plan.fixed_tables.iter().enumerate();
     let tables = tables.filter(|(_, table)| table.is_some()).map(|(index, _)| Symbol::Table(index as u32));
-    for symbol in std::iter::once(Symbol::Memory).chain(tables) {
+    let counters = matches!(module.profiling, Profiling::Count(_)).then_some(Symbol::Counters);
+    for symbol in std::iter::once(Symbol::Memory).chain(tables).chain(counters) {
         let name = symbol.external_name().expect("CLIF can name it");
         builder.func.declare_imported_user_function(name);
     }
