@@ -26,6 +26,16 @@ pub trait Engine {
     /// The steps that make the artifact, or nothing if it has no way for this program.
     fn prepare(&self, program: &Program, artifact: &Path) -> Option<Vec<Command>>;
 
+    /// The steps that make the artifact anew after it was run once, if it learns from that.
+    fn improve(&self, _program: &Program, _artifact: &Path) -> Option<Vec<Command>> {
+        None
+    }
+
+    /// Whether it is ours with other options: it is compared with the peer, as the first engine is.
+    fn is_variant(&self) -> bool {
+        false
+    }
+
     /// The command that runs the artifact with the program's arguments. The caller chooses directory and streams.
     fn run(&self, program: &Program, artifact: &Path) -> Command;
 
@@ -36,10 +46,15 @@ pub trait Engine {
     }
 }
 
-/// Every engine. The first one is ours; the others are what it is compared with.
+/// Every engine. The first one is ours, the second one what it is compared with first.
 pub fn all(setting: &Setting) -> Vec<Box<dyn Engine>> {
-    let mut engines: Vec<Box<dyn Engine>> =
-        vec![Box::new(aot::Aot::new(setting)), Box::new(wasmtime::Wasmtime::new(setting))];
+    use aot::{Aot, Variant};
+    let mut engines: Vec<Box<dyn Engine>> = vec![
+        Box::new(Aot::new(setting, Variant::Default)),
+        Box::new(wasmtime::Wasmtime::new(setting)),
+        Box::new(Aot::new(setting, Variant::Profile)),
+        Box::new(Aot::new(setting, Variant::Instance)),
+    ];
     if crate::tools::is_on_path(crate::tools::CC) {
         engines.push(Box::new(native::Native::new(setting)));
     }

@@ -12,35 +12,85 @@ pub struct Aot {
     aot: PathBuf,
     cpu: Cpu,
     threads: usize,
+    variant: Variant,
+}
+
+/// What is not as it is by default.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    Default,
+    /// The code is made for a profile of one run of the same workload.
+    Profile,
+    /// The code does not have its addresses in it.
+    Instance,
 }
 
 impl Aot {
-    pub fn new(setting: &Setting) -> Aot {
-        Aot { aot: setting.aot.clone(), cpu: setting.cpu, threads: setting.threads }
-    }
-}
-
-impl Engine for Aot {
-    fn name(&self) -> &'static str {
-        "aot"
+    pub fn new(setting: &Setting, variant: Variant) -> Aot {
+        Aot { aot: setting.aot.clone(), cpu: setting.cpu, threads: setting.threads, variant }
     }
 
-    fn about(&self) -> String {
-        format!("`aot build --cpu {}` makes an executable, which is run", self.cpu.name())
-    }
-
-    fn compiles_wasm(&self) -> bool {
-        true
-    }
-
-    fn prepare(&self, program: &Program, artifact: &Path) -> Option<Vec<Command>> {
+    fn build(&self, program: &Program, artifact: &Path, option: Option<String>) -> Command {
         let mut build = Command::new(&self.aot);
         build
             .args(["build", "--no-cache", "--strip", "all", "--cpu", self.cpu.name()])
             .args(program.grants());
-        build.arg(&program.wasm).arg("-o").arg(artifact);
+        build.args(option).arg(&program.wasm).arg("-o").arg(artifact);
         limit_threads(&mut build, self.threads);
-        Some(vec![build])
+        build
+    }
+}
+
+/// Where the profile of an artifact is.
+fn profile(artifact: &Path) -> String {
+    artifact.with_extension("aotprof").display().to_string()
+}
+
+impl Engine for Aot {
+    fn name(&self) -> &'static str {
+        match self.variant {
+            Variant::Default => "aot",
+            Variant::Profile => "profile",
+            Variant::Instance => "instance",
+        }
+    }
+
+    fn about(&self) -> String {
+        let cpu = self.cpu.name();
+        match self.variant {
+            Variant::Default => format!("`aot build --cpu {cpu}` makes an executable, which is run"),
+            Variant::Profile => {
+                String::from("the same with `--profile-use`, for a profile of one run of the same workload")
+            }
+            Variant::Instance => String::from("the same with `-C model=instance`"),
+        }
+    }
+
+    fn compiles_wasm(&self) -> bool {
+        !self.is_variant()
+    }
+
+    fn is_variant(&self) -> bool {
+        self.variant != Variant::Default
+    }
+
+    fn prepare(&self, program: &Program, artifact: &Path) -> Option<Vec<Command>> {
+        let option = match self.variant {
+            Variant::Default => None,
+            Variant::Profile => {
+                let file = profile(artifact);
+                // The counts of an earlier benchmark would be added to.
+                drop(std::fs::remove_file(&file));
+                Some(format!("--profile-generate={file}"))
+            }
+            Variant::Instance => Some(String::from("-Cmodel=instance")),
+        };
+        Some(vec![self.build(program, artifact, option)])
+    }
+
+    fn improve(&self, program: &Program, artifact: &Path) -> Option<Vec<Command>> {
+        let option = Some(format!("--profile-use={}", profile(artifact)));
+        (self.variant == Variant::Profile).then(|| vec![self.build(program, artifact, option)])
     }
 
     fn run(&self, program: &Program, artifact: &Path) -> Command {
@@ -50,6 +100,9 @@ impl Engine for Aot {
     }
 
     fn run_cached(&self, program: &Program, cache: &Path) -> Option<Command> {
+        if self.is_variant() {
+            return None;
+        }
         let mut command = Command::new(&self.aot);
         command.env("AOT_CACHE_DIR", cache).arg("run").args(program.grants());
         command.arg(&program.wasm).args(&program.args);

@@ -16,6 +16,9 @@ use crate::{inputs, kernels};
 
 type Engines = [Box<dyn Engine>];
 
+/// The engine that ours is compared with first.
+const PEER: usize = 1;
+
 /// One program's user CPU seconds, by engine and round; nothing for an engine that doesn't run it.
 struct Row<'a> {
     program: &'a Program,
@@ -23,8 +26,10 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn ratio(&self, engine: usize) -> Option<Ratio> {
-        Some(stats::paired(self.seconds[0].as_ref()?, self.seconds[engine].as_ref()?))
+    /// The ratio of ours to an engine; of a variant of ours to the peer.
+    fn ratio(&self, engines: &Engines, engine: usize) -> Option<Ratio> {
+        let (ours, other) = if engines[engine].is_variant() { (engine, PEER) } else { (0, engine) };
+        Some(stats::paired(self.seconds[ours].as_ref()?, self.seconds[other].as_ref()?))
     }
 }
 
@@ -43,7 +48,7 @@ pub fn measure(
         }
         match measure_program(setting, engines, program) {
             Ok(row) => {
-                let ratio = row.ratio(1).map_or(0.0, |ratio| ratio.median);
+                let ratio = row.ratio(engines, PEER).map_or(0.0, |ratio| ratio.median);
                 eprintln!("run {}: {ratio:.2}", program.name);
                 rows.push(row);
             }
@@ -65,7 +70,12 @@ fn measure_program<'a>(setting: &Setting, engines: &Engines, program: &'a Progra
         let artifact = work.join(format!("program.{}", engine.name()));
         if let Some(mut steps) = engine.prepare(program, &artifact) {
             measure::run_steps(&mut steps, &work.join("log"))?;
-            contestants.push(Contestant { engine: engine.as_ref(), index, artifact, work: &work, program });
+            let contestant = Contestant { engine: engine.as_ref(), index, artifact, work: &work, program };
+            if let Some(mut steps) = engine.improve(program, &contestant.artifact) {
+                contestant.run()?;
+                measure::run_steps(&mut steps, &work.join("log"))?;
+            }
+            contestants.push(contestant);
         }
     }
 
@@ -146,18 +156,28 @@ fn section(engines: &Engines, rows: &[Row<'_>]) -> Section {
             section.tables.push(table(engines, group, &rows));
         }
         for row in rows {
-            section.bars.extend(row.ratio(1).map(|ratio| (row.program.name.clone(), ratio.median)));
+            section
+                .bars
+                .extend(row.ratio(engines, PEER).map(|ratio| (row.program.name.clone(), ratio.median)));
         }
     }
-    let all: Vec<f64> = section.bars.iter().map(|(_, ratio)| *ratio).collect();
-    if let Some(mean) = stats::geomean(&all) {
-        section.text += &format!(
-            "\nGeometric mean of all {} programs, ours / {}: **{mean:.3}**.\n",
-            all.len(),
-            engines[1].name()
-        );
+    let ours = (0..engines.len()).filter(|engine| *engine == PEER || engines[*engine].is_variant());
+    for engine in ours {
+        let all: Vec<f64> = rows.iter().filter_map(|row| Some(row.ratio(engines, engine)?.median)).collect();
+        if let Some(mean) = stats::geomean(&all) {
+            let (count, head) = (all.len(), head(engines, engine));
+            section.text += &format!("\nGeometric mean of all {count} programs, {head}: **{mean:.3}**.\n");
+        }
     }
     section
+}
+
+/// What an engine's ratio is of.
+fn head(engines: &Engines, engine: usize) -> String {
+    match engines[engine].is_variant() {
+        true => format!("{} / {}", engines[engine].name(), engines[PEER].name()),
+        false => format!("ours / {}", engines[engine].name()),
+    }
 }
 
 fn table(engines: &Engines, group: Group, rows: &[&Row<'_>]) -> Table {
@@ -168,7 +188,7 @@ fn table(engines: &Engines, group: Group, rows: &[&Row<'_>]) -> Table {
     table.columns.push(format!("{}, ms", engines[0].name()));
     for peer in &peers {
         table.columns.push(format!("{}, ms", engines[*peer].name()));
-        table.columns.push(format!("ours / {}", engines[*peer].name()));
+        table.columns.push(head(engines, *peer));
     }
     let milliseconds = |seconds: &Option<Vec<f64>>| {
         seconds.as_ref().map_or(String::new(), |seconds| format!("{:.0}", stats::median(seconds) * 1e3))
@@ -178,13 +198,14 @@ fn table(engines: &Engines, group: Group, rows: &[&Row<'_>]) -> Table {
         cells.push(milliseconds(&row.seconds[0]));
         for peer in &peers {
             cells.push(milliseconds(&row.seconds[*peer]));
-            cells.push(row.ratio(*peer).map_or(String::new(), cell));
+            cells.push(row.ratio(engines, *peer).map_or(String::new(), cell));
         }
         table.rows.push(cells);
     }
     let mut last = vec!["geometric mean".to_owned(), String::new(), String::new()];
     for peer in &peers {
-        let ratios: Vec<f64> = rows.iter().filter_map(|row| Some(row.ratio(*peer)?.median)).collect();
+        let ratios: Vec<f64> =
+            rows.iter().filter_map(|row| Some(row.ratio(engines, *peer)?.median)).collect();
         last.push(String::new());
         last.push(stats::geomean(&ratios).map_or(String::new(), |mean| format!("**{mean:.3}**")));
     }
