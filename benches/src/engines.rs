@@ -4,6 +4,7 @@
 
 mod aot;
 mod native;
+mod wasm2c;
 mod wasmtime;
 
 use std::path::Path;
@@ -57,6 +58,9 @@ pub fn all(setting: &Setting) -> Vec<Box<dyn Engine>> {
     ];
     if crate::tools::is_on_path(crate::tools::CC) {
         engines.push(Box::new(native::Native::new(setting)));
+        if crate::tools::is_on_path(crate::tools::WASM2C) {
+            engines.push(Box::new(wasm2c::Wasm2c::new(setting)));
+        }
     }
     engines
 }

@@ -12,6 +12,10 @@ pub const WASM_FLAGS: &[&str] = &["--target=wasm32-wasi", "-O2", "-Wl,--strip-de
 pub const CC: &str = "cc";
 pub const CC_FLAGS: &[&str] = &["-O3", "-ffp-contract=off"];
 
+/// Translates modules to C, and the directory of what that needs: Debian's package `wabt`, installed by hand.
+pub const WASM2C: &str = "wasm2c";
+pub const WASM2C_RUNTIME: &str = "/usr/src/wasm2c";
+
 /// A command that makes a WASI command of one C file.
 pub fn compile_to_wasm(source: &Path, extra_flags: &[String], output: &Path) -> Command {
     let mut clang = Command::new(CLANG);

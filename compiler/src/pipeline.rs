@@ -283,10 +283,11 @@ fn profile_layout(
     config: &Config,
     file: &str,
 ) -> Result<profile::Layout> {
-    let is_program = matches!(config.imports, Imports::AtBuild { .. }) && config.target.has_executables();
-    if !is_program || config.profile.is_some() {
-        return Err(Error::new(ErrorKind::Config, "only an executable counts how often its code runs")
-            .with_help("build one with `--profile-generate`, and without a profile"));
+    if plan.model != Model::Static || config.profile.is_some() {
+        let message = "only an executable of the static model counts how often its code runs";
+        return Err(Error::new(ErrorKind::Config, message).with_help(
+            "what it counts is good for all other results too: build one, and use its profile for them",
+        ));
     }
     profile::Layout::new(info, plan, scans, &config.target, file).ok_or_else(|| {
         Error::new(ErrorKind::Limit, "the module has more places to count than a profile can have")
