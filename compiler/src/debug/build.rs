@@ -4,12 +4,12 @@
 //! the module, with offsets as line numbers.
 
 use super::code::{FunctionCode, merged};
-use super::entries;
+use super::entries::{self, Kept};
 use super::expr::State;
 use super::input::{Input, Slice, Units};
 use super::output::{self, DebugSection};
-use super::record::record;
-use super::source::{Row, Scope, SourceMap, SourceUnit};
+use super::record::{FunctionScopes, record};
+use super::source::{Row, Sequence, SourceMap, SourceUnit};
 use crate::config::DebugInfo;
 use crate::emit::Text;
 use crate::emit::text::TextRange;
@@ -21,6 +21,7 @@ use gimli::write::{
 use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
 use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// What debug sections are made from.
 pub(crate) struct Parts<'p, 'a> {
@@ -67,7 +68,7 @@ pub(crate) fn build(parts: &Parts<'_, '_>) -> Debug {
     warnings.extend(map.warnings.iter().cloned());
     let mut builder = Builder::new(parts, units, map);
     if parts.level == DebugInfo::Full {
-        entries::convert(&mut builder);
+        builder.kept = entries::convert(&mut builder);
     }
     builder.functions();
     builder.finish();
@@ -87,9 +88,11 @@ pub(super) struct OutUnit {
     /// Its code: offsets in the text section.
     code: Vec<Range<u32>>,
     /// What stands for an inlined function, by name and linkage name.
-    abstracts: HashMap<(Vec<u8>, Vec<u8>), UnitEntryId>,
+    pub abstracts: HashMap<(Vec<u8>, Vec<u8>), UnitEntryId>,
     /// Whether it has the entries of the module's unit.
     pub is_full: bool,
+    /// Whether its lines are offsets in the module.
+    pub has_offsets: bool,
 }
 
 pub(super) struct Builder<'b, 'a> {
@@ -103,7 +106,11 @@ pub(super) struct Builder<'b, 'a> {
     /// Position of each function of the module in the text section, if it has code.
     ranges: Vec<Option<u32>>,
     /// The first scope of each function in the source map, by where its code starts.
-    scopes: HashMap<u64, u32>,
+    pub scopes: HashMap<u64, u32>,
+    /// By where the code of a function starts, once asked for.
+    pub inner_scopes: HashMap<u64, Rc<FunctionScopes>>,
+    /// What entries of the module became, if they are converted.
+    pub kept: Vec<Kept>,
     warnings: Vec<String>,
 }
 
@@ -130,6 +137,8 @@ impl<'b, 'a> Builder<'b, 'a> {
             units: (0..=map.units.len()).map(|_| None).collect(),
             ranges: functions.take(parts.info.debug.bodies.len()).map(position).collect(),
             scopes,
+            inner_scopes: HashMap::new(),
+            kept: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -177,10 +186,7 @@ impl<'b, 'a> Builder<'b, 'a> {
     fn function(&mut self, range: &TextRange, body: &Range<u64>) {
         let code = FunctionCode::new(range, body.start);
         let scope = self.scopes.get(&body.start).copied();
-        let sequence = self
-            .map
-            .sequence(body.start)
-            .or_else(|| code.pieces.iter().find_map(|piece| self.map.sequence(piece.wasm)));
+        let sequence = self.map.sequence(body.start).or_else(|| self.sequence(&code));
         let unit = match (scope, sequence) {
             (Some(scope), _) => self.map.scopes[scope as usize].unit as usize,
             (None, Some(sequence)) => sequence.unit as usize,
@@ -188,22 +194,19 @@ impl<'b, 'a> Builder<'b, 'a> {
         };
         let mut out = self.units[unit].take().unwrap_or_else(|| self.open(unit));
         out.code.push(code.start..code.start + code.len);
-        if unit == self.map.units.len() {
-            self.offset_rows(&out, &code);
+        if out.has_offsets {
+            self.offset_rows(&mut out, &code);
         } else {
             self.source_rows(&mut out, &code, body.start);
         }
-        match scope {
-            // It is among the entries of its unit.
-            Some(_) if out.is_full => {}
-            Some(scope) => self.scope_entries(&mut out, scope, &code),
-            None => {
-                let entry = self.entry(&out, self.root(&out), dw::DW_TAG_subprogram);
-                self.set_string(&out, entry, dw::DW_AT_name, range.name.as_bytes());
-                self.set_ranges(&out, entry, &code, code.whole());
-            }
-        }
+        self.function_entries(&mut out, range, &code, body.start);
         self.units[unit] = Some(out);
+    }
+
+    /// The rows of what a function does itself.
+    fn sequence(&self, code: &FunctionCode<'_>) -> Option<&'b Sequence> {
+        let own = code.pieces.iter().filter(|piece| piece.frame == 0);
+        own.map(|piece| piece.wasm).find_map(|offset| self.map.sequence(offset))
     }
 
     /// Starts a unit.
@@ -241,6 +244,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             code: Vec::new(),
             abstracts: HashMap::new(),
             is_full: false,
+            has_offsets: index == self.map.units.len(),
         };
         let root = self.root(&out);
         for (attribute, value) in
@@ -253,25 +257,38 @@ impl<'b, 'a> Builder<'b, 'a> {
         out
     }
 
-    /// Rows whose lines are offsets in the wasm file.
-    fn offset_rows(&mut self, out: &OutUnit, code: &FunctionCode) {
-        let program = &mut self.dwarf.units.get_mut(out.id).line_program;
-        let file = program.files().next().map(|(file, ..)| file);
-        program.begin_sequence(Some(text_address(code.start)));
+    /// Rows whose lines are offsets in the wasm file; but what is inlined may have source.
+    fn offset_rows(&mut self, out: &mut OutUnit, code: &FunctionCode<'_>) {
+        let module = self.offset_file(out);
+        self.dwarf.units.get_mut(out.id).line_program.begin_sequence(Some(text_address(code.start)));
         for piece in &code.pieces {
-            let row = program.row();
+            let source = match piece.frame {
+                0 => None,
+                _ => self.map.row(piece.wasm).filter(|row| row.line > 0).copied(),
+            };
+            let source = source.and_then(|row| Some((self.file(out, row.file)?, row)));
+            let row = self.dwarf.units.get_mut(out.id).line_program.row();
             row.address_offset = u64::from(piece.code.start);
-            row.file = file.expect("the program was made with a file");
-            row.line = self.parts.info.source_offset(piece.wasm as u32).into();
-            program.generate_row();
+            (row.file, row.line, row.column) = match source {
+                Some((file, row)) => (file, row.line.into(), row.column.into()),
+                None => {
+                    let offset = self.parts.info.source_offset(piece.wasm as u32);
+                    (module.expect("the program was made with a file"), offset.into(), 0)
+                }
+            };
+            self.dwarf.units.get_mut(out.id).line_program.generate_row();
         }
-        program.end_sequence(u64::from(code.len));
+        self.dwarf.units.get_mut(out.id).line_program.end_sequence(u64::from(code.len));
+    }
+
+    /// The file whose lines are offsets.
+    pub fn offset_file(&self, out: &OutUnit) -> Option<FileId> {
+        self.dwarf.units.get(out.id).line_program.files().next().map(|(file, ..)| file)
     }
 
     /// Rows with lines of the source, for a function whose body starts at `body` in the wasm file.
-    fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode, body: u64) {
-        let sequence = code.pieces.iter().find_map(|piece| self.map.sequence(piece.wasm));
-        let rows = sequence.map_or(0..0, |sequence| sequence.rows.clone());
+    fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode<'_>, body: u64) {
+        let rows = self.sequence(code).map_or(0..0, |sequence| sequence.rows.clone());
         let rows = &self.map.rows[rows.start as usize..rows.end as usize];
         // The function's own first row; the compiler leaves nothing before it but what makes the frame.
         let own = &rows[rows.partition_point(|row| row.offset < body)..];
@@ -284,7 +301,7 @@ impl<'b, 'a> Builder<'b, 'a> {
         self.dwarf.units.get_mut(out.id).line_program.begin_sequence(Some(text_address(code.start)));
         let mut last = Row::NONE;
         for piece in &code.pieces {
-            let is_prologue = piece.wasm == body || piece.wasm < start;
+            let is_prologue = piece.frame == 0 && (piece.wasm == body || piece.wasm < start);
             if is_prologue && piece.code.start > 0 {
                 continue;
             }
@@ -336,86 +353,20 @@ impl<'b, 'a> Builder<'b, 'a> {
         Some(id)
     }
 
-    /// Entries for a function, and for all that is inlined into it.
-    fn scope_entries(&mut self, out: &mut OutUnit, first: u32, code: &FunctionCode) {
-        let mut entries = HashMap::new();
-        let scopes = &self.map.scopes;
-        let inner = scopes[first as usize + 1..].iter().take_while(|scope| scope.parent.is_some());
-        for (index, scope) in (first..).zip([&scopes[first as usize]].into_iter().chain(inner)) {
-            let parent = scope.parent.and_then(|parent| entries.get(&parent).copied());
-            let entry = match parent {
-                None if scope.parent.is_some() => continue,
-                None => {
-                    let entry = self.entry(out, self.root(out), dw::DW_TAG_subprogram);
-                    self.set_names(out, entry, scope);
-                    self.set_ranges(out, entry, code, code.whole());
-                    entry
-                }
-                Some(parent) => {
-                    let ranges = merged(scope.ranges.iter().flat_map(|range| code.ranges(range)).collect());
-                    if ranges.is_empty() {
-                        continue;
-                    }
-                    let origin = self.abstract_entry(out, scope);
-                    let entry = self.entry(out, parent, dw::DW_TAG_inlined_subroutine);
-                    self.set(out, entry, dw::DW_AT_abstract_origin, AttributeValue::UnitRef(origin));
-                    self.set_ranges(out, entry, code, ranges);
-                    if let Some((file, line, column)) = scope.call {
-                        if let Some(file) = self.file(out, file) {
-                            self.set(out, entry, dw::DW_AT_call_file, AttributeValue::FileIndex(Some(file)));
-                        }
-                        self.set(out, entry, dw::DW_AT_call_line, AttributeValue::Udata(line.into()));
-                        if column > 0 {
-                            self.set(out, entry, dw::DW_AT_call_column, AttributeValue::Udata(column.into()));
-                        }
-                    }
-                    entry
-                }
-            };
-            entries.insert(index, entry);
-        }
-    }
-
-    /// What stands for an inlined function.
-    fn abstract_entry(&mut self, out: &mut OutUnit, scope: &Scope) -> UnitEntryId {
-        let key = (scope.name.clone(), scope.linkage_name.clone());
-        if let Some(known) = out.abstracts.get(&key) {
-            return *known;
-        }
-        let entry = self.entry(out, self.root(out), dw::DW_TAG_subprogram);
-        self.set_names(out, entry, scope);
-        self.set(out, entry, dw::DW_AT_inline, AttributeValue::Inline(dw::DW_INL_inlined));
-        out.abstracts.insert(key, entry);
-        entry
-    }
-
-    fn set_names(&mut self, out: &mut OutUnit, entry: UnitEntryId, scope: &Scope) {
-        self.set_string(out, entry, dw::DW_AT_name, &scope.name);
-        if !self.is_c(scope.unit as usize) {
-            self.set_string(out, entry, dw::DW_AT_linkage_name, &scope.linkage_name);
-        }
-        if let Some((file, line)) = scope.declared
-            && let Some(file) = self.file(out, file)
-        {
-            self.set(out, entry, dw::DW_AT_decl_file, AttributeValue::FileIndex(Some(file)));
-            self.set(out, entry, dw::DW_AT_decl_line, AttributeValue::Udata(line.into()));
-        }
-    }
-
-    fn root(&self, out: &OutUnit) -> UnitEntryId {
+    pub fn root(&self, out: &OutUnit) -> UnitEntryId {
         self.dwarf.units.get(out.id).root()
     }
 
-    fn entry(&mut self, out: &OutUnit, parent: UnitEntryId, tag: gimli::DwTag) -> UnitEntryId {
+    pub fn entry(&mut self, out: &OutUnit, parent: UnitEntryId, tag: gimli::DwTag) -> UnitEntryId {
         self.dwarf.units.get_mut(out.id).add(parent, tag)
     }
 
-    fn set(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, value: AttributeValue) {
+    pub fn set(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, value: AttributeValue) {
         self.dwarf.units.get_mut(out.id).get_mut(entry).set(name, value);
     }
 
     /// Sets a string, unless it is empty.
-    fn set_string(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, text: &[u8]) {
+    pub fn set_string(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, text: &[u8]) {
         if !text.is_empty() && !text.contains(&0) {
             let text = self.dwarf.strings.add(text);
             self.set(out, entry, name, AttributeValue::StringRef(text));
@@ -423,11 +374,11 @@ impl<'b, 'a> Builder<'b, 'a> {
     }
 
     /// Says which code of a function an entry is about.
-    fn set_ranges(
+    pub fn set_ranges(
         &mut self,
         out: &OutUnit,
         entry: UnitEntryId,
-        code: &FunctionCode,
+        code: &FunctionCode<'_>,
         ranges: Vec<Range<u32>>,
     ) {
         let ranges: Vec<Range<u32>> =
