@@ -1,6 +1,7 @@
 //! The same calls in executables, as `aot run --invoke` makes them: one process for each call.
 //!
-//! Executables differ from what `compare` runs in the model of state, in inlining, and in all that is linked.
+//! Executables differ from what `compare` runs in the model of state, in inlining, in all that is linked, and in that they can count how
+//! often their code runs.
 
 use crate::compare::Mismatch;
 use crate::random::Random;
@@ -8,13 +9,14 @@ use crate::reference::{self, Call};
 use crate::trap::Trap;
 use crate::value::Value;
 use aot_abi::trap::TrapCode;
-use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, OptLevel, Target};
+use aot_compiler::{CompiledModule, Config, Entry, LinkOptions, Model, OptLevel, Profile, Target};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 /// Runs a module, and returns how many calls were compared. Modules with imports are left out: executables have none.
 ///
@@ -34,16 +36,32 @@ pub fn check_executables(wasm: &[u8], random: &mut Random, scratch: &Path) -> Re
     };
     let target = Target::host().expect("the tests run on a machine that is a target");
     let mut compared = 0;
-    for (model, opt_level) in [
-        (Model::Static, OptLevel::Speed),
-        (Model::Static, OptLevel::None),
-        (Model::Instance, OptLevel::Speed),
+    let profile = scratch.join(format!("{}.aotprof", std::process::id()));
+    for (model, opt_level, profiling) in [
+        (Model::Static, OptLevel::Speed, Profiling::None),
+        (Model::Static, OptLevel::None, Profiling::None),
+        (Model::Instance, OptLevel::Speed, Profiling::None),
+        (Model::Static, OptLevel::Speed, Profiling::Count),
+        (Model::Static, OptLevel::Speed, Profiling::Use),
     ] {
         let mut config = Config::executable(target.clone(), |_, _| None);
         config.model = model;
         config.opt_level = opt_level;
         config.verify_clif = true;
-        let name = format!("{model:?} model, {opt_level:?}");
+        match profiling {
+            Profiling::None => {}
+            Profiling::Count => config.profile_to = profile.to_str().map(str::to_owned),
+            // Nothing was called, if there is none.
+            Profiling::Use => match fs::read(&profile) {
+                Ok(bytes) => {
+                    let profile = Profile::read(&bytes);
+                    let refused = |error| Mismatch::new(format!("the profile is refused: {error}"));
+                    config.profile = Some(Arc::new(profile.map_err(refused)?));
+                }
+                Err(_) => continue,
+            },
+        }
+        let name = format!("{model:?} model, {opt_level:?}, profiling {profiling:?}");
         let module = aot_compiler::compile(wasm, &config)
             .map_err(|error| Mismatch::new(format!("with {name}: the module is refused: {error}")))?;
         let mut executables: HashMap<&str, PathBuf> = HashMap::new();
@@ -81,7 +99,16 @@ pub fn check_executables(wasm: &[u8], random: &mut Random, scratch: &Path) -> Re
             drop(fs::remove_file(path));
         }
     }
+    drop(fs::remove_file(&profile));
     Ok(compared)
+}
+
+/// Whether an executable counts how often its code runs, or is made for what another one counted.
+#[derive(Debug)]
+enum Profiling {
+    None,
+    Count,
+    Use,
 }
 
 fn link(module: &CompiledModule, target: &Target, function: &str, path: &Path) -> Result<(), Mismatch> {
