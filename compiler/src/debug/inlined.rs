@@ -50,16 +50,8 @@ impl<'b> Builder<'b, '_> {
             }
         };
         let mut frames = Frames { bodies: vec![body], entries: vec![entry], scopes: HashMap::new() };
-        match known {
-            Some(_) if code.calls.is_empty() => return,
-            Some(scope) => {
-                for index in inner(self.map, scope) {
-                    if let Some(entry) = self.known_entry(index) {
-                        frames.scopes.insert((0, index), entry);
-                    }
-                }
-            }
-            None => self.scope_entries(out, 0, code, &mut frames),
+        if known.is_none() {
+            self.scope_entries(out, 0, code, &mut frames);
         }
         for (frame, call) in (1..).zip(code.calls) {
             self.call_entry(out, frame, call, code, &mut frames);
@@ -140,8 +132,13 @@ impl<'b> Builder<'b, '_> {
         }
     }
 
-    /// The entry of the innermost scope that a call is in.
+    /// The entry of the innermost scope, or block, that a call is in.
     fn caller_entry(&mut self, Caller { frame, wasm }: Caller, frames: &Frames) -> UnitEntryId {
+        let blocks = self.blocks.get(&frames.bodies[0]).filter(|_| frame == 0);
+        let mut around = blocks.into_iter().flatten().rev();
+        if let Some((_, entry)) = around.find(|(range, _)| range.contains(&wasm.into())) {
+            return *entry;
+        }
         let scopes = self.function_scopes(frames.bodies[frame as usize]);
         let mut next = scopes.innermost(wasm.into());
         while let Some(scope) = next {
