@@ -261,7 +261,11 @@ impl<'a> Converter<'_, '_, 'a> {
                         let wasm = start.saturating_add(range.begin)..start.saturating_add(range.end);
                         found.extend(code.ranges(0, &wasm));
                         if !code.calls.is_empty() {
-                            self.builder.blocks.entry(function.body).or_default().push((wasm, id));
+                            self.builder
+                                .blocks
+                                .entry((self.out.id, function.body))
+                                .or_default()
+                                .push((wasm, id));
                         }
                     }
                 }

@@ -116,7 +116,7 @@ impl<'b> Builder<'b, '_> {
                 })
             }
         };
-        let parent = caller.map_or(function, |caller| self.caller_entry(caller, frames));
+        let parent = caller.map_or(function, |caller| self.caller_entry(out, caller, frames));
         let entry = self.inlined_entry(out, parent, origin, code, ranges);
         frames.entries.push(entry);
         let Some(Caller { wasm, .. }) = caller else { return };
@@ -133,8 +133,9 @@ impl<'b> Builder<'b, '_> {
     }
 
     /// The entry of the innermost scope, or block, that a call is in.
-    fn caller_entry(&mut self, Caller { frame, wasm }: Caller, frames: &Frames) -> UnitEntryId {
-        let blocks = self.blocks.get(&frames.bodies[0]).filter(|_| frame == 0);
+    fn caller_entry(&mut self, out: &OutUnit, caller: Caller, frames: &Frames) -> UnitEntryId {
+        let Caller { frame, wasm } = caller;
+        let blocks = self.blocks.get(&(out.id, frames.bodies[0])).filter(|_| frame == 0);
         let mut around = blocks.into_iter().flatten().rev();
         if let Some((_, entry)) = around.find(|(range, _)| range.contains(&wasm.into())) {
             return *entry;
