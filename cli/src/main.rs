@@ -20,6 +20,7 @@ mod program;
 mod progress;
 mod report;
 mod server;
+mod source_map;
 mod wasm_text;
 
 use clap::Parser as _;

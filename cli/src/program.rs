@@ -2,6 +2,7 @@
 
 use crate::input;
 use crate::report::{self, Failure, Result};
+use crate::source_map;
 use aot_compiler::{CompiledModule, Config, LINK_FEATURES, Share, ShareResult, Source};
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -45,6 +46,8 @@ pub struct Program {
     path: PathBuf,
     wasm: Vec<u8>,
     libraries: Vec<Library>,
+    /// What only those who ask want to know.
+    note: Option<String>,
     /// The one module that it is, once that was needed.
     linked: OnceCell<Vec<u8>>,
 }
@@ -52,7 +55,12 @@ pub struct Program {
 impl Program {
     /// A main module that was read already, and libraries that are read now. The exports of those in `reexport` are
     /// exported from the program too.
-    pub fn new(path: &Path, wasm: Vec<u8>, libraries: &[LibraryArg], reexport: &[String]) -> Result<Program> {
+    pub fn new(
+        path: &Path,
+        mut wasm: Vec<u8>,
+        libraries: &[LibraryArg],
+        reexport: &[String],
+    ) -> Result<Program> {
         check(path, libraries, reexport)?;
         let read = |LibraryArg { name, path }: &LibraryArg| {
             Ok(Library {
@@ -62,8 +70,10 @@ impl Program {
                 reexport: reexport.contains(name),
             })
         };
-        let libraries = libraries.iter().map(read).collect::<Result<_>>()?;
-        Ok(Program { path: path.to_owned(), wasm, libraries, linked: OnceCell::new() })
+        let libraries: Vec<Library> = libraries.iter().map(read).collect::<Result<_>>()?;
+        // Offsets of modules that are linked are others.
+        let note = if libraries.is_empty() { source_map::attach(path, &mut wasm) } else { None };
+        Ok(Program { path: path.to_owned(), wasm, libraries, note, linked: OnceCell::new() })
     }
 
     /// Reads all modules.
@@ -71,6 +81,11 @@ impl Program {
         // Before standard input is used up.
         check(path, libraries, reexport)?;
         Program::new(path, input::read_module(path)?, libraries, reexport)
+    }
+
+    /// What only those who ask want to know.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// Bytes of all modules.
@@ -196,6 +211,7 @@ mod tests {
             path: PathBuf::from("main"),
             wasm: wasm.to_vec(),
             libraries,
+            note: None,
             linked: OnceCell::new(),
         };
         let programs = [

@@ -109,6 +109,7 @@ const NEEDS: &[Need] = {
         ),
         need(Tests, Command("s390x-linux-gnu-objdump"), "binutils-s390x-linux-gnu", "reads images for s390x"),
         need(Tests, Command("gdb"), "gdb", "debugs executables"),
+        need(Tests, Command("lldb-19"), "lldb-19", "debugs executables too"),
         need(Tests, Command("gdb-multiarch"), "gdb-multiarch", "debugs executables for other machines"),
         need(
             Tests,

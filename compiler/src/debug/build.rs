@@ -111,6 +111,9 @@ pub(super) struct Builder<'b, 'a> {
     pub inner_scopes: HashMap<u64, Rc<FunctionScopes>>,
     /// What entries of the module became, if they are converted.
     pub kept: Vec<Kept>,
+    /// The blocks of functions that have inlined calls, by unit and where their bodies start, if the module's entries are
+    /// converted: offsets in the wasm file, and what the entry became. Outer ones come first.
+    pub blocks: HashMap<(UnitId, u64), Vec<(Range<u64>, UnitEntryId)>>,
     warnings: Vec<String>,
 }
 
@@ -139,6 +142,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             scopes,
             inner_scopes: HashMap::new(),
             kept: Vec::new(),
+            blocks: HashMap::new(),
             warnings: Vec::new(),
         }
     }

@@ -34,6 +34,8 @@ pub(super) type Kept = Vec<(usize, UnitEntryId)>;
 
 /// The code of a function whose entries are converted.
 struct Function<'f> {
+    /// Where its body starts in the wasm file.
+    body: u64,
     code: FunctionCode<'f>,
     values: Vec<ValueRange>,
 }
@@ -188,7 +190,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 let (range, body) = range;
                 let code = FunctionCode::new(range, body);
                 let values = range.debug.values.clone();
-                function = Some((entry.depth(), Function { code, values }));
+                function = Some((entry.depth(), Function { body, code, values }));
             }
             self.entry(entry, id, function.as_ref().map(|(_, function)| function), &numbers);
         }
@@ -258,6 +260,13 @@ impl<'a> Converter<'_, '_, 'a> {
                     while let Ok(Some(range)) = ranges.next() {
                         let wasm = start.saturating_add(range.begin)..start.saturating_add(range.end);
                         found.extend(code.ranges(0, &wasm));
+                        if !code.calls.is_empty() {
+                            self.builder
+                                .blocks
+                                .entry((self.out.id, function.body))
+                                .or_default()
+                                .push((wasm, id));
+                        }
                     }
                 }
                 merged(found)

@@ -50,16 +50,8 @@ impl<'b> Builder<'b, '_> {
             }
         };
         let mut frames = Frames { bodies: vec![body], entries: vec![entry], scopes: HashMap::new() };
-        match known {
-            Some(_) if code.calls.is_empty() => return,
-            Some(scope) => {
-                for index in inner(self.map, scope) {
-                    if let Some(entry) = self.known_entry(index) {
-                        frames.scopes.insert((0, index), entry);
-                    }
-                }
-            }
-            None => self.scope_entries(out, 0, code, &mut frames),
+        if known.is_none() {
+            self.scope_entries(out, 0, code, &mut frames);
         }
         for (frame, call) in (1..).zip(code.calls) {
             self.call_entry(out, frame, call, code, &mut frames);
@@ -124,7 +116,7 @@ impl<'b> Builder<'b, '_> {
                 })
             }
         };
-        let parent = caller.map_or(function, |caller| self.caller_entry(caller, frames));
+        let parent = caller.map_or(function, |caller| self.caller_entry(out, caller, frames));
         let entry = self.inlined_entry(out, parent, origin, code, ranges);
         frames.entries.push(entry);
         let Some(Caller { wasm, .. }) = caller else { return };
@@ -140,8 +132,14 @@ impl<'b> Builder<'b, '_> {
         }
     }
 
-    /// The entry of the innermost scope that a call is in.
-    fn caller_entry(&mut self, Caller { frame, wasm }: Caller, frames: &Frames) -> UnitEntryId {
+    /// The entry of the innermost scope, or block, that a call is in.
+    fn caller_entry(&mut self, out: &OutUnit, caller: Caller, frames: &Frames) -> UnitEntryId {
+        let Caller { frame, wasm } = caller;
+        let blocks = self.blocks.get(&(out.id, frames.bodies[0])).filter(|_| frame == 0);
+        let mut around = blocks.into_iter().flatten().rev();
+        if let Some((_, entry)) = around.find(|(range, _)| range.contains(&wasm.into())) {
+            return *entry;
+        }
         let scopes = self.function_scopes(frames.bodies[frame as usize]);
         let mut next = scopes.innermost(wasm.into());
         while let Some(scope) = next {

@@ -1,10 +1,24 @@
-//! The debug information that a module carries: its `.debug_*` custom sections.
+//! The debug information that a module carries: its `.debug_*` custom sections, or a source map.
 
+use super::mappings;
 use crate::error::Result;
 use gimli::read::{Dwarf, EndianSlice, Unit};
 use gimli::{LittleEndian, SectionId};
+use std::borrow::Cow;
 use std::ops::Range;
 use wasmparser::{Parser, Payload};
+
+/// A custom section with a source map in JSON. It is ours: whoever can read what [`URL_SECTION`] names adds it.
+pub const SOURCE_MAP_SECTION: &str = "aot.source-map";
+
+/// A custom section that says where the source map is.
+pub const URL_SECTION: &str = "sourceMappingURL";
+
+/// Where a source map is, from the contents of its section.
+pub fn source_map_url(section: &[u8]) -> Option<&str> {
+    let mut reader = wasmparser::BinaryReader::new(section, 0);
+    reader.read_string().ok()
+}
 
 /// Bytes of the module.
 pub(crate) type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -13,7 +27,7 @@ pub(crate) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 #[derive(Debug, Default)]
 pub(crate) struct Input<'a> {
     /// Contents of the custom sections, by their names.
-    sections: Vec<(&'a str, &'a [u8])>,
+    pub(super) sections: Vec<(&'a str, &'a [u8])>,
     /// Offset in the file of the contents of the code section. Code addresses of DWARF count from there.
     pub code_start: u64,
     /// Where each function body is in the file, in index order.
@@ -40,7 +54,7 @@ impl<'a> Input<'a> {
 
     /// Keeps a custom section, if it is about debugging. Of several with the same name the first counts.
     pub fn add_section(&mut self, name: &'a str, bytes: &'a [u8]) {
-        let is_known = name.starts_with(".debug_");
+        let is_known = name.starts_with(".debug_") || [SOURCE_MAP_SECTION, URL_SECTION].contains(&name);
         if is_known && self.sections.iter().all(|(other, _)| *other != name) {
             self.sections.push((name, bytes));
         }
@@ -52,8 +66,22 @@ impl<'a> Input<'a> {
     }
 
     fn section(&self, id: SectionId) -> &'a [u8] {
-        let found = self.sections.iter().find(|(name, _)| *name == id.name());
-        found.map_or(&[], |(_, bytes)| bytes)
+        self.named(id.name()).unwrap_or_default()
+    }
+
+    fn named(&self, name: &str) -> Option<&'a [u8]> {
+        self.sections.iter().find(|(other, _)| *other == name).map(|(_, bytes)| *bytes)
+    }
+
+    /// The source map, in JSON, of a module that has one inside and no DWARF.
+    pub fn source_map(&self) -> Option<Cow<'a, [u8]>> {
+        if self.sections.iter().any(|(name, _)| name.starts_with(".debug_")) {
+            return None;
+        }
+        match self.named(SOURCE_MAP_SECTION) {
+            Some(json) => Some(Cow::Borrowed(json)),
+            None => mappings::inside(source_map_url(self.named(URL_SECTION)?)?).map(Cow::Owned),
+        }
     }
 
     /// A reader of the DWARF.

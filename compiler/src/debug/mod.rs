@@ -3,6 +3,7 @@
 //! - [`input`]: the custom sections of the module → a reader of its DWARF.
 //! - [`source`]: that DWARF → [`SourceMap`], plain data: file, line and inlined functions by offset in the wasm file.
 //!   Whoever has such an offset (line tables, backtraces, listings) asks it.
+//! - [`mappings`]: a source map in JSON → the same, with less in it.
 //! - [`function`], [`code`]: what code generation says of one function; wasm offsets ↔ its machine code.
 //! - [`entries`], [`expr`], [`pointee`]: types, functions and variables of the module's DWARF → the same for the machine.
 //! - [`inlined`]: entries for inlined calls: those of the module's compiler, and ours.
@@ -19,6 +20,7 @@ pub(crate) mod expr;
 pub(crate) mod function;
 mod inlined;
 pub(crate) mod input;
+mod mappings;
 pub(crate) mod output;
 mod pointee;
 mod record;
@@ -31,4 +33,5 @@ pub(crate) use function::{
     Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange,
 };
 pub(crate) use input::Input;
+pub use input::{SOURCE_MAP_SECTION, URL_SECTION, source_map_url};
 pub use source::{Frame, Location, SourceMap};

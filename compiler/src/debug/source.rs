@@ -4,6 +4,7 @@
 //! tables of the compiler have them.
 
 use super::input::{Input, Slice, Units};
+use super::mappings;
 use crate::error::Result;
 use gimli::read::{Operation, Unit};
 use gimli::{DwAt, DwLang, constants as dw};
@@ -146,7 +147,8 @@ pub struct Frame<'a> {
 }
 
 impl SourceMap {
-    /// Takes from the DWARF of a module in the binary format what it says of the code. Empty if there is none.
+    /// Takes from the DWARF of a module in the binary format, or from a source map in it, what that says of the code. Empty if
+    /// there is none.
     ///
     /// # Errors
     /// If the bytes are no module. Its code is not validated.
@@ -155,8 +157,11 @@ impl SourceMap {
         Ok(SourceMap::read(&input, &Units::read(&input)))
     }
 
-    /// Takes from a module's DWARF what it says of the code. Damaged parts are left out.
+    /// Takes from a module's DWARF, or else its source map, what it says of the code. Damaged parts are left out.
     pub(crate) fn read<'a>(input: &Input<'a>, units: &Units<'a>) -> SourceMap {
+        if let Some(json) = input.source_map() {
+            return mappings::read(input, &json);
+        }
         let mut reader = Reader { input, units, map: SourceMap::default(), files: HashMap::new() };
         for (index, unit) in units.iter().enumerate() {
             if let Err(error) = reader.unit(unit) {

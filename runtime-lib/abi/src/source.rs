@@ -15,13 +15,16 @@
 //! sequence of numbers:
 //!
 //! ```text
-//! length of the code, name (a string), number of inlined calls
+//! length of the code, name (a string), number of inlined calls × 2 + 1 if there are positions
 //! each inlined call  the one that it is part of (0: none, 1: the first; itself: the function's frame has become that of the
 //!                    callee), name, and of the call: file (a string), line, column
 //! number of rows
 //! each row           bytes of code since the last row × 2 + 1 if it is in the same file and inlined call as that; if not:
 //!                    inlined call (0: none, 1: the first), file; lines since the last row (signed), column
 //! ```
+//! Without positions, an inlined call has no more than the first two numbers, and a row is: bytes of code since the last row,
+//! inlined call.
+//!
 //! All that is read may be damaged: then less is known, and nothing worse.
 
 use crate::cursor::{DecodeError, Reader, Writer};
@@ -35,7 +38,7 @@ pub const SECTION: &str = ".debug_aot";
 pub const PRINTER: &str = "aot_print_source";
 
 /// What the section starts with.
-pub const MAGIC: &[u8; 8] = b"aotsrc\0\x01";
+pub const MAGIC: &[u8; 8] = b"aotsrc\0\x02";
 const HEADER_LEN: usize = 16;
 const FUNCTION_LEN: usize = 8;
 
@@ -119,13 +122,23 @@ pub fn encode(functions: &[FunctionSource], strings: &[String]) -> Option<Vec<u8
 fn encode_block(w: &mut Writer, function: &FunctionSource) {
     w.u32(function.len);
     w.u32(function.name);
-    w.list(&function.inlined, |w, inlined| {
-        let Inlined { parent, name, call: Position { file, line, column } } = *inlined;
-        [parent, name, file, line, column].into_iter().for_each(|number| w.u32(number));
-    });
+    let calls = function.inlined.iter().map(|inlined| inlined.call);
+    let mut positions = function.rows.iter().map(|row| row.position).chain(calls);
+    let has_positions = positions.any(|position| position != Position::default());
+    w.u64((function.inlined.len() as u64) << 1 | u64::from(has_positions));
+    for Inlined { parent, name, call: Position { file, line, column } } in &function.inlined {
+        let numbers = [parent, name, file, line, column].into_iter();
+        numbers.take(if has_positions { 5 } else { 2 }).for_each(|number| w.u32(*number));
+    }
     let mut last = Row::default();
     w.list(&function.rows, |w, row| {
         let Row { offset, inlined, position: Position { file, line, column } } = *row;
+        if !has_positions {
+            w.u32(offset.wrapping_sub(last.offset));
+            w.u32(inlined);
+            last = *row;
+            return;
+        }
         let is_same = (inlined, file) == (last.inlined, last.position.file);
         w.u64(u64::from(offset.wrapping_sub(last.offset)) << 1 | u64::from(is_same));
         if !is_same {
@@ -207,71 +220,89 @@ impl<'a> SourceLines<'a> {
     /// the code last. `None` if nothing is known of it.
     pub fn frames(&self, text_offset: u32) -> Option<SourceFrames<'a>> {
         let (start, mut r) = self.block(text_offset)?;
-        let (len, name, count) = (r.u32(), r.u32(), r.u32());
+        let head = Head::read(&mut r);
         let wanted = text_offset - start;
         let inlined = r.clone();
-        skip_inlined(&mut r, count);
+        head.skip_inlined(&mut r, head.count);
         let mut found = None;
-        read_rows(&mut r, |row| {
+        head.read_rows(&mut r, |row| {
             let is_before = row.offset <= wanted;
             if is_before {
                 found = Some(row);
             }
             is_before
         });
-        let row = found.filter(|_| wanted < len)?;
+        let row = found.filter(|_| wanted < head.len)?;
         let Row { inlined: next, position, .. } = row;
-        Some(SourceFrames {
-            lines: *self,
-            name,
-            inlined,
-            count,
-            next: Some(next),
-            position,
-            left: MAX_INLINED,
-        })
+        Some(SourceFrames { lines: *self, head, inlined, next: Some(next), position, left: MAX_INLINED })
     }
 
     /// The rows of the function whose code contains a byte of the text section: offset in its code, file, line.
     pub fn rows(&self, text_offset: u32, mut visit: impl FnMut(u32, &'a str, u32)) {
         let Some((_, mut r)) = self.block(text_offset) else { return };
-        let (_, _, count) = (r.u32(), r.u32(), r.u32());
-        skip_inlined(&mut r, count);
-        read_rows(&mut r, |row| {
+        let head = Head::read(&mut r);
+        head.skip_inlined(&mut r, head.count);
+        head.read_rows(&mut r, |row| {
             visit(row.offset, self.string(row.position.file), row.position.line);
             true
         });
     }
 }
 
-fn read_inlined(r: &mut Reader<'_>) -> Inlined {
-    let (parent, name) = (r.u32(), r.u32());
-    Inlined { parent, name, call: Position { file: r.u32(), line: r.u32(), column: r.u32() } }
+/// What a block starts with.
+#[derive(Clone, Copy)]
+struct Head {
+    len: u32,
+    name: u32,
+    /// Inlined calls.
+    count: u32,
+    has_positions: bool,
 }
 
-fn skip_inlined(r: &mut Reader<'_>, count: u32) {
-    for _ in 0..count {
-        if r.check().is_err() {
-            return;
-        }
-        read_inlined(r);
+impl Head {
+    fn read(r: &mut Reader<'_>) -> Head {
+        let (len, name, calls) = (r.u32(), r.u32(), r.u64());
+        Head { len, name, count: (calls >> 1) as u32, has_positions: calls & 1 == 1 }
     }
-}
 
-/// Reads rows while `visit` wants them.
-fn read_rows(r: &mut Reader<'_>, mut visit: impl FnMut(Row) -> bool) {
-    let mut row = Row::default();
-    for _ in 0..r.u32() {
-        let head = r.u64();
-        row.offset = row.offset.wrapping_add((head >> 1) as u32);
-        if head & 1 == 0 {
-            row.inlined = r.u32();
-            row.position.file = r.u32();
+    fn read_inlined(self, r: &mut Reader<'_>) -> Inlined {
+        let (parent, name) = (r.u32(), r.u32());
+        let call = match self.has_positions {
+            true => Position { file: r.u32(), line: r.u32(), column: r.u32() },
+            false => Position::default(),
+        };
+        Inlined { parent, name, call }
+    }
+
+    fn skip_inlined(self, r: &mut Reader<'_>, count: u32) {
+        for _ in 0..count {
+            if r.check().is_err() {
+                return;
+            }
+            self.read_inlined(r);
         }
-        row.position.line = row.position.line.wrapping_add(r.i64() as u32);
-        row.position.column = r.u32();
-        if r.check().is_err() || !visit(row) {
-            return;
+    }
+
+    /// Reads rows while `visit` wants them.
+    fn read_rows(self, r: &mut Reader<'_>, mut visit: impl FnMut(Row) -> bool) {
+        let mut row = Row::default();
+        for _ in 0..r.u32() {
+            if self.has_positions {
+                let head = r.u64();
+                row.offset = row.offset.wrapping_add((head >> 1) as u32);
+                if head & 1 == 0 {
+                    row.inlined = r.u32();
+                    row.position.file = r.u32();
+                }
+                row.position.line = row.position.line.wrapping_add(r.i64() as u32);
+                row.position.column = r.u32();
+            } else {
+                row.offset = row.offset.wrapping_add(r.u32());
+                row.inlined = r.u32();
+            }
+            if r.check().is_err() || !visit(row) {
+                return;
+            }
         }
     }
 }
@@ -281,9 +312,8 @@ fn read_rows(r: &mut Reader<'_>, mut visit: impl FnMut(Row) -> bool) {
 pub struct SourceFrames<'a> {
     lines: SourceLines<'a>,
     /// Of the function that has the code.
-    name: u32,
+    head: Head,
     inlined: Reader<'a>,
-    count: u32,
     /// As [`Row::inlined`]; `None` after the last.
     next: Option<u32>,
     position: Position,
@@ -296,12 +326,13 @@ impl<'a> Iterator for SourceFrames<'a> {
     fn next(&mut self) -> Option<SourceFrame<'a>> {
         let number = self.next.take()?;
         let Position { file, line, column } = self.position;
-        let mut name = self.name;
-        if number > 0 && number <= self.count && self.left > 0 {
+        let head = self.head;
+        let mut name = head.name;
+        if number > 0 && number <= head.count && self.left > 0 {
             self.left -= 1;
             let mut r = self.inlined.clone();
-            skip_inlined(&mut r, number - 1);
-            let inlined = read_inlined(&mut r);
+            head.skip_inlined(&mut r, number - 1);
+            let inlined = head.read_inlined(&mut r);
             (name, self.position) = (inlined.name, inlined.call);
             self.next = match r.check() {
                 Ok(()) if inlined.parent < number => Some(inlined.parent),
@@ -346,6 +377,13 @@ mod tests {
                 inlined: vec![Inlined { parent: 1, name: 2, call: position(0, 0, 0) }],
                 rows: vec![row(0, 0, position(1, 1, 1)), row(4, 1, position(1, 9, 1))],
             },
+            FunctionSource {
+                offset: 80,
+                len: 8,
+                name: 0,
+                inlined: vec![Inlined { parent: 0, name: 2, call: position(0, 0, 0) }],
+                rows: vec![row(0, 0, position(0, 0, 0)), row(4, 1, position(0, 0, 0))],
+            },
         ];
         let strings = ["", "/src/a.c", "outer", "inner", "/src/b.h", "named"];
         encode(&functions, &strings.map(String::from)).unwrap()
@@ -369,6 +407,8 @@ mod tests {
         assert_eq!(frames(&bytes, 64), [("named", "", 0, 0)]);
         assert_eq!(frames(&bytes, 72), [("named", "/src/a.c", 1, 1)]);
         assert_eq!(frames(&bytes, 76), [("outer", "/src/a.c", 9, 1)]);
+        assert_eq!(frames(&bytes, 83), [("", "", 0, 0)]);
+        assert_eq!(frames(&bytes, 84), [("outer", "", 0, 0), ("", "", 0, 0)]);
         let mut rows = Vec::new();
         SourceLines::new(&bytes).unwrap().rows(20, |offset, file, line| rows.push((offset, file, line)));
         assert_eq!(
@@ -383,7 +423,7 @@ mod tests {
         let bytes = sample();
         let read = |bytes: &[u8]| {
             let Ok(lines) = SourceLines::new(bytes) else { return };
-            for offset in [0, 16, 22, 40, 64, u32::MAX] {
+            for offset in [0, 16, 22, 40, 64, 76, 84, u32::MAX] {
                 assert!(lines.frames(offset).into_iter().flatten().count() <= MAX_INLINED + 1);
                 lines.rows(offset, |_, _, _| ());
             }

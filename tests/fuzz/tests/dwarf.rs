@@ -1,15 +1,20 @@
 //! Debug information that is damaged: whatever it says, the compiler makes the same code of the module, in bounded time,
 //! and never panics.
 
-use aot_compiler::{Config, DebugInfo, OptLevel, Target, compile};
+use aot_compiler::{CodeStore, Config, DebugInfo, OptLevel, Target, compile};
 use aot_fuzz::Random;
 use gimli::write::{
     Address, AttributeValue, Dwarf, EndianVec, Expression, LineProgram, LineString, Location, LocationList,
     Range, RangeList, Sections, Unit, UnitEntryId,
 };
-use gimli::{Encoding, Format, LineEncoding, LittleEndian, constants as dw};
+use gimli::{Encoding, EndianSlice, Format, LineEncoding, LittleEndian, constants as dw};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 const CHANGES: u64 = 10_000;
+/// Changes of a real program, whose debug information takes longer to read.
+const GUEST_CHANGES: u64 = 300;
 
 const MODULE: &str = r#"(module
   (memory (export "memory") 1)
@@ -24,7 +29,7 @@ const MODULE: &str = r#"(module
     (i32.mul (local.get 0) (i32.const 2))))"#;
 
 /// A module, and its debug sections.
-type Parts = (Vec<u8>, Vec<(&'static str, Vec<u8>)>);
+type Parts = (Vec<u8>, Vec<(String, Vec<u8>)>);
 
 fn entry(
     unit: &mut Unit,
@@ -168,7 +173,7 @@ fn module(version: u16) -> Parts {
     sections
         .for_each(|id, bytes| {
             if !bytes.slice().is_empty() {
-                found.push((id.name(), bytes.slice().to_vec()));
+                found.push((id.name().to_owned(), bytes.slice().to_vec()));
             }
             Ok::<_, gimli::write::Error>(())
         })
@@ -211,7 +216,7 @@ fn damaged(random: &mut Random, (wasm, sections): &Parts) -> Vec<u8> {
                 _ => bytes[at] = bytes[at].wrapping_add(1),
             }
         }
-        let section = wasm_encoder::CustomSection { name: (*name).into(), data: bytes.into() };
+        let section = wasm_encoder::CustomSection { name: name.into(), data: bytes.into() };
         wasm_encoder::Section::append_to(&section, &mut out);
     }
     out
@@ -270,4 +275,131 @@ fn damage_never_fails_a_build() {
     }
     println!("{warned} of {CHANGES} with warnings");
     assert!(warned as u64 > CHANGES / 10, "{warned}");
+}
+
+/// Compiled functions, in memory: damaged debug information is read without compiling all code again.
+#[derive(Default)]
+struct Store(Mutex<HashMap<[u8; 32], Vec<u8>>>);
+
+impl CodeStore for Store {
+    fn load(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().get(key).cloned()
+    }
+
+    fn save(&self, key: &[u8; 32], value: &[u8]) {
+        self.0.lock().unwrap().insert(*key, value.to_vec());
+    }
+}
+
+/// A program in Rust: the module without debug sections, and these.
+fn guest(name: &str) -> Option<Parts> {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
+    let Ok(wasm) = std::fs::read(target.join(format!("programs/guests/{name}.wasm"))) else {
+        assert!(std::env::var_os("CI").is_none(), "{name} is not there: `cargo xtask guests`");
+        println!("SKIPPED: `cargo xtask guests` builds {name}");
+        return None;
+    };
+    let mut module = wasm_encoder::Module::new();
+    let mut sections = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(&wasm) {
+        match payload.expect("a valid module") {
+            wasmparser::Payload::CustomSection(section) if section.name().starts_with(".debug_") => {
+                sections.push((section.name().to_owned(), section.data().to_vec()));
+            }
+            other => {
+                if let Some((id, range)) = other.as_section() {
+                    let data = &wasm[range.start as usize..range.end as usize];
+                    module.section(&wasm_encoder::RawSection { id, data });
+                }
+            }
+        }
+    }
+    assert!(!sections.is_empty(), "{name} has debug information");
+    Some((module.finish(), sections))
+}
+
+/// The programs of the tests with gdb, which have slices, enumerations with values and generic functions.
+#[test]
+fn damage_in_rust_programs_never_fails_a_build() {
+    for (name, opt_level) in [("shop-O0", OptLevel::None), ("shop-O2", OptLevel::Speed)] {
+        let Some(guest) = guest(name) else { continue };
+        let store: Arc<dyn CodeStore> = Arc::new(Store::default());
+        let target: Target = "x86_64-linux".parse().unwrap();
+        let program = Config::executable(target, aot_compiler::wasi::executable_import);
+        let config =
+            Config { debug_info: DebugInfo::Full, opt_level, code_store: Some(store.clone()), ..program };
+        let clean = compile(&guest.0, &config).unwrap().text_len();
+        let mut warned = 0;
+        for seed in 0..GUEST_CHANGES {
+            let wasm = damaged(&mut Random::new(seed), &guest);
+            let compiled = compile(&wasm, &config).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            // Optimised code may keep one local more in each function.
+            assert!(compiled.text_len().abs_diff(clean) <= clean / 4, "seed {seed}");
+            compiled.object().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            warned += usize::from(!compiled.debug_warnings().is_empty());
+        }
+        println!("{name}: {warned} of {GUEST_CHANGES} with warnings");
+        assert!(warned as u64 > GUEST_CHANGES / 10, "{name}: {warned}");
+    }
+}
+
+/// Makes the pointer of each slice a structure: the slice itself. Says how many there are.
+fn tie_slices(sections: &mut [(String, Vec<u8>)]) -> usize {
+    let section = |id: gimli::SectionId| {
+        let found = sections.iter().find(|(name, _)| name == id.name());
+        Ok::<_, gimli::Error>(EndianSlice::new(found.map_or(&[][..], |(_, bytes)| bytes), LittleEndian))
+    };
+    let dwarf = gimli::read::Dwarf::load(section).unwrap();
+    let mut changes = Vec::new();
+    let mut units = dwarf.units();
+    while let Some(header) = units.next().unwrap() {
+        let unit = dwarf.unit(header).unwrap();
+        let mut entries = unit.entries_raw(None).unwrap();
+        // The offsets of the entries around.
+        let mut around: Vec<usize> = Vec::new();
+        while !entries.is_empty() {
+            let (offset, depth) = (entries.next_offset().0, entries.next_depth());
+            around.truncate(depth as usize);
+            let Some(abbreviation) = entries.read_abbreviation().unwrap() else { continue };
+            around.push(offset);
+            let (mut is_data, mut place) = (false, None);
+            for specification in abbreviation.attributes() {
+                let at = entries.next_offset().0;
+                let attribute = entries.read_attribute(*specification).unwrap();
+                match (attribute.name(), specification.form()) {
+                    (dw::DW_AT_name, _) => {
+                        let name = dwarf.attr_string(&unit, attribute.value()).unwrap();
+                        is_data = name.slice() == b"data_ptr";
+                    }
+                    (dw::DW_AT_type, dw::DW_FORM_ref4) => place = Some(at),
+                    _ => {}
+                }
+            }
+            if let Some(place) = place.filter(|_| is_data && abbreviation.tag() == dw::DW_TAG_member) {
+                changes.push((unit.header.offset().0 + place, around[around.len() - 2] as u32));
+            }
+        }
+    }
+    let info = &mut sections.iter_mut().find(|(name, _)| name == ".debug_info").unwrap().1;
+    for (place, ty) in &changes {
+        info[*place..*place + 4].copy_from_slice(&ty.to_le_bytes());
+    }
+    changes.len()
+}
+
+#[test]
+fn slices_may_contain_themselves() {
+    for name in ["shop-O0", "shop-O2"] {
+        let Some((mut wasm, mut sections)) = guest(name) else { continue };
+        let tied = tie_slices(&mut sections);
+        assert!(tied > 0, "{name} has slices");
+        for (name, bytes) in sections {
+            let section = wasm_encoder::CustomSection { name: name.into(), data: bytes.into() };
+            wasm_encoder::Section::append_to(&section, &mut wasm);
+        }
+        let target: Target = "x86_64-linux".parse().unwrap();
+        let program = Config::executable(target, aot_compiler::wasi::executable_import);
+        let config = Config { debug_info: DebugInfo::Full, opt_level: OptLevel::None, ..program };
+        compile(&wasm, &config).unwrap().object().unwrap();
+    }
 }

@@ -173,12 +173,15 @@ struct Progress {
 
 impl Progress {
     fn done(&mut self, what: &str) {
-        if self.verbose {
-            let text = format!("{what} in {:.1} ms\n", self.since.elapsed().as_secs_f64() * 1000.0);
-            // Nobody listens: nothing is lost.
-            drop(io::stderr().write_all(report::printable(&text).as_bytes()));
-        }
+        self.note(&format!("{what} in {:.1} ms", self.since.elapsed().as_secs_f64() * 1000.0));
         self.since = Instant::now();
+    }
+
+    fn note(&self, text: &str) {
+        if self.verbose {
+            // Nobody listens: nothing is lost.
+            drop(io::stderr().write_all(report::printable(&format!("{text}\n")).as_bytes()));
+        }
     }
 }
 
@@ -237,6 +240,9 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
     let mut progress = Progress { verbose: args.verbose, since: Instant::now() };
     let program = Program::read(input, libraries, reexport)?;
     progress.done(&format!("read {} bytes", program.len()));
+    if let Some(note) = program.note() {
+        progress.note(note);
+    }
     let mut config =
         Config { keep_clif: has(Kind::Clif), keep_asm: has(Kind::Assembly), ..args.compile.config(target) };
     if args.strip != StripArg::None && args.split_debug.is_none() {
