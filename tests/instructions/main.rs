@@ -24,7 +24,8 @@ fn programs_take_no_more_instructions_than_they_did() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/instructions");
     let dir = std::env::temp_dir().join(format!("aot-instructions-{}", std::process::id()));
     fs::create_dir(&dir).unwrap();
-    let mut names: Vec<PathBuf> = fs::read_dir(&sources).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut names: Vec<PathBuf> =
+        fs::read_dir(&sources).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.retain(|path| path.extension().is_some_and(|extension| extension == "wat"));
     names.sort();
     assert!(names.len() > 5);
@@ -58,7 +59,9 @@ fn programs_take_no_more_instructions_than_they_did() {
         .collect();
     let mut worse = Vec::new();
     for (name, count) in &counts {
-        let Some(known) = known.get(name) else { panic!("{name} is not in counts.txt: run this with BLESS=1") };
+        let Some(known) = known.get(name) else {
+            panic!("{name} is not in counts.txt: run this with BLESS=1")
+        };
         let change = *count as f64 / *known as f64 - 1.0;
         println!("{name}: {count} instructions, {:+.1} %", change * 100.0);
         if *count * 100 > *known * (100 + TOLERANCE_PERCENT) {
