@@ -115,14 +115,14 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     add_trampolines(&context, interface.as_ref(), &leaves, &mut text, options)?;
     let (text, clif, asm) = text.finish();
     let describe = || -> Result<_> {
-        let (mut module, mut data) = emit::description::describe(info, &text)?;
         let (fixed, initial) = match plan.model {
             Model::Static => (
                 Some(emit::fixed::describe(info, plan, &text)?),
-                emit::initial::describe(info, plan, &text, &config.target, &mut module, &mut data),
+                emit::initial::describe(info, plan, &text, &config.target),
             ),
             Model::Instance => (None, None),
         };
+        let (module, data) = emit::description::describe(info, &text, initial.is_some())?;
         Ok((module, data, fixed, initial))
     };
     let (described, debug) = rayon::join(describe, || debug_information(&context, &text, source, config));
@@ -196,7 +196,11 @@ impl<'a> Prepared<'a> {
         let (info, bodies) = module::parse(wasm, config.features)?;
         let store = code_store(config);
         let scans: Vec<Scan> = match config.model == Model::Static || store.is_some() {
-            true => bodies.par_iter().map(|body| scan::scan(&info, body, store.is_some())).collect(),
+            true => {
+                let buffer = || store.map(|_| Vec::new());
+                let scan = |buffer: &mut Option<Vec<u8>>, body| scan::scan(&info, body, buffer.as_mut());
+                bodies.par_iter().map_init(buffer, scan).collect()
+            }
             false => Vec::new(),
         };
         let plan = plan(&info, &bodies, &scans, config)?;
@@ -598,7 +602,7 @@ impl CompiledModule {
             target: &self.target,
             isa: &*self.isa as &dyn TargetIsa,
             text: &self.text,
-            description: &emit::description::encode(&self.module, &self.text),
+            module: &self.module,
             data: &self.data,
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),

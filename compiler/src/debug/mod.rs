@@ -6,7 +6,8 @@
 //! - [`function`], [`code`]: what code generation says of one function; wasm offsets ↔ its machine code.
 //! - [`entries`], [`expr`], [`pointee`]: types, functions and variables of the module's DWARF → the same for the machine.
 //! - [`record`]: the source positions of machine code, for our own backtraces; [`demangle`]: names for people.
-//! - [`build`]: all of that → entries and line tables for the machine code; [`output`]: those → bytes and relocations.
+//! - [`build`]: all of that → entries and line tables for the machine code; [`lines`]: rows of those tables → bytes;
+//!   [`output`]: the entries → bytes and relocations.
 //!
 //! The input is hostile. What is damaged costs debug information and is told as a warning; it never fails a build.
 
@@ -17,6 +18,7 @@ mod entries;
 pub(crate) mod expr;
 pub(crate) mod function;
 pub(crate) mod input;
+mod lines;
 pub(crate) mod output;
 mod pointee;
 mod record;
