@@ -10,10 +10,9 @@ use crate::codegen::{self, CompiledFunction};
 use crate::error::{Error, Result};
 use crate::module::Body;
 use crate::passes::call_graph::{self, CallGraph};
-use crate::passes::{self, Candidate, Rules};
+use crate::passes::{self, Candidate, Located, Locations, Rules};
 use crate::scan::Scan;
 use crate::translate::{ModuleContext, Scratch, translate};
-use cranelift_codegen::ir::Function;
 use rayon::Scope;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -301,29 +300,29 @@ impl<'m> Module<'m> {
                 scope.spawn(move |scope| self.function(caller, scope));
             }
         }
-        if let Some(function) = rest {
-            self.compile(func, function);
+        if let Some(body) = rest {
+            self.compile(func, body);
         }
     }
 
     /// Translates a function, all of whose callees are done. Returns it if it is to be compiled now.
-    fn translate<'s>(&'s self, func: u32, scope: &Scope<'s>) -> Option<Function> {
+    fn translate<'s>(&'s self, func: u32, scope: &Scope<'s>) -> Option<Located> {
         let node = self.node(func);
-        let function = match self.inlined(func) {
-            Ok(function) => function,
+        let body = match self.inlined(func) {
+            Ok(body) => body,
             Err(error) => {
                 self.has_failed.store(true, SeqCst);
                 node.error.set(error).expect("each function is taken up once");
                 return None;
             }
         };
-        let is_candidate = !node.callers.is_empty() && self.rules.is_candidate(func, &function);
-        let mut calls = call_graph::callees(&function, self.rules.imported);
+        let is_candidate = !node.callers.is_empty() && self.rules.is_candidate(func, &body.function);
+        let mut calls = call_graph::callees(&body.function, self.rules.imported);
         calls.sort_unstable();
         calls.dedup();
         let made = node.made.get_or_init(|| Made { is_candidate, calls });
         if is_candidate {
-            *lock(&node.candidate) = Some(Arc::new(Candidate::new(&function)));
+            *lock(&node.candidate) = Some(Arc::new(Candidate::new(&body)));
             if node.is_used.load(SeqCst) {
                 self.use_functions(&made.calls, scope);
             }
@@ -334,7 +333,7 @@ impl<'m> Module<'m> {
             return None;
         }
         self.use_functions(&made.calls, scope);
-        Some(function)
+        Some(body)
     }
 
     /// The callees of a function that are not in its cycle: they are done before it.
@@ -344,7 +343,7 @@ impl<'m> Module<'m> {
     }
 
     /// Translates a function and inlines its calls.
-    fn inlined(&self, func: u32) -> Result<Function> {
+    fn inlined(&self, func: u32) -> Result<Located> {
         let body = lock(&self.node(func).body).take().expect("each function is taken up once");
         let mut buffers = lock(&self.scratch).pop().unwrap_or_default();
         let translated = translate(self.context, body, &mut buffers.translation);
@@ -355,7 +354,9 @@ impl<'m> Module<'m> {
             .outer_callees(func)
             .filter_map(|callee| Some((callee, lock(&self.node(callee).candidate).clone()?)))
             .collect();
-        passes::inline(func, function, &candidates, &self.rules).map_err(|error| self.locate(func, error))
+        let locations = Locations::new(&self.context.info.debug.bodies[func as usize]);
+        let body = Located { function, locations };
+        passes::inline(func, body, &candidates, &self.rules).map_err(|error| self.locate(func, error))
     }
 
     /// Notes that compiled code calls some functions.
@@ -400,14 +401,14 @@ impl<'m> Module<'m> {
         });
     }
 
-    fn compile(&self, func: u32, function: Function) {
+    fn compile(&self, func: u32, body: Located) {
         // Translated for what it is inlined into; its code is in the cache.
         let is_cached = self.entry(func).is_some_and(|entry| entry.had_code);
         if is_cached || !self.work.compiles[func as usize] || self.has_failed.load(SeqCst) {
             return;
         }
         let mut buffers = lock(&self.scratch).pop().unwrap_or_default();
-        let compiled = codegen::compile(function, self.context.isa, &mut buffers.codegen, self.options);
+        let compiled = codegen::compile(body, self.context.isa, &mut buffers.codegen, self.options);
         lock(&self.scratch).push(buffers);
         self.context.progress.inspect(|progress| progress.step());
         let result = compiled.map_err(|error| self.locate(func, error));

@@ -6,7 +6,7 @@ use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
 use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
-use crate::debug::{self, Debug, Tracking};
+use crate::debug::{self, Debug, FunctionDebug, Tracking};
 use crate::emit::fixed::Fixed;
 use crate::emit::initial::Initial;
 use crate::emit::interface::{self, Global, Interface, Memory};
@@ -67,11 +67,21 @@ pub struct FunctionCode<'a> {
     /// Where it is in the code of the module.
     pub offset: u32,
     pub bytes: &'a [u8],
-    /// Offset in the function's code, and the offset in the module of the instruction that the code from there on is of.
-    /// Ascending.
-    pub lines: &'a [(u32, u32)],
+    /// Which instructions it is of. Ascending by place in the code.
+    pub lines: Vec<CodeLine>,
     /// Offset in the function's code, and what is to be put in there.
     pub relocations: Vec<(u32, String)>,
+}
+
+/// Where code of another instruction begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeLine {
+    /// Offset in the function's code.
+    pub code: u32,
+    /// Offset in the module of the instruction that the code from there on is of.
+    pub wasm: u32,
+    /// Index of the function that the instruction is of, if this compiler has inlined a call of it.
+    pub inlined: Option<u32>,
 }
 
 /// Turns the text format into the binary format. Binary modules pass through.
@@ -689,12 +699,18 @@ impl CompiledModule {
                 }
                 CodeTarget::Code(_) => None,
             });
+            let FunctionDebug { lines, calls, .. } = &range.debug;
+            let lines = lines.iter().map(|line| {
+                let call = line.frame.checked_sub(1).map(|call| calls[call as usize]);
+                let inlined = call.map(|call| imported as u32 + call.callee);
+                CodeLine { code: line.code, wasm: line.wasm, inlined }
+            });
             FunctionCode {
                 func: (imported + index) as u32,
                 name: &range.name,
                 offset: range.offset,
                 bytes: &bytes[range.offset as usize..end as usize],
-                lines: &range.debug.lines,
+                lines: lines.collect(),
                 relocations: relocations.collect(),
             }
         })

@@ -4,6 +4,7 @@
 mod backtrace;
 #[path = "../emulator.rs"]
 mod emulator;
+mod inlining;
 mod listing;
 mod loaded;
 mod place;

@@ -9,7 +9,7 @@ use crate::bottom_up::Inlining;
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
 use crate::codegen::{CompiledFunction, Unwind};
-use crate::debug::{FunctionDebug, ValueRange};
+use crate::debug::{Caller, FunctionDebug, InlinedCall, Line, ValueRange};
 use crate::scan::Scan;
 use aot_abi::module::TrapSite;
 use aot_abi::trap::TrapCode;
@@ -105,6 +105,7 @@ struct StoredCode {
     traps: Vec<(u32, u8, Option<StoredOffset>)>,
     /// Bytes of packed lines, which come after the code.
     lines: u32,
+    calls: Vec<StoredCall>,
     values: Vec<ValueRange>,
     prologue: Vec<(u32, UnwindInst)>,
     dwarf: Option<CfaUnwindInfo>,
@@ -122,6 +123,10 @@ enum StoredTarget {
 /// An offset in the wasm file: the function whose body it is in, and the distance from the start of that.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct StoredOffset(u32, u32);
+
+/// A call that was inlined: the callee's position, and where the call is, as places of [`lines`] are.
+#[derive(Serialize, Deserialize)]
+struct StoredCall(u32, Option<lines::Place>);
 
 /// An entry in its stored form, with its code and its packed lines beside it.
 pub(super) struct Encoded<'c>(Stored, &'c [u8], Vec<u8>);
@@ -153,7 +158,7 @@ fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<(Sto
         alignment,
         relocs,
         traps,
-        debug: FunctionDebug { lines, values },
+        debug: FunctionDebug { lines, calls, values },
         unwind: Unwind { prologue, dwarf },
         uses_vectors,
         landing_pad: None,
@@ -180,17 +185,33 @@ fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<(Sto
         Some((*code_offset, *code as u8, names.offset(*wasm_offset)?))
     });
     let traps = traps.collect::<Option<_>>()?;
-    let lines = lines.iter().map(|(at, offset)| {
-        let place = names.offset(*offset)?;
-        Some((*at, place.map(|StoredOffset(position, distance)| (position, distance))))
+    let place = |frame: u32, wasm: u32| {
+        let callee = frame.checked_sub(1).map(|call| calls[call as usize].callee);
+        let body = &names.shape.bodies[callee.unwrap_or(names.function) as usize];
+        let distance = body.contains(&u64::from(wasm)).then(|| u64::from(wasm) - body.start);
+        Some((frame, u32::try_from(distance?).ok()?))
+    };
+    let lines = lines.iter().map(|Line { code, wasm, frame }| match wasm {
+        0 => Some((*code, None)),
+        _ => Some((*code, Some(place(*frame, *wasm)?))),
     });
     let lines = lines::pack(lines)?;
+    let callers = calls.iter().map(|call| match call.caller {
+        Some(Caller { frame, wasm }) => place(frame, wasm).map(Some),
+        None => Some(None),
+    });
+    let callers: Vec<_> = callers.collect::<Option<_>>()?;
+    let calls = calls.iter().zip(callers).map(|(InlinedCall { callee, .. }, caller)| {
+        Some(StoredCall(names.name(callee + names.shape.imported)?, caller))
+    });
+    let calls = calls.collect::<Option<_>>()?;
     let stored = StoredCode {
         len: u32::try_from(code.len()).ok()?,
         alignment: *alignment,
         relocs,
         traps,
         lines: u32::try_from(lines.len()).ok()?,
+        calls,
         values: values.clone(),
         prologue: prologue.clone(),
         dwarf: dwarf.clone(),
@@ -259,7 +280,8 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
     let Some(stored) = stored_code else {
         return Some(Entry { made, code: None, had_code: false });
     };
-    let StoredCode { len, alignment, relocs, traps, lines, values, prologue, dwarf, uses_vectors } = stored;
+    let StoredCode { len, alignment, relocs, traps, lines, calls, values, prologue, dwarf, uses_vectors } =
+        stored;
     let (own, packed);
     (own, *code) = code.split_at_checked(len as usize)?;
     (packed, *code) = code.split_at_checked(lines as usize)?;
@@ -277,16 +299,38 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
         (offset < len).then_some(CodeReloc { offset, kind, target, addend })
     });
     let relocs = relocs.collect::<Option<_>>()?;
-    let wasm_offset = |offset: Option<StoredOffset>| {
-        let Some(StoredOffset(position, distance)) = offset else { return Some(0) };
-        let body = &shape.bodies[defined(position)? as usize];
+    let in_body = |function: u32, distance: u32| {
+        let body = &shape.bodies[function as usize];
         let offset = body.start.checked_add(u64::from(distance)).filter(|offset| body.contains(offset))?;
         u32::try_from(offset).ok()
     };
+    let wasm_offset = |offset: Option<StoredOffset>| match offset {
+        Some(StoredOffset(position, distance)) => in_body(defined(position)?, distance),
+        None => Some(0),
+    };
+    let mut inlined: Vec<InlinedCall> = Vec::with_capacity(calls.len());
+    let place = |inlined: &[InlinedCall], (frame, distance): lines::Place| {
+        let callee = match frame.checked_sub(1) {
+            Some(call) => inlined.get(call as usize)?.callee,
+            None => function,
+        };
+        in_body(callee, distance)
+    };
+    for StoredCall(callee, caller) in calls {
+        // A call comes after the one that it is part of.
+        let caller = match caller {
+            Some(at) => Some(Caller { frame: at.0, wasm: place(&inlined, at)? }),
+            None => None,
+        };
+        inlined.push(InlinedCall { callee: defined(callee)?, caller });
+    }
     let lines = lines::unpack(packed).map(|line| {
-        let (at, place) = line?;
-        let offset = wasm_offset(place.map(|(position, distance)| StoredOffset(position, distance)))?;
-        (at <= len).then_some((at, offset))
+        let (code, at) = line?;
+        let (frame, wasm) = match at {
+            Some(at) => (at.0, place(&inlined, at)?),
+            None => (0, 0),
+        };
+        (code <= len).then_some(Line { code, wasm, frame })
     });
     let lines = lines.collect::<Option<_>>()?;
     let traps = traps.into_iter().map(|(code_offset, code, offset)| {
@@ -302,7 +346,7 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
         alignment,
         relocs,
         traps,
-        debug: FunctionDebug { lines, values },
+        debug: FunctionDebug { lines, calls: inlined, values },
         unwind: Unwind { prologue, dwarf },
         uses_vectors,
         landing_pad: None,

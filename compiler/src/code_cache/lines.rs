@@ -1,10 +1,11 @@
 //! Which code is of which instruction, in a few bytes for each: there are more of these than of all else in an entry.
 //!
 //! For each item two numbers in LEB128: how far its code is behind that of the last one; and 0 for no place, twice the
-//! position of a function plus 2, or the difference to the last place in the same function, as below. A position is
-//! followed by the distance from the start of that function's body.
+//! number of a frame plus 2, or the difference to the last place in the same frame, as below. A frame is
+//! followed by the distance from the start of its function's body.
 
-/// A place: the position of a function among the names of an entry, and the distance from the start of its body.
+/// A place: the frame, 0 for the function itself and 1 more than the position of an inlined call for its callee; and the
+/// distance from the start of that function's body.
 pub(super) type Place = (u32, u32);
 
 /// Packs items, which are ascending.

@@ -4,7 +4,7 @@ use super::epilogue;
 use super::symbol::Symbol;
 use crate::debug::{FunctionDebug, ValuePlace, ValueRange};
 use crate::error::{Error, ErrorKind, Result};
-use crate::passes;
+use crate::passes::{self, Located};
 use crate::translate::abi_trap_code;
 use aot_abi::module::TrapSite;
 use cranelift_codegen::binemit::Reloc;
@@ -105,11 +105,12 @@ impl Default for Scratch {
 /// # Errors
 /// If the function passes a limit of the code generator.
 pub(crate) fn compile(
-    function: Function,
+    body: impl Into<Located>,
     isa: &dyn TargetIsa,
     scratch: &mut Scratch,
     options: Options,
 ) -> Result<CompiledFunction> {
+    let Located { function, locations } = body.into();
     let clif = options.keep_clif.then(|| function.display().to_string());
     scratch.context.clear();
     scratch.context.func = function;
@@ -132,17 +133,16 @@ pub(crate) fn compile(
         relocs.push(CodeReloc { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend });
     }
 
-    // Where the source location changes: code offset, wasm offset; ascending.
-    let lines: Vec<(u32, u32)> = buffer
+    let changes = buffer
         .get_srclocs_sorted()
         .iter()
         .map(|range| (range.start, if marked { epilogue::without_mark(range.loc) } else { range.loc }))
         .filter(|(_, location)| !location.is_default())
-        .map(|(start, location)| (start, location.bits()))
-        .collect();
-    let wasm_offset = |code_offset: u32| match lines.partition_point(|line| line.0 <= code_offset) {
+        .map(|(start, location)| (start, location.bits()));
+    let (lines, calls) = locations.lines(changes);
+    let wasm_offset = |code_offset: u32| match lines.partition_point(|line| line.code <= code_offset) {
         0 => 0,
-        after => lines[after - 1].1,
+        after => lines[after - 1].wasm,
     };
     let mut traps = Vec::with_capacity(buffer.traps().len());
     for trap in buffer.traps() {
@@ -178,7 +178,7 @@ pub(crate) fn compile(
         relocs,
         traps,
         unwind,
-        debug: FunctionDebug { lines, values },
+        debug: FunctionDebug { lines, calls, values },
         uses_vectors: uses_vectors(&context.func),
         landing_pad,
         clif,

@@ -3,14 +3,14 @@
 //! Each unit of the module's DWARF becomes one; functions without source get a unit of their own, whose only file is
 //! the module, with offsets as line numbers.
 
-use super::code::{FunctionCode, merged};
-use super::entries;
+use super::code::{FunctionCode, Piece, merged};
+use super::entries::{self, Kept};
 use super::expr::State;
 use super::input::{Input, Slice, Units};
 use super::lines::{self, Sequence as LineSequence};
 use super::output::{self, DebugSection};
-use super::record::record;
-use super::source::{Row, Scope, SourceMap, SourceUnit};
+use super::record::{FunctionScopes, record};
+use super::source::{Row, Sequence, SourceMap, SourceUnit};
 use crate::config::DebugInfo;
 use crate::emit::Text;
 use crate::emit::text::TextRange;
@@ -23,6 +23,7 @@ use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// What debug sections are made from.
 pub(crate) struct Parts<'p, 'a> {
@@ -76,7 +77,7 @@ fn sections(parts: &Parts<'_, '_>) -> (Vec<DebugSection>, Vec<String>) {
     let Source { units, map } = parts.source;
     let mut builder = Builder::new(parts, units, map);
     if parts.level == DebugInfo::Full {
-        entries::convert(&mut builder);
+        builder.kept = entries::convert(&mut builder);
     }
     builder.functions();
     builder.finish();
@@ -101,9 +102,11 @@ pub(super) struct OutUnit {
     /// Its code: offsets in the text section.
     code: Vec<Range<u32>>,
     /// What stands for an inlined function, by name and linkage name.
-    abstracts: HashMap<(Vec<u8>, Vec<u8>), UnitEntryId>,
+    pub abstracts: HashMap<(Vec<u8>, Vec<u8>), UnitEntryId>,
     /// Whether it has the entries of the module's unit.
     pub is_full: bool,
+    /// Whether its lines are offsets in the module.
+    pub has_offsets: bool,
 }
 
 pub(super) struct Builder<'b, 'a> {
@@ -119,7 +122,11 @@ pub(super) struct Builder<'b, 'a> {
     /// Position of each function of the module in the text section, if it has code.
     ranges: Vec<Option<u32>>,
     /// The first scope of each function in the source map, by where its code starts.
-    scopes: HashMap<u64, u32>,
+    pub scopes: HashMap<u64, u32>,
+    /// By where the code of a function starts, once asked for.
+    pub inner_scopes: HashMap<u64, Rc<FunctionScopes>>,
+    /// What entries of the module became, if they are converted.
+    pub kept: Vec<Kept>,
     warnings: Vec<String>,
 }
 
@@ -147,6 +154,8 @@ impl<'b, 'a> Builder<'b, 'a> {
             opened: Vec::new(),
             ranges: functions.take(parts.info.debug.bodies.len()).map(position).collect(),
             scopes,
+            inner_scopes: HashMap::new(),
+            kept: Vec::new(),
             warnings: Vec::new(),
         }
     }
@@ -192,25 +201,17 @@ impl<'b, 'a> Builder<'b, 'a> {
         }
     }
 
-    fn function(&mut self, range: &TextRange, body: &Range<u64>, found: Found) {
-        let Found { code, scope, unit, rows } = found;
+    fn function(&mut self, range: &'b TextRange, body: &Range<u64>, found: Found<'b>) {
+        let Found { code, unit, rows } = found;
         let mut out = self.units[unit].take().unwrap_or_else(|| self.open(unit));
         out.code.push(code.start..code.start + code.len);
         let rows = match rows {
             Some(rows) => rows,
+            None if out.has_offsets => self.offset_rows(&mut out, &code),
             None => self.source_rows(&mut out, &code, body.start),
         };
         self.add_rows(&mut out, rows);
-        match scope {
-            // It is among the entries of its unit.
-            Some(_) if out.is_full => {}
-            Some(scope) => self.scope_entries(&mut out, scope, &code),
-            None => {
-                let entry = self.entry(&out, self.root(&out), dw::DW_TAG_subprogram);
-                self.set_string(&out, entry, dw::DW_AT_name, range.name.as_bytes());
-                self.set_ranges(&out, entry, &code, code.whole());
-            }
-        }
+        self.function_entries(&mut out, range, &code, body.start);
         self.units[unit] = Some(out);
     }
 
@@ -253,6 +254,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             code: Vec::new(),
             abstracts: HashMap::new(),
             is_full: false,
+            has_offsets: index == self.map.units.len(),
         };
         let root = self.root(&out);
         for (attribute, value) in
@@ -274,10 +276,20 @@ impl<'b, 'a> Builder<'b, 'a> {
         out.lines.push(rows);
     }
 
+    /// Rows whose lines are offsets in the wasm file; but what is inlined may have source.
+    fn offset_rows(&mut self, out: &mut OutUnit, code: &FunctionCode<'_>) -> LineSequence {
+        let (info, map) = (self.parts.info, self.map);
+        offset_rows(info, map, code, |row| self.numbered_file(out, row.file).map(|(_, number)| number))
+    }
+
+    /// The file whose lines are offsets.
+    pub fn offset_file(&self, out: &OutUnit) -> Option<FileId> {
+        self.dwarf.units.get(out.id).line_program.files().next().map(|(file, ..)| file)
+    }
+
     /// Rows with lines of the source, for a function whose body starts at `body` in the wasm file.
-    fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode, body: u64) -> LineSequence {
-        let sequence = code.pieces.iter().find_map(|piece| self.map.sequence(piece.wasm));
-        let rows = sequence.map_or(0..0, |sequence| sequence.rows.clone());
+    fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode<'_>, body: u64) -> LineSequence {
+        let rows = own_sequence(self.map, code).map_or(0..0, |sequence| sequence.rows.clone());
         let rows = &self.map.rows[rows.start as usize..rows.end as usize];
         // The function's own first row; the compiler leaves nothing before it but what makes the frame.
         let own = &rows[rows.partition_point(|row| row.offset < body)..];
@@ -291,7 +303,7 @@ impl<'b, 'a> Builder<'b, 'a> {
         let mut last = Row::NONE;
         let mut last_file = lines::FIRST_FILE;
         for piece in &code.pieces {
-            let is_prologue = piece.wasm == body || piece.wasm < start;
+            let is_prologue = piece.frame == 0 && (piece.wasm == body || piece.wasm < start);
             if is_prologue && piece.code.start > 0 {
                 continue;
             }
@@ -351,86 +363,20 @@ impl<'b, 'a> Builder<'b, 'a> {
         Some((id, number))
     }
 
-    /// Entries for a function, and for all that is inlined into it.
-    fn scope_entries(&mut self, out: &mut OutUnit, first: u32, code: &FunctionCode) {
-        let mut entries = HashMap::new();
-        let scopes = &self.map.scopes;
-        let inner = scopes[first as usize + 1..].iter().take_while(|scope| scope.parent.is_some());
-        for (index, scope) in (first..).zip([&scopes[first as usize]].into_iter().chain(inner)) {
-            let parent = scope.parent.and_then(|parent| entries.get(&parent).copied());
-            let entry = match parent {
-                None if scope.parent.is_some() => continue,
-                None => {
-                    let entry = self.entry(out, self.root(out), dw::DW_TAG_subprogram);
-                    self.set_names(out, entry, scope);
-                    self.set_ranges(out, entry, code, code.whole());
-                    entry
-                }
-                Some(parent) => {
-                    let ranges = merged(scope.ranges.iter().flat_map(|range| code.ranges(range)).collect());
-                    if ranges.is_empty() {
-                        continue;
-                    }
-                    let origin = self.abstract_entry(out, scope);
-                    let entry = self.entry(out, parent, dw::DW_TAG_inlined_subroutine);
-                    self.set(out, entry, dw::DW_AT_abstract_origin, AttributeValue::UnitRef(origin));
-                    self.set_ranges(out, entry, code, ranges);
-                    if let Some((file, line, column)) = scope.call {
-                        if let Some(file) = self.file(out, file) {
-                            self.set(out, entry, dw::DW_AT_call_file, AttributeValue::FileIndex(Some(file)));
-                        }
-                        self.set(out, entry, dw::DW_AT_call_line, AttributeValue::Udata(line.into()));
-                        if column > 0 {
-                            self.set(out, entry, dw::DW_AT_call_column, AttributeValue::Udata(column.into()));
-                        }
-                    }
-                    entry
-                }
-            };
-            entries.insert(index, entry);
-        }
-    }
-
-    /// What stands for an inlined function.
-    fn abstract_entry(&mut self, out: &mut OutUnit, scope: &Scope) -> UnitEntryId {
-        let key = (scope.name.clone(), scope.linkage_name.clone());
-        if let Some(known) = out.abstracts.get(&key) {
-            return *known;
-        }
-        let entry = self.entry(out, self.root(out), dw::DW_TAG_subprogram);
-        self.set_names(out, entry, scope);
-        self.set(out, entry, dw::DW_AT_inline, AttributeValue::Inline(dw::DW_INL_inlined));
-        out.abstracts.insert(key, entry);
-        entry
-    }
-
-    fn set_names(&mut self, out: &mut OutUnit, entry: UnitEntryId, scope: &Scope) {
-        self.set_string(out, entry, dw::DW_AT_name, &scope.name);
-        if !self.is_c(scope.unit as usize) {
-            self.set_string(out, entry, dw::DW_AT_linkage_name, &scope.linkage_name);
-        }
-        if let Some((file, line)) = scope.declared
-            && let Some(file) = self.file(out, file)
-        {
-            self.set(out, entry, dw::DW_AT_decl_file, AttributeValue::FileIndex(Some(file)));
-            self.set(out, entry, dw::DW_AT_decl_line, AttributeValue::Udata(line.into()));
-        }
-    }
-
-    fn root(&self, out: &OutUnit) -> UnitEntryId {
+    pub fn root(&self, out: &OutUnit) -> UnitEntryId {
         self.dwarf.units.get(out.id).root()
     }
 
-    fn entry(&mut self, out: &OutUnit, parent: UnitEntryId, tag: gimli::DwTag) -> UnitEntryId {
+    pub fn entry(&mut self, out: &OutUnit, parent: UnitEntryId, tag: gimli::DwTag) -> UnitEntryId {
         self.dwarf.units.get_mut(out.id).add(parent, tag)
     }
 
-    fn set(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, value: AttributeValue) {
+    pub fn set(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, value: AttributeValue) {
         self.dwarf.units.get_mut(out.id).get_mut(entry).set(name, value);
     }
 
     /// Sets a string, unless it is empty.
-    fn set_string(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, text: &[u8]) {
+    pub fn set_string(&mut self, out: &OutUnit, entry: UnitEntryId, name: gimli::DwAt, text: &[u8]) {
         if !text.is_empty() && !text.contains(&0) {
             let text = self.dwarf.strings.add(text);
             self.set(out, entry, name, AttributeValue::StringRef(text));
@@ -438,11 +384,11 @@ impl<'b, 'a> Builder<'b, 'a> {
     }
 
     /// Says which code of a function an entry is about.
-    fn set_ranges(
+    pub fn set_ranges(
         &mut self,
         out: &OutUnit,
         entry: UnitEntryId,
-        code: &FunctionCode,
+        code: &FunctionCode<'_>,
         ranges: Vec<Range<u32>>,
     ) {
         let ranges: Vec<Range<u32>> =
@@ -481,50 +427,62 @@ impl<'b, 'a> Builder<'b, 'a> {
 }
 
 /// What is known of a function before anything is written of it.
-struct Found {
-    code: FunctionCode,
-    scope: Option<u32>,
+struct Found<'t> {
+    code: FunctionCode<'t>,
     /// The number of its source unit.
     unit: usize,
-    /// If its lines are offsets in the wasm file.
+    /// If nothing of the source has a part in them.
     rows: Option<LineSequence>,
 }
 
-impl Found {
+impl<'t> Found<'t> {
     fn new(
         info: &ModuleInfo<'_>,
         map: &SourceMap,
         scopes: &HashMap<u64, u32>,
-        range: &TextRange,
+        range: &'t TextRange,
         body: &Range<u64>,
-    ) -> Found {
+    ) -> Found<'t> {
         let code = FunctionCode::new(range, body.start);
         let scope = scopes.get(&body.start).copied();
-        let sequence = map
-            .sequence(body.start)
-            .or_else(|| code.pieces.iter().find_map(|piece| map.sequence(piece.wasm)));
+        let sequence = map.sequence(body.start).or_else(|| own_sequence(map, &code));
         let unit = match (scope, sequence) {
             (Some(scope), _) => map.scopes[scope as usize].unit as usize,
             (None, Some(sequence)) => sequence.unit as usize,
             (None, None) => map.units.len(),
         };
-        let rows = (unit == map.units.len()).then(|| offset_rows(info, &code));
-        Found { code, scope, unit, rows }
+        let has_source = |piece: &Piece| inlined_row(map, piece).is_some();
+        let is_plain = unit == map.units.len() && !code.pieces.iter().any(has_source);
+        let rows = is_plain.then(|| offset_rows(info, map, &code, |_| None));
+        Found { code, unit, rows }
     }
 }
 
-/// Rows whose lines are offsets in the wasm file, the first one of the unit.
-fn offset_rows(info: &ModuleInfo<'_>, code: &FunctionCode) -> LineSequence {
+/// The rows of the source of what a function does itself.
+fn own_sequence<'m>(map: &'m SourceMap, code: &FunctionCode<'_>) -> Option<&'m Sequence> {
+    let own = code.pieces.iter().filter(|piece| piece.frame == 0);
+    own.map(|piece| piece.wasm).find_map(|offset| map.sequence(offset))
+}
+
+/// The source of code that is part of an inlined call.
+fn inlined_row(map: &SourceMap, piece: &Piece) -> Option<Row> {
+    map.row(piece.wasm).filter(|row| piece.frame > 0 && row.line > 0).copied()
+}
+
+/// Rows whose lines are offsets in the wasm file, which is the first file of the unit. `file` is asked for the numbers of
+/// files of what is inlined and has source.
+fn offset_rows(
+    info: &ModuleInfo<'_>,
+    map: &SourceMap,
+    code: &FunctionCode<'_>,
+    mut file: impl FnMut(&Row) -> Option<u64>,
+) -> LineSequence {
     let mut sequence = LineSequence::new(code.start, code.pieces.len());
     for piece in &code.pieces {
-        sequence.row(lines::Row {
-            code: piece.code.start,
-            file: 0,
-            line: info.source_offset(piece.wasm as u32),
-            column: 0,
-            is_statement: true,
-            prologue_end: false,
-        });
+        let source = inlined_row(map, piece).and_then(|row| Some((file(&row)?, row.line, row.column)));
+        let (file, line, column) = source.unwrap_or_else(|| (0, info.source_offset(piece.wasm as u32), 0));
+        let code = piece.code.start;
+        sequence.row(lines::Row { code, file, line, column, is_statement: true, prologue_end: false });
     }
     sequence.end(code.len)
 }

@@ -1,18 +1,22 @@
 //! Wasm offsets ↔ machine code of one function.
 
+use super::function::{FunctionDebug, InlinedCall};
 use crate::emit::text::TextRange;
 use std::cell::OnceCell;
 use std::ops::Range;
 
 /// The code of one wasm function, in pieces that come from one wasm instruction each.
-pub(super) struct FunctionCode {
+///
+/// A *frame* is the function itself (0), or the callee of a call that this compiler has inlined (1 and on).
+pub(super) struct FunctionCode<'t> {
     /// Offset in the text section.
     pub start: u32,
     pub len: u32,
     /// Ascending by place in the code, without gaps.
     pub pieces: Vec<Piece>,
-    /// The order of `pieces` by wasm offset, once somebody asks for ranges.
-    by_wasm: OnceCell<Vec<u32>>,
+    pub calls: &'t [InlinedCall],
+    /// Code by what each frame is doing then, once somebody asks: offset in the wasm file, range in the code.
+    by_frame: OnceCell<Vec<Vec<(u64, Range<u32>)>>>,
 }
 
 /// Code of one wasm instruction.
@@ -22,19 +26,22 @@ pub(super) struct Piece {
     pub code: Range<u32>,
     /// Offset in the wasm file.
     pub wasm: u64,
+    /// Whose instruction that is.
+    pub frame: u32,
 }
 
-impl FunctionCode {
+impl FunctionCode<'_> {
     /// The pieces of a function whose body starts at `body` in the wasm file: its prologue counts as that byte.
-    pub fn new(range: &TextRange, body: u64) -> FunctionCode {
-        let lines = &range.debug.lines;
-        let prologue = lines.first().is_none_or(|first| first.0 > 0).then_some((0, body));
-        let starts = prologue.into_iter().chain(lines.iter().map(|(code, wasm)| (*code, u64::from(*wasm))));
-        let mut pieces: Vec<Piece> = Vec::with_capacity(lines.len() + 1);
-        for (start, wasm) in starts.filter(|(start, _)| *start < range.len) {
+    pub fn new(range: &TextRange, body: u64) -> FunctionCode<'_> {
+        let FunctionDebug { lines, calls, .. } = &range.debug;
+        let prologue = lines.first().is_none_or(|first| first.code > 0).then_some((0, body, 0));
+        let lines = lines.iter().map(|line| (line.code, u64::from(line.wasm), line.frame));
+        let starts = prologue.into_iter().chain(lines);
+        let mut pieces: Vec<Piece> = Vec::with_capacity(starts.size_hint().0);
+        for (start, wasm, frame) in starts.filter(|(start, ..)| *start < range.len) {
             if let Some(last) = pieces.last_mut() {
                 last.code.end = start;
-                if last.wasm == wasm {
+                if (last.wasm, last.frame) == (wasm, frame) {
                     last.code.end = range.len;
                     continue;
                 }
@@ -42,9 +49,9 @@ impl FunctionCode {
                     pieces.pop();
                 }
             }
-            pieces.push(Piece { code: start..range.len, wasm });
+            pieces.push(Piece { code: start..range.len, wasm, frame });
         }
-        FunctionCode { start: range.offset, len: range.len, pieces, by_wasm: OnceCell::new() }
+        FunctionCode { start: range.offset, len: range.len, pieces, calls, by_frame: OnceCell::new() }
     }
 
     /// All of it, as ranges in the function.
@@ -52,17 +59,36 @@ impl FunctionCode {
         std::iter::once(0..self.len).collect()
     }
 
-    /// The code of a range of the wasm file: ranges in the function, ascending and apart.
-    pub fn ranges(&self, wasm: &Range<u64>) -> Vec<Range<u32>> {
-        let by_wasm = self.by_wasm.get_or_init(|| {
-            let mut by_wasm: Vec<u32> = (0..self.pieces.len() as u32).collect();
-            by_wasm.sort_by_key(|piece| self.pieces[*piece as usize].wasm);
-            by_wasm
-        });
-        let first = by_wasm.partition_point(|piece| self.pieces[*piece as usize].wasm < wasm.start);
-        let pieces = by_wasm[first..].iter().map(|piece| &self.pieces[*piece as usize]);
-        let ranges = pieces.take_while(|piece| piece.wasm < wasm.end).map(|piece| piece.code.clone());
-        merged(ranges.collect())
+    /// The code that runs while a frame is in a range of the wasm file: ranges in the function, ascending and apart. What
+    /// the frame calls is part of it, where that is inlined.
+    pub fn ranges(&self, frame: u32, wasm: &Range<u64>) -> Vec<Range<u32>> {
+        let pieces = &self.by_frame()[frame as usize];
+        let first = pieces.partition_point(|(offset, _)| *offset < wasm.start);
+        let pieces = pieces[first..].iter().take_while(|(offset, _)| *offset < wasm.end);
+        merged(pieces.map(|(_, range)| range.clone()).collect())
+    }
+
+    /// The code that runs while a frame is there.
+    pub fn frame(&self, frame: u32) -> Vec<Range<u32>> {
+        self.ranges(frame, &(0..u64::MAX))
+    }
+
+    fn by_frame(&self) -> &[Vec<(u64, Range<u32>)>] {
+        self.by_frame.get_or_init(|| {
+            let mut by_frame = vec![Vec::new(); self.calls.len() + 1];
+            for piece in &self.pieces {
+                let mut next = Some((piece.frame, piece.wasm));
+                while let Some((frame, wasm)) = next {
+                    by_frame[frame as usize].push((wasm, piece.code.clone()));
+                    let call = frame.checked_sub(1).and_then(|call| self.calls[call as usize].caller);
+                    next = call.map(|caller| (caller.frame, u64::from(caller.wasm)));
+                }
+            }
+            for pieces in &mut by_frame {
+                pieces.sort_by_key(|(offset, _)| *offset);
+            }
+            by_frame
+        })
     }
 }
 
@@ -82,28 +108,51 @@ pub(super) fn merged(mut ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::debug::FunctionDebug;
+    use crate::debug::{Caller, Line};
 
-    fn function(lines: &[(u32, u32)]) -> FunctionCode {
-        let debug = FunctionDebug { lines: lines.to_vec(), values: Vec::new() };
-        FunctionCode::new(&TextRange { offset: 64, len: 40, debug, ..TextRange::default() }, 100)
+    fn function(lines: &[(u32, u32, u32)], calls: &[(u32, u32)]) -> TextRange {
+        let lines = lines.iter().map(|(code, wasm, frame)| Line { code: *code, wasm: *wasm, frame: *frame });
+        let caller = |(frame, wasm): &(u32, u32)| Some(Caller { frame: *frame, wasm: *wasm });
+        let calls = calls.iter().map(|call| InlinedCall { callee: 7, caller: caller(call) }).collect();
+        let debug = FunctionDebug { lines: lines.collect(), calls, values: Vec::new() };
+        TextRange { offset: 64, len: 40, debug, ..TextRange::default() }
+    }
+
+    fn pieces(lines: &[(u32, u32, u32)]) -> Vec<(Range<u32>, u64, u32)> {
+        let range = function(lines, &[]);
+        let pieces = FunctionCode::new(&range, 100).pieces.into_iter();
+        pieces.map(|Piece { code, wasm, frame }| (code, wasm, frame)).collect()
     }
 
     #[test]
     fn the_prologue_is_the_start_of_the_body() {
-        let pieces = function(&[(4, 102), (8, 104), (8, 105), (12, 105), (20, 103)]).pieces;
-        let expected = [(0..4, 100), (4..8, 102), (8..20, 105), (20..40, 103)];
-        assert_eq!(pieces, expected.map(|(code, wasm)| Piece { code, wasm }));
-        assert_eq!(function(&[]).pieces, [Piece { code: 0..40, wasm: 100 }]);
-        assert_eq!(function(&[(0, 7), (50, 9)]).pieces, [Piece { code: 0..40, wasm: 7 }]);
+        let found =
+            pieces(&[(4, 102, 0), (8, 104, 0), (8, 105, 0), (12, 105, 0), (20, 103, 0), (24, 103, 1)]);
+        let expected = [(0..4, 100, 0), (4..8, 102, 0), (8..20, 105, 0), (20..24, 103, 0), (24..40, 103, 1)];
+        assert_eq!(found, expected);
+        assert_eq!(pieces(&[]), [(0..40, 100, 0)]);
+        assert_eq!(pieces(&[(0, 7, 0), (50, 9, 0)]), [(0..40, 7, 0)]);
     }
 
     #[test]
     fn ranges_follow_code_that_moved() {
-        let function = function(&[(4, 102), (8, 110), (12, 104), (16, 112), (24, 106)]);
-        assert_eq!(function.ranges(&(102..108)), [4..8, 12..16, 24..40]);
-        assert_eq!(function.ranges(&(102..111)), [4..16, 24..40]);
-        assert_eq!(function.ranges(&(0..1000)), function.whole());
-        assert_eq!(function.ranges(&(111..112)), []);
+        let range = function(&[(4, 102, 0), (8, 110, 0), (12, 104, 0), (16, 112, 0), (24, 106, 0)], &[]);
+        let function = FunctionCode::new(&range, 100);
+        assert_eq!(function.ranges(0, &(102..108)), [4..8, 12..16, 24..40]);
+        assert_eq!(function.ranges(0, &(102..111)), [4..16, 24..40]);
+        assert_eq!(function.ranges(0, &(0..1000)), function.whole());
+        assert_eq!(function.ranges(0, &(111..112)), []);
+    }
+
+    #[test]
+    fn callers_have_the_code_of_what_they_call() {
+        let lines = [(0, 100, 0), (4, 20, 1), (8, 30, 2), (12, 21, 1), (16, 105, 0)];
+        let range = function(&lines, &[(0, 104), (1, 25)]);
+        let function = FunctionCode::new(&range, 100);
+        assert_eq!(function.frame(0), [0..40]);
+        assert_eq!(function.frame(1), [4..16]);
+        assert_eq!(function.frame(2), [8..12]);
+        assert_eq!(function.ranges(0, &(101..105)), [4..16]);
+        assert_eq!(function.ranges(1, &(21..26)), [8..16]);
     }
 }

@@ -33,8 +33,8 @@ type Entry<'a> = DebuggingInformationEntry<Slice<'a>>;
 pub(super) type Kept = Vec<(usize, UnitEntryId)>;
 
 /// The code of a function whose entries are converted.
-struct Function {
-    code: FunctionCode,
+struct Function<'f> {
+    code: FunctionCode<'f>,
     values: Vec<ValueRange>,
 }
 
@@ -49,8 +49,8 @@ enum Shape {
     Other,
 }
 
-/// Converts the entries of all units.
-pub(super) fn convert(builder: &mut Builder<'_, '_>) {
+/// Converts the entries of all units. Says what they became.
+pub(super) fn convert(builder: &mut Builder<'_, '_>) -> Vec<Kept> {
     let count = builder.units_read.iter().len();
     let mut kept: Vec<Kept> = Vec::with_capacity(count);
     for index in 0..count {
@@ -89,6 +89,14 @@ pub(super) fn convert(builder: &mut Builder<'_, '_>) {
         }
         builder.units[index] = Some(out);
     }
+    kept
+}
+
+/// What an entry became.
+pub(super) fn find(kept: &[Kept], unit: usize, offset: usize) -> Option<UnitEntryId> {
+    let kept = kept.get(unit)?;
+    let at = kept.binary_search_by_key(&offset, |(offset, _)| *offset).ok()?;
+    Some(kept[at].1)
 }
 
 /// Makes entries for those of a unit that are kept, without attributes.
@@ -167,7 +175,7 @@ impl<'a> Converter<'_, '_, 'a> {
         let unit = self.unit;
         let numbers: FileNumbers = self.builder.map.numbers.get(self.index).cloned().unwrap_or_default();
         let mut entries = unit.entries();
-        let mut function: Option<(isize, Function)> = None;
+        let mut function: Option<(isize, Function<'_>)> = None;
         while let Some(entry) = entries.next_dfs()? {
             let Some(id) = self.find(self.index, entry.offset()) else { continue };
             if function.as_ref().is_some_and(|(depth, _)| entry.depth() <= *depth) {
@@ -189,9 +197,7 @@ impl<'a> Converter<'_, '_, 'a> {
 
     /// The entry that an offset in a unit became.
     fn find(&self, unit: usize, offset: UnitOffset) -> Option<UnitEntryId> {
-        let kept = self.kept.get(unit)?;
-        let at = kept.binary_search_by_key(&offset.0, |(offset, _)| *offset).ok()?;
-        Some(kept[at].1)
+        find(self.kept, unit, offset.0)
     }
 
     fn set(&mut self, id: UnitEntryId, name: DwAt, value: AttributeValue) {
@@ -202,7 +208,7 @@ impl<'a> Converter<'_, '_, 'a> {
         &mut self,
         entry: &Entry<'a>,
         id: UnitEntryId,
-        function: Option<&Function>,
+        function: Option<&Function<'_>>,
         numbers: &FileNumbers,
     ) {
         let tag = entry.tag();
@@ -241,7 +247,7 @@ impl<'a> Converter<'_, '_, 'a> {
     }
 
     /// Says which code an entry is about.
-    fn code(&mut self, entry: &Entry<'a>, id: UnitEntryId, function: &Function) {
+    fn code(&mut self, entry: &Entry<'a>, id: UnitEntryId, function: &Function<'_>) {
         let code = &function.code;
         let ranges = match entry.tag() {
             dw::DW_TAG_subprogram if has_code(entry) => code.whole(),
@@ -251,7 +257,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 if let Ok(mut ranges) = self.builder.units_read.dwarf.die_ranges(self.unit, entry) {
                     while let Ok(Some(range)) = ranges.next() {
                         let wasm = start.saturating_add(range.begin)..start.saturating_add(range.end);
-                        found.extend(code.ranges(&wasm));
+                        found.extend(code.ranges(0, &wasm));
                     }
                 }
                 merged(found)
@@ -276,7 +282,7 @@ impl<'a> Converter<'_, '_, 'a> {
         &mut self,
         entry: &Entry<'a>,
         id: UnitEntryId,
-        function: Option<&Function>,
+        function: Option<&Function<'_>>,
         value: In<Slice<'a>>,
     ) {
         let shape = self.type_of(entry).map(|ty| self.shape(ty));
@@ -311,7 +317,12 @@ impl<'a> Converter<'_, '_, 'a> {
     }
 
     /// What an expression or a list of locations is for each part of a function's code.
-    fn places(&self, function: &Function, value: In<Slice<'a>>, want: Want) -> Vec<(Range<u32>, Expression)> {
+    fn places(
+        &self,
+        function: &Function<'_>,
+        value: In<Slice<'a>>,
+        want: Want,
+    ) -> Vec<(Range<u32>, Expression)> {
         let mut found = Vec::new();
         if let In::Exprloc(expression) = value {
             self.place_in(function, &(0..function.code.len), &expression, want, &mut found);
@@ -322,7 +333,7 @@ impl<'a> Converter<'_, '_, 'a> {
         let Ok(Some(mut list)) = lists else { return found };
         while let Ok(Some(entry)) = list.next() {
             let wasm = start.saturating_add(entry.range.begin)..start.saturating_add(entry.range.end);
-            for range in function.code.ranges(&wasm) {
+            for range in function.code.ranges(0, &wasm) {
                 self.place_in(function, &range, &entry.data, want, &mut found);
             }
             if found.len() > MAX_LOCATIONS {
@@ -336,7 +347,7 @@ impl<'a> Converter<'_, '_, 'a> {
     /// The same for one expression: it changes where values move.
     fn place_in(
         &self,
-        function: &Function,
+        function: &Function<'_>,
         range: &Range<u32>,
         expression: &read::Expression<Slice<'a>>,
         want: Want,
@@ -369,7 +380,7 @@ impl<'a> Converter<'_, '_, 'a> {
         &mut self,
         id: UnitEntryId,
         name: DwAt,
-        function: Option<&Function>,
+        function: Option<&Function<'_>>,
         mut found: Vec<(Range<u32>, Expression)>,
     ) {
         let (start, len) =

@@ -5,10 +5,42 @@ use serde::{Deserialize, Serialize};
 /// Where the code of a function came from, and where its values are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FunctionDebug {
-    /// Offset in the code, and offset in the wasm file of what the code from there on does. Ascending.
-    pub lines: Vec<(u32, u32)>,
+    /// Ascending by code.
+    pub lines: Vec<Line>,
+    /// The calls that this compiler has inlined, if there is code of theirs. A call comes after the one that it is part of.
+    pub calls: Vec<InlinedCall>,
     /// Where values are; nothing unless debug information was asked for.
     pub values: Vec<ValueRange>,
+}
+
+/// Where code starts that another instruction became.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Line {
+    /// Offset in the code.
+    pub code: u32,
+    /// Offset in the wasm file of the instruction.
+    pub wasm: u32,
+    /// The function that the instruction is of: 0 for the one that has the code, or 1 more than the place of an inlined call,
+    /// for its callee.
+    pub frame: u32,
+}
+
+/// A call with the body of the callee in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InlinedCall {
+    /// The function that is called, numbered without imported ones.
+    pub callee: u32,
+    /// Nothing for a tail call: its caller is gone, and nothing but the callee is left of the function that has the code.
+    pub caller: Option<Caller>,
+}
+
+/// The instruction that an inlined call was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// As in [`Line`]; of the calls, one that comes before.
+    pub frame: u32,
+    /// Offset in the wasm file.
+    pub wasm: u32,
 }
 
 /// Where a value is while a range of the code runs.

@@ -5,6 +5,7 @@
 //!   Whoever has such an offset (line tables, backtraces, listings) asks it.
 //! - [`function`], [`code`]: what code generation says of one function; wasm offsets ↔ its machine code.
 //! - [`entries`], [`expr`], [`pointee`]: types, functions and variables of the module's DWARF → the same for the machine.
+//! - [`inlined`]: entries for inlined calls: those of the module's compiler, and ours.
 //! - [`record`]: the source positions of machine code, for our own backtraces; [`demangle`]: names for people.
 //! - [`build`]: all of that → entries and line tables for the machine code; [`lines`]: rows of those tables → bytes;
 //!   [`output`]: the entries → bytes and relocations.
@@ -17,6 +18,7 @@ mod demangle;
 mod entries;
 pub(crate) mod expr;
 pub(crate) mod function;
+mod inlined;
 pub(crate) mod input;
 mod lines;
 pub(crate) mod output;
@@ -27,6 +29,8 @@ pub(crate) mod source;
 pub(crate) use build::{Debug, Parts, Source, build};
 pub use demangle::demangle;
 pub(crate) use expr::{Base, State};
-pub(crate) use function::{FunctionDebug, Tracking, VMCTX, ValuePlace, ValueRange};
+pub(crate) use function::{
+    Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange,
+};
 pub(crate) use input::Input;
 pub use source::{Frame, Location, SourceMap};

@@ -3,19 +3,19 @@
 use super::build::Source;
 use super::code::FunctionCode;
 use super::demangle::demangle;
+use super::function::{Caller, InlinedCall};
 use super::source::{Row as SourceRow, Scope, SourceMap};
 use crate::emit::Text;
 use crate::module::ModuleInfo;
 use aot_abi::source::{FunctionSource, Inlined, MAX_INLINED, Position, Row, encode};
 use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
 
-/// Encodes where the code of all functions came from. Nothing if the module does not say.
+/// Encodes where the code of all functions came from. Nothing if the module does not say, and nothing was inlined.
 pub(super) fn record(info: &ModuleInfo<'_>, source: &Source<'_>, text: &Text) -> Vec<u8> {
     let map = &source.map;
-    if map.rows.is_empty() {
-        return Vec::new();
-    }
-    let mut recorder = Recorder { map, strings: Strings::new(), scope_names: HashMap::new() };
+    let mut recorder =
+        Recorder { info, map, strings: Strings::new(), names: HashMap::new(), scopes: HashMap::new() };
     let defined = text.ranges.iter().filter(|range| range.is_function).zip(&info.debug.bodies);
     let functions: Vec<FunctionSource> = defined
         .filter(|(range, _)| range.len > 0)
@@ -28,72 +28,140 @@ pub(super) fn record(info: &ModuleInfo<'_>, source: &Source<'_>, text: &Text) ->
 }
 
 struct Recorder<'m> {
+    info: &'m ModuleInfo<'m>,
     map: &'m SourceMap,
     strings: Strings,
     /// Strings of the names of scopes.
-    scope_names: HashMap<u32, u32>,
+    names: HashMap<u32, u32>,
+    /// By where the body of a function starts in the wasm file.
+    scopes: HashMap<u64, Rc<FunctionScopes>>,
+}
+
+/// The frames of a function, and the inlined calls that are on record.
+struct Frames<'c> {
+    calls: &'c [InlinedCall],
+    /// Where the function's body starts in the wasm file.
+    body: u64,
+    list: Vec<Inlined>,
+    /// Where a frame, or a scope in it, is in the list, plus 1.
+    places: HashMap<(u32, Option<u32>), u32>,
 }
 
 impl Recorder<'_> {
     /// The positions of a function whose body starts at `body` in the wasm file, if anything is known of it.
-    fn function(&mut self, code: &FunctionCode, body: u64) -> Option<FunctionSource> {
+    fn function(&mut self, code: &FunctionCode<'_>, body: u64) -> Option<FunctionSource> {
         let map = self.map;
-        let scopes = map.scopes_of(body);
-        let mut function = FunctionSource { offset: code.start, len: code.len, ..FunctionSource::default() };
-        // Where each scope is among those that have code.
-        let mut places: HashMap<u32, u32> = HashMap::new();
+        if map.rows.is_empty() && code.calls.is_empty() {
+            return None;
+        }
+        let mut frames = Frames { calls: code.calls, body, list: Vec::new(), places: HashMap::new() };
+        let mut rows: Vec<Row> = Vec::new();
         let mut is_known = false;
+        let outer = self.scopes_of(body);
+        let mut current = (0, body, outer.clone());
         for piece in &code.pieces {
+            if current.0 != piece.frame {
+                let body = self.body(&frames, piece.frame);
+                current = (piece.frame, body, self.scopes_of(body));
+            }
+            let (_, body, scopes) = &current;
+            let body = *body;
             // What makes the frame belongs to the function's first line.
             let is_prologue = piece.wasm == body;
             let row = if is_prologue { map.first_row(body) } else { map.row(piece.wasm) };
             let row = row.filter(|row| row.line > 0);
             is_known |= row.is_some();
             let scope = scopes.innermost(piece.wasm).filter(|_| !is_prologue);
-            let inlined = match scope {
-                Some(scope) => self.inlined(scope, &mut function.inlined, &mut places),
-                None => 0,
-            };
+            let inlined = self.inlined(&mut frames, piece.frame, scope);
             let position =
                 row.map_or(Position::default(), |row| self.position(row.file, row.line, row.column));
             let is_new = |last: &Row| (last.inlined, last.position) != (inlined, position);
-            if function.rows.last().is_none_or(is_new) {
-                function.rows.push(Row { offset: piece.code.start, inlined, position });
+            if rows.last().is_none_or(is_new) {
+                rows.push(Row { offset: piece.code.start, inlined, position });
             }
         }
-        if let Some(outer) = scopes.function {
-            function.name = self.function_name(outer);
-        }
-        is_known.then_some(function)
+        let inlined = frames.list;
+        let name = outer.function.map_or(0, |outer| self.function_name(outer));
+        let is_known = is_known || !inlined.is_empty();
+        is_known.then_some(FunctionSource { offset: code.start, len: code.len, name, inlined, rows })
     }
 
-    /// The place of a scope among the inlined calls of a function, plus 1; 0 for the function itself.
-    fn inlined(&mut self, scope: u32, list: &mut Vec<Inlined>, places: &mut HashMap<u32, u32>) -> u32 {
+    /// Where the body of a frame's function starts in the wasm file.
+    fn body(&self, frames: &Frames<'_>, frame: u32) -> u64 {
+        match frame.checked_sub(1) {
+            Some(call) => self.info.debug.bodies[frames.calls[call as usize].callee as usize].start,
+            None => frames.body,
+        }
+    }
+
+    /// The scopes of the function whose body starts at an offset in the wasm file.
+    fn scopes_of(&mut self, body: u64) -> Rc<FunctionScopes> {
+        let map = self.map;
+        self.scopes.entry(body).or_insert_with(|| Rc::new(map.scopes_of(body))).clone()
+    }
+
+    /// The place of a frame, or of a scope in it, among the inlined calls of a function, plus 1; 0 for the function itself.
+    fn inlined(&mut self, frames: &mut Frames<'_>, frame: u32, scope: Option<u32>) -> u32 {
         // From the outermost one that has no place yet.
         let mut missing = Vec::new();
-        let mut next = Some(scope);
+        let mut next = Some((frame, scope));
         let mut parent = 0;
-        while let Some(index) = next {
-            let Scope { parent: outer, .. } = self.map.scopes[index as usize];
-            if let Some(place) = places.get(&index) {
+        while let Some(at @ (frame, scope)) = next {
+            if let Some(place) = frames.places.get(&at) {
                 parent = *place;
                 break;
             }
-            if outer.is_some() {
-                missing.push(index);
-            }
-            next = outer;
+            let scope = scope.map(|index| (index, &self.map.scopes[index as usize]));
+            next = match (scope, frame.checked_sub(1)) {
+                // The function of a frame is a scope too.
+                (Some((_, Scope { parent: None, .. })), _) => Some((frame, None)),
+                (Some((_, Scope { parent: outer, .. })), _) => {
+                    missing.push(at);
+                    Some((frame, *outer))
+                }
+                (None, Some(call)) => {
+                    missing.push(at);
+                    let caller = frames.calls[call as usize].caller;
+                    caller.map(|Caller { frame, wasm }| {
+                        let body = self.body(frames, frame);
+                        (frame, self.scopes_of(body).innermost(wasm.into()))
+                    })
+                }
+                (None, None) => None,
+            };
         }
-        for index in missing.into_iter().rev().take(MAX_INLINED) {
-            let name = self.scope_name(index);
-            let call = self.map.scopes[index as usize].call;
+        for at in missing.into_iter().rev().take(MAX_INLINED) {
+            let place = frames.list.len() as u32 + 1;
+            let (name, call) = match at {
+                (_, Some(scope)) => (self.scope_name(scope), self.map.scopes[scope as usize].call),
+                (frame, None) => {
+                    let InlinedCall { callee, caller } = frames.calls[frame as usize - 1];
+                    if caller.is_none() {
+                        // It is called by itself: that ends the list.
+                        parent = place;
+                    }
+                    let row = caller.and_then(|caller| self.map.row(caller.wasm.into()));
+                    let row = row.filter(|row| row.line > 0);
+                    (self.callee_name(callee), row.map(|row| (row.file, row.line, row.column)))
+                }
+            };
             let call =
                 call.map_or(Position::default(), |(file, line, column)| self.position(file, line, column));
-            list.push(Inlined { parent, name, call });
-            parent = list.len() as u32;
-            places.insert(index, parent);
+            frames.list.push(Inlined { parent, name, call });
+            parent = place;
+            frames.places.insert(at, parent);
         }
         parent
+    }
+
+    /// What the callee of an inlined call is called.
+    fn callee_name(&mut self, callee: u32) -> u32 {
+        let body = self.info.debug.bodies[callee as usize].start;
+        let name = self.scopes_of(body).function.map_or(0, |scope| self.function_name(scope));
+        match name {
+            0 => self.strings.add(self.info.display_name(callee + self.info.imported_funcs)),
+            name => name,
+        }
     }
 
     fn position(&mut self, file: u32, line: u32, column: u32) -> Position {
@@ -105,7 +173,7 @@ impl Recorder<'_> {
 
     /// What an inlined function is called: with all that its mangled name says.
     fn scope_name(&mut self, scope: u32) -> u32 {
-        if let Some(known) = self.scope_names.get(&scope) {
+        if let Some(known) = self.names.get(&scope) {
             return *known;
         }
         let Scope { name, linkage_name, .. } = &self.map.scopes[scope as usize];
@@ -114,7 +182,7 @@ impl Recorder<'_> {
             Some(name) => self.strings.add(name),
             None => self.strings.add(String::from_utf8_lossy(name).into_owned()),
         };
-        self.scope_names.insert(scope, name);
+        self.names.insert(scope, name);
         name
     }
 
@@ -244,6 +312,7 @@ mod tests {
         let scope = |parent, ranges: &[(u64, u64)]| Scope {
             parent,
             unit: 0,
+            entry: 0,
             name: Vec::new(),
             linkage_name: Vec::new(),
             declared: None,

@@ -109,6 +109,8 @@ pub(crate) struct Scope {
     /// The scope that it is inlined into.
     pub parent: Option<u32>,
     pub unit: u32,
+    /// Where the unit has the entry.
+    pub entry: usize,
     /// As in the source.
     pub name: Vec<u8>,
     /// As linkers know it; empty where that is the same.
@@ -441,6 +443,7 @@ impl<'a> Reader<'_, 'a> {
             self.map.scopes.push(Scope {
                 parent,
                 unit: unit_index,
+                entry: entry.offset().0,
                 name: names.name.unwrap_or_default(),
                 linkage_name: names.linkage_name.unwrap_or_default(),
                 declared: names.file.and_then(|file| Some((*files.get(&file)?, names.line))),

@@ -127,7 +127,7 @@ impl<'m> Builder<'m> {
 
     /// Adds a wasm function, or the shim that stands for an imported one.
     pub fn function(&mut self, func: u32, compiled: CompiledFunction) -> Result<()> {
-        let name = self.name(func);
+        let name = self.module.info.display_name(func);
         let offset = self.append(name, true, compiled)?;
         self.text.symbols.insert(Symbol::Function(func), offset);
         if func < self.module.info.imported_funcs {
@@ -139,15 +139,8 @@ impl<'m> Builder<'m> {
     /// Keeps the place of a function that has no code, since nothing calls it.
     pub fn dead_function(&mut self, func: u32) {
         let offset = self.text.bytes.len() as u32;
-        let name = self.name(func);
+        let name = self.module.info.display_name(func);
         self.text.ranges.push(TextRange { offset, len: 0, name, is_function: true, ..TextRange::default() });
-    }
-
-    fn name(&self, func: u32) -> String {
-        match self.module.info.func_name(func) {
-            Some(name) if !name.is_empty() => name.replace('\0', "?"),
-            _ => format!("wasm-function[{func}]"),
-        }
     }
 
     pub fn entry(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {

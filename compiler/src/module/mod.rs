@@ -93,6 +93,14 @@ impl<'a> ModuleInfo<'a> {
         self.func_names.get(func as usize).copied().flatten()
     }
 
+    /// The name of a function for people and symbol tables: a number, if it has none.
+    pub fn display_name(&self, func: u32) -> String {
+        match self.func_name(func) {
+            Some(name) if !name.is_empty() => name.replace('\0', "?"),
+            _ => format!("wasm-function[{func}]"),
+        }
+    }
+
     /// The offset of an instruction in the file that its function came from, given that in this module: another one if
     /// modules were linked.
     pub fn source_offset(&self, offset: u32) -> u32 {

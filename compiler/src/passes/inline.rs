@@ -3,6 +3,7 @@
 //! In which order functions come, and how long bodies are kept, is the business of `bottom_up.rs`. What is inlined where depends on sizes and loops alone, so the result does not depend on the number of threads.
 
 use super::call_graph::{self, CallGraph};
+use super::location::Located;
 use crate::error::{Error, Result};
 use cranelift_codegen::Context;
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -33,7 +34,7 @@ mod budget {
 
 /// A body that other functions may get.
 pub(crate) struct Candidate {
-    pub body: Function,
+    pub body: Located,
     /// CLIF instructions.
     size: usize,
 }
@@ -49,9 +50,9 @@ pub(crate) struct Rules<'g> {
 
 impl Candidate {
     /// Keeps a function, with all inlined into it.
-    pub fn new(function: &Function) -> Candidate {
+    pub fn new(body: &Located) -> Candidate {
         // A clone has no room left over from the translation.
-        Candidate { body: function.clone(), size: size(function) }
+        Candidate { body: body.clone(), size: size(&body.function) }
     }
 }
 
@@ -87,39 +88,39 @@ fn size(function: &Function) -> usize {
 /// If the function becomes too large for the code generator.
 pub(crate) fn inline(
     func: u32,
-    function: Function,
+    body: Located,
     candidates: &HashMap<u32, Arc<Candidate>>,
     rules: &Rules<'_>,
-) -> Result<Function> {
+) -> Result<Located> {
     let is_recursive = rules.graph.callees[func as usize].binary_search(&func).is_ok();
     if candidates.is_empty() && !is_recursive {
-        return Ok(function);
+        return Ok(body);
     }
-    let before = size(&function);
+    let before = size(&body.function);
     let mut inliner = Inliner {
         caller: func,
         candidates,
         itself: None,
         rules,
         limit: before + before.max(budget::GROWTH),
-        in_loop: blocks_in_loops(&function),
+        in_loop: blocks_in_loops(&body.function),
         in_loop_now: false,
         sites: Vec::new(),
     };
-    let function = inliner.run(function)?;
-    if !is_recursive || size(&function) > budget::RECURSION {
-        return Ok(function);
+    let body = inliner.run(body)?;
+    if !is_recursive || size(&body.function) > budget::RECURSION {
+        return Ok(body);
     }
     // Once with what it is, once with what it has become: up to two levels fewer calls on each way down.
-    let body = function.clone();
-    let mut function = function;
+    let itself = body.clone();
+    let mut body = body;
     for _ in 0..2 {
-        inliner.itself = Some(&body);
+        inliner.itself = Some(&itself);
         inliner.sites.clear();
-        inliner.in_loop = blocks_in_loops(&function);
-        function = inliner.run(function)?;
+        inliner.in_loop = blocks_in_loops(&body.function);
+        body = inliner.run(body)?;
     }
-    Ok(function)
+    Ok(body)
 }
 
 /// The blocks that belong to a loop.
@@ -140,7 +141,7 @@ struct Inliner<'g> {
     caller: u32,
     candidates: &'g HashMap<u32, Arc<Candidate>>,
     /// The body to put in place of calls of the function itself; other calls are left alone then.
-    itself: Option<&'g Function>,
+    itself: Option<&'g Located>,
     rules: &'g Rules<'g>,
     /// Instructions that the caller may have.
     limit: usize,
@@ -148,8 +149,16 @@ struct Inliner<'g> {
     in_loop: SecondaryMap<Block, bool>,
     /// Whether the last block of the caller's own was in a loop: what inlining splits off it is, too.
     in_loop_now: bool,
-    /// For each inlined call, the first instruction that it may have added, and the location of the call.
-    sites: Vec<(usize, SourceLoc)>,
+    sites: Vec<Site>,
+}
+
+/// A call that was inlined.
+struct Site {
+    callee: u32,
+    location: SourceLoc,
+    is_tail: bool,
+    /// Blocks that the caller had: those of the callee come after them, in the same order.
+    blocks: usize,
 }
 
 impl Inline for Inliner<'_> {
@@ -157,7 +166,7 @@ impl Inline for Inliner<'_> {
         &mut self,
         caller: &Function,
         call: Inst,
-        _opcode: Opcode,
+        opcode: Opcode,
         callee: FuncRef,
         _args: &[Value],
     ) -> InlineCommand<'_> {
@@ -170,13 +179,19 @@ impl Inline for Inliner<'_> {
         let Some(callee) = call_graph::callee(caller, callee, *imported) else {
             return InlineCommand::KeepCall;
         };
-        if let Some(body) = self.itself {
-            let grown = caller.dfg.num_insts() + body.dfg.num_insts();
+        let site = Site {
+            callee,
+            location: caller.srcloc(call),
+            is_tail: opcode == Opcode::ReturnCall,
+            blocks: caller.dfg.num_blocks(),
+        };
+        if let Some(Located { function, .. }) = self.itself {
+            let grown = caller.dfg.num_insts() + function.dfg.num_insts();
             if callee != self.caller || grown > self.limit {
                 return InlineCommand::KeepCall;
             }
-            self.sites.push((caller.dfg.num_insts(), caller.srcloc(call)));
-            return InlineCommand::Inline { callee: Cow::Borrowed(body), visit_callee: false };
+            self.sites.push(site);
+            return InlineCommand::Inline { callee: Cow::Borrowed(function), visit_callee: false };
         }
         let Some(candidate) = self.candidates.get(&callee) else { return InlineCommand::KeepCall };
         let Candidate { body, size } = &**candidate;
@@ -189,34 +204,49 @@ impl Inline for Inliner<'_> {
         if *size > most || caller.dfg.num_insts() + size > self.limit {
             return InlineCommand::KeepCall;
         }
-        self.sites.push((caller.dfg.num_insts(), caller.srcloc(call)));
-        InlineCommand::Inline { callee: Cow::Borrowed(body), visit_callee: false }
+        self.sites.push(site);
+        InlineCommand::Inline { callee: Cow::Borrowed(&body.function), visit_callee: false }
     }
 }
 
 impl Inliner<'_> {
-    fn run(&mut self, function: Function) -> Result<Function> {
+    fn run(&mut self, Located { function, locations }: Located) -> Result<Located> {
         let mut context = Context::for_function(function);
         let result = context.inline(&mut *self);
         result.map_err(|error| Error::internal(format!("inlining failed: {error}")))?;
-        let mut function = context.func;
+        let mut body = Located { function: context.func, locations };
         if !self.sites.is_empty() {
-            self.locate(&mut function);
-            merge_symbols(&mut function);
+            self.locate(&mut body);
+            merge_symbols(&mut body.function);
         }
-        Ok(function)
+        Ok(body)
     }
 
-    /// Gives inlined instructions the location of the call that they replace: a trap is then reported in the function
-    /// whose code it is in, at the call.
-    fn locate(&self, function: &mut Function) {
-        let ends = self.sites.iter().skip(1).map(|site| site.0).chain([function.dfg.num_insts()]);
-        let ranges: Vec<_> = self.sites.iter().zip(ends).collect();
-        for ((start, location), end) in ranges {
-            for index in *start..end {
-                let inst = Inst::from_u32(index as u32);
-                if function.srcloc(inst).is_default() {
-                    function.set_srcloc(inst, *location);
+    /// Says of inlined instructions where they came from, and by which calls.
+    fn locate(&self, Located { function, locations }: &mut Located) {
+        for Site { callee, location, is_tail, blocks } in &self.sites {
+            let inner = self.itself.unwrap_or_else(|| &self.candidates[callee].body);
+            let moved = locations.add(*callee, &inner.locations, *location, *is_tail);
+            for block in inner.function.layout.blocks() {
+                let copy = Block::from_u32(*blocks as u32 + block.as_u32());
+                // The same instructions, but a tail call has become a call and a jump.
+                let mut originals = inner.function.layout.block_insts(block);
+                let mut next = function.layout.first_inst(copy);
+                while let Some(inst) = next {
+                    let original = originals.next().filter(|inst| {
+                        // The frame of its function is gone when the callee runs.
+                        let is_tail_call = inner.function.dfg.insts[*inst].opcode().is_return()
+                            && inner.function.dfg.insts[*inst].opcode().is_call();
+                        !is_tail_call && !inner.function.srcloc(*inst).is_default()
+                    });
+                    let new = match (original, moved) {
+                        (Some(original), Some(moved)) => moved.location(inner.function.srcloc(original)),
+                        _ => *location,
+                    };
+                    if !new.is_default() {
+                        function.set_srcloc(inst, new);
+                    }
+                    next = function.layout.next_inst(inst);
                 }
             }
         }

@@ -16,7 +16,8 @@
 //!
 //! ```text
 //! length of the code, name (a string), number of inlined calls
-//! each inlined call  the one that it is part of (0: none, 1: the first), name, and of the call: file (a string), line, column
+//! each inlined call  the one that it is part of (0: none, 1: the first; itself: the function's frame has become that of the
+//!                    callee), name, and of the call: file (a string), line, column
 //! number of rows
 //! each row           bytes of code since the last row × 2 + 1 if it is in the same file and inlined call as that; if not:
 //!                    inlined call (0: none, 1: the first), file; lines since the last row (signed), column
@@ -67,7 +68,8 @@ pub struct FunctionSource {
 /// A call that was inlined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inlined {
-    /// 0 if the function makes the call, else 1 more than the place of the inlined call that does. They come first.
+    /// 0 if the function makes the call, else 1 more than the place of the inlined call that does. They come first. 1 more
+    /// than its own place if nothing is left of the caller, as after a tail call.
     pub parent: u32,
     /// The function that is called: a string.
     pub name: u32,
@@ -300,9 +302,12 @@ impl<'a> Iterator for SourceFrames<'a> {
             let mut r = self.inlined.clone();
             skip_inlined(&mut r, number - 1);
             let inlined = read_inlined(&mut r);
-            let is_whole = r.check().is_ok() && inlined.parent < number;
             (name, self.position) = (inlined.name, inlined.call);
-            self.next = Some(if is_whole { inlined.parent } else { 0 });
+            self.next = match r.check() {
+                Ok(()) if inlined.parent < number => Some(inlined.parent),
+                Ok(()) if inlined.parent == number => None,
+                _ => Some(0),
+            };
         }
         let string = |number| self.lines.string(number);
         Some(SourceFrame { function: string(name), file: string(file), line, column })
@@ -334,6 +339,13 @@ mod tests {
                 ],
             },
             FunctionSource { offset: 64, len: 8, name: 5, inlined: vec![], rows: vec![Row::default()] },
+            FunctionSource {
+                offset: 72,
+                len: 8,
+                name: 5,
+                inlined: vec![Inlined { parent: 1, name: 2, call: position(0, 0, 0) }],
+                rows: vec![row(0, 0, position(1, 1, 1)), row(4, 1, position(1, 9, 1))],
+            },
         ];
         let strings = ["", "/src/a.c", "outer", "inner", "/src/b.h", "named"];
         encode(&functions, &strings.map(String::from)).unwrap()
@@ -355,6 +367,8 @@ mod tests {
         assert_eq!(frames(&bytes, 55), [("", "/src/a.c", 31, 2)]);
         assert_eq!(frames(&bytes, 56), []);
         assert_eq!(frames(&bytes, 64), [("named", "", 0, 0)]);
+        assert_eq!(frames(&bytes, 72), [("named", "/src/a.c", 1, 1)]);
+        assert_eq!(frames(&bytes, 76), [("outer", "/src/a.c", 9, 1)]);
         let mut rows = Vec::new();
         SourceLines::new(&bytes).unwrap().rows(20, |offset, file, line| rows.push((offset, file, line)));
         assert_eq!(

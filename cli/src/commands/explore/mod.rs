@@ -9,7 +9,7 @@ use crate::wasm_text;
 use aot_compiler::CompiledModule;
 use aot_compiler::debug::SourceMap;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -69,10 +69,13 @@ struct Function<'a> {
     index: u32,
     /// Bytes of machine code.
     bytes: usize,
-    /// Offset in the module, text.
+    /// Offset in the module, text. What is inlined comes after the function itself.
     wasm: Vec<(u32, String)>,
     /// Offset in the code of the module, text, offset in the module.
     machine: Vec<(u64, String, Option<u32>)>,
+    /// Functions that have code here, since this compiler has inlined calls of them.
+    #[serde(skip)]
+    inlined: Vec<u32>,
 }
 
 #[derive(Serialize)]
@@ -133,17 +136,19 @@ fn functions<'a>(
             if let Some((_, symbol)) = relocations.next_if(|(at, _)| *at < end) {
                 text = format!("{text}  ; {symbol}");
             }
-            let line = code.lines.partition_point(|(at, _)| *at <= start);
-            let offset = line.checked_sub(1).map(|line| code.lines[line].1);
+            let line = code.lines.partition_point(|line| line.code <= start);
+            let offset = line.checked_sub(1).map(|line| code.lines[line].wasm);
             (instruction.address, text, offset)
         });
         let machine = machine.collect();
+        let inlined: BTreeSet<u32> = code.lines.iter().filter_map(|line| line.inlined).collect();
         functions.push(Function {
             name: code.name,
             index: code.func,
             bytes: code.bytes.len(),
             wasm: Vec::new(),
             machine,
+            inlined: inlined.into_iter().collect(),
         });
     }
     match wanted {
@@ -157,10 +162,17 @@ fn functions<'a>(
 
 /// Adds the instructions of the module.
 fn add_wasm(page: &mut Page<'_>, wasm: &[u8]) -> Result<()> {
-    let wanted: HashSet<u32> = page.functions.iter().map(|func| func.index).collect();
-    let mut text = wasm_text::instructions(wasm, |index| wanted.contains(&index))?;
+    let shown = page.functions.iter().flat_map(|func| func.inlined.iter().chain([&func.index]));
+    let wanted: HashSet<u32> = shown.copied().collect();
+    let text = wasm_text::instructions(wasm, |index| wanted.contains(&index))?;
     for function in &mut page.functions {
-        function.wasm = text.remove(&function.index).unwrap_or_default();
+        function.wasm = text.get(&function.index).cloned().unwrap_or_default();
+        for callee in function.inlined.iter().filter(|callee| **callee != function.index) {
+            let Some(body) = text.get(callee) else { continue };
+            let start = body.first().map_or(0, |(offset, _)| *offset);
+            function.wasm.push((start, format!(";; inlined: function {callee}")));
+            function.wasm.extend_from_slice(body);
+        }
     }
     Ok(())
 }

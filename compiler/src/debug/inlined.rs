@@ -1,0 +1,228 @@
+//! Entries of functions, with what is inlined into them: by the module's compiler, and by this one.
+
+use super::build::{Builder, OutUnit};
+use super::code::{FunctionCode, merged};
+use super::entries;
+use super::function::{Caller, InlinedCall};
+use super::record::FunctionScopes;
+use super::source::{Scope, SourceMap};
+use crate::emit::text::TextRange;
+use gimli::constants as dw;
+use gimli::write::{AttributeValue, UnitEntryId};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The entries of one function.
+struct Frames {
+    /// Where the bodies of its frames start in the wasm file.
+    bodies: Vec<u64>,
+    /// The entries of frames; those without code have that of the function.
+    entries: Vec<UnitEntryId>,
+    /// The entries of scopes, by frame and place in the source map.
+    scopes: HashMap<(u32, u32), UnitEntryId>,
+}
+
+impl<'b> Builder<'b, '_> {
+    /// Makes what entries a function does not have yet, whose body starts at `body` in the wasm file.
+    pub fn function_entries(
+        &mut self,
+        out: &mut OutUnit,
+        range: &TextRange,
+        code: &FunctionCode<'_>,
+        body: u64,
+    ) {
+        let scope = self.scopes.get(&body).copied();
+        // It is among the entries of its unit.
+        let known = scope.filter(|_| out.is_full);
+        let entry = match known {
+            Some(scope) => match self.known_entry(scope) {
+                Some(entry) => entry,
+                None => return,
+            },
+            None => {
+                let entry = self.entry(out, self.root(out), dw::DW_TAG_subprogram);
+                match scope {
+                    Some(scope) => self.set_names(out, entry, &self.map.scopes[scope as usize]),
+                    None => self.set_string(out, entry, dw::DW_AT_name, range.name.as_bytes()),
+                }
+                self.set_ranges(out, entry, code, code.whole());
+                entry
+            }
+        };
+        let mut frames = Frames { bodies: vec![body], entries: vec![entry], scopes: HashMap::new() };
+        match known {
+            Some(_) if code.calls.is_empty() => return,
+            Some(scope) => {
+                for index in inner(self.map, scope) {
+                    if let Some(entry) = self.known_entry(index) {
+                        frames.scopes.insert((0, index), entry);
+                    }
+                }
+            }
+            None => self.scope_entries(out, 0, code, &mut frames),
+        }
+        for (frame, call) in (1..).zip(code.calls) {
+            self.call_entry(out, frame, call, code, &mut frames);
+            self.scope_entries(out, frame, code, &mut frames);
+        }
+    }
+
+    /// What the entry of a scope became, if the module's entries are converted.
+    fn known_entry(&self, scope: u32) -> Option<UnitEntryId> {
+        let Scope { unit, entry, .. } = self.map.scopes[scope as usize];
+        entries::find(&self.kept, unit as usize, entry)
+    }
+
+    /// Makes entries for the calls that the module's compiler has inlined into the function of a frame.
+    fn scope_entries(&mut self, out: &mut OutUnit, frame: u32, code: &FunctionCode<'_>, frames: &mut Frames) {
+        let Some(function) = self.scopes.get(&frames.bodies[frame as usize]).copied() else { return };
+        for index in inner(self.map, function) {
+            let scope: &'b Scope = &self.map.scopes[index as usize];
+            let parent = match scope.parent {
+                Some(parent) if parent != function => frames.scopes.get(&(frame, parent)).copied(),
+                _ => Some(frames.entries[frame as usize]),
+            };
+            let Some(parent) = parent else { continue };
+            let ranges = merged(scope.ranges.iter().flat_map(|range| code.ranges(frame, range)).collect());
+            if ranges.is_empty() {
+                continue;
+            }
+            let origin = self.abstract_entry(out, scope);
+            let entry = self.inlined_entry(out, parent, origin, code, ranges);
+            if let Some((file, line, column)) = scope.call {
+                self.set_call(out, entry, file, line, column);
+            }
+            frames.scopes.insert((frame, index), entry);
+        }
+    }
+
+    /// Makes an entry for a call that this compiler has inlined.
+    fn call_entry(
+        &mut self,
+        out: &mut OutUnit,
+        frame: u32,
+        call: &InlinedCall,
+        code: &FunctionCode<'_>,
+        frames: &mut Frames,
+    ) {
+        let InlinedCall { callee, caller } = *call;
+        let body = self.parts.info.debug.bodies[callee as usize].start;
+        frames.bodies.push(body);
+        let ranges = code.frame(frame);
+        let function = frames.entries[0];
+        if ranges.is_empty() {
+            frames.entries.push(function);
+            return;
+        }
+        let origin = match self.scopes.get(&body).copied() {
+            Some(scope) => self.abstract_entry(out, &self.map.scopes[scope as usize]),
+            None => {
+                let info = self.parts.info;
+                let name = info.display_name(callee + info.imported_funcs);
+                self.abstract_function(out, (name.as_bytes().to_vec(), Vec::new()), |this, out, entry| {
+                    this.set_string(out, entry, dw::DW_AT_name, name.as_bytes());
+                })
+            }
+        };
+        let parent = caller.map_or(function, |caller| self.caller_entry(caller, frames));
+        let entry = self.inlined_entry(out, parent, origin, code, ranges);
+        frames.entries.push(entry);
+        let Some(Caller { wasm, .. }) = caller else { return };
+        match self.map.row(wasm.into()).filter(|row| row.line > 0) {
+            Some(row) => self.set_call(out, entry, row.file, row.line, row.column),
+            None if out.has_offsets => {
+                let file = self.offset_file(out);
+                self.set(out, entry, dw::DW_AT_call_file, AttributeValue::FileIndex(file));
+                let line = self.parts.info.source_offset(wasm);
+                self.set(out, entry, dw::DW_AT_call_line, AttributeValue::Udata(line.into()));
+            }
+            None => {}
+        }
+    }
+
+    /// The entry of the innermost scope that a call is in.
+    fn caller_entry(&mut self, Caller { frame, wasm }: Caller, frames: &Frames) -> UnitEntryId {
+        let scopes = self.function_scopes(frames.bodies[frame as usize]);
+        let mut next = scopes.innermost(wasm.into());
+        while let Some(scope) = next {
+            if let Some(entry) = frames.scopes.get(&(frame, scope)) {
+                return *entry;
+            }
+            next = self.map.scopes[scope as usize].parent;
+        }
+        frames.entries[frame as usize]
+    }
+
+    /// The scopes of the function whose body starts at an offset in the wasm file.
+    fn function_scopes(&mut self, body: u64) -> Rc<FunctionScopes> {
+        let (scopes, first) = (&self.map.scopes, self.scopes.get(&body).copied());
+        let made = || Rc::new(FunctionScopes::new(scopes, first));
+        self.inner_scopes.entry(body).or_insert_with(made).clone()
+    }
+
+    fn inlined_entry(
+        &mut self,
+        out: &OutUnit,
+        parent: UnitEntryId,
+        origin: UnitEntryId,
+        code: &FunctionCode<'_>,
+        ranges: Vec<std::ops::Range<u32>>,
+    ) -> UnitEntryId {
+        let entry = self.entry(out, parent, dw::DW_TAG_inlined_subroutine);
+        self.set(out, entry, dw::DW_AT_abstract_origin, AttributeValue::UnitRef(origin));
+        self.set_ranges(out, entry, code, ranges);
+        entry
+    }
+
+    /// Says where an inlined call is, in a file of the source map.
+    fn set_call(&mut self, out: &mut OutUnit, entry: UnitEntryId, file: u32, line: u32, column: u32) {
+        if let Some(file) = self.file(out, file) {
+            self.set(out, entry, dw::DW_AT_call_file, AttributeValue::FileIndex(Some(file)));
+        }
+        self.set(out, entry, dw::DW_AT_call_line, AttributeValue::Udata(line.into()));
+        if column > 0 {
+            self.set(out, entry, dw::DW_AT_call_column, AttributeValue::Udata(column.into()));
+        }
+    }
+
+    /// What stands for a function that is inlined.
+    fn abstract_entry(&mut self, out: &mut OutUnit, scope: &Scope) -> UnitEntryId {
+        let key = (scope.name.clone(), scope.linkage_name.clone());
+        self.abstract_function(out, key, |this, out, entry| this.set_names(out, entry, scope))
+    }
+
+    fn abstract_function(
+        &mut self,
+        out: &mut OutUnit,
+        names: (Vec<u8>, Vec<u8>),
+        name: impl FnOnce(&mut Self, &mut OutUnit, UnitEntryId),
+    ) -> UnitEntryId {
+        if let Some(known) = out.abstracts.get(&names) {
+            return *known;
+        }
+        let entry = self.entry(out, self.root(out), dw::DW_TAG_subprogram);
+        name(self, out, entry);
+        self.set(out, entry, dw::DW_AT_inline, AttributeValue::Inline(dw::DW_INL_inlined));
+        out.abstracts.insert(names, entry);
+        entry
+    }
+
+    fn set_names(&mut self, out: &mut OutUnit, entry: UnitEntryId, scope: &Scope) {
+        self.set_string(out, entry, dw::DW_AT_name, &scope.name);
+        if !self.is_c(scope.unit as usize) {
+            self.set_string(out, entry, dw::DW_AT_linkage_name, &scope.linkage_name);
+        }
+        if let Some((file, line)) = scope.declared
+            && let Some(file) = self.file(out, file)
+        {
+            self.set(out, entry, dw::DW_AT_decl_file, AttributeValue::FileIndex(Some(file)));
+            self.set(out, entry, dw::DW_AT_decl_line, AttributeValue::Udata(line.into()));
+        }
+    }
+}
+
+/// The calls that the module's compiler has inlined into a function: places in the source map.
+fn inner(map: &SourceMap, function: u32) -> impl Iterator<Item = u32> {
+    let inner = map.scopes[function as usize + 1..].iter().take_while(|scope| scope.parent.is_some());
+    (function + 1..).zip(inner).map(|(index, _)| index)
+}
