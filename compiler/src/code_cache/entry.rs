@@ -54,6 +54,11 @@ impl Shape<'_> {
         self.inlining.is_some_and(|inlining| inlining.may_inline(function, callee))
     }
 
+    /// What decides, beside its body, whether a function has code of its own.
+    pub fn standing(&self, function: u32) -> [u8; 2] {
+        self.inlining.map_or([0; 2], |inlining| inlining.standing(function))
+    }
+
     pub fn is_only_call(&self, callee: u32) -> bool {
         self.inlining.is_some_and(|inlining| inlining.graph.call_sites[callee as usize] == 1)
     }

@@ -45,6 +45,8 @@ fn add_function(
     let identity = shape.scans[function as usize].identity.as_ref()?;
     add_type(input, info.func_type(function + shape.imported));
     input.extend(identity.hash);
+    // Of functions with the same body, one may be inlined everywhere, and another one not.
+    input.extend(shape.standing(function));
     if identity.uses_tables {
         input.extend(tables.as_bytes());
     }
