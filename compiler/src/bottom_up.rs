@@ -24,6 +24,8 @@ pub(crate) struct Inlining {
     pub graph: CallGraph,
     /// For each function the number of its cycle; callees have lower ones.
     pub cycle_of: Vec<u32>,
+    /// Whether functions of other cycles call it.
+    has_callers: Vec<bool>,
     /// Operators of each body that become instructions.
     sizes: Vec<u32>,
     imported: u32,
@@ -35,10 +37,29 @@ impl Inlining {
     pub fn new(scans: &[Scan], imported: u32, profile: Option<&ModuleProfile>) -> Inlining {
         let graph = CallGraph::new(scans.iter().map(|scan| scan.calls.clone()).collect());
         let cycle_of = graph.cycles();
+        let mut has_callers = vec![false; scans.len()];
+        for (func, callees) in graph.callees.iter().enumerate() {
+            for callee in callees.iter().map(|callee| *callee as usize) {
+                has_callers[callee] |= cycle_of[func] != cycle_of[callee];
+            }
+        }
         let is_hot = profile.map(|profile| {
             (0..scans.len() as u32).map(|function| profile.is_hot_function(function)).collect()
         });
-        Inlining { graph, cycle_of, sizes: scans.iter().map(|scan| scan.size).collect(), imported, is_hot }
+        Inlining {
+            graph,
+            cycle_of,
+            has_callers,
+            sizes: scans.iter().map(|scan| scan.size).collect(),
+            imported,
+            is_hot,
+        }
+    }
+
+    /// What decides, beside its body, whether others may inline a function: whether it is called, once or more often.
+    pub fn standing(&self, function: u32) -> [u8; 2] {
+        let call_sites = self.graph.call_sites[function as usize].min(2) as u8;
+        [call_sites, u8::from(self.has_callers[function as usize])]
     }
 
     /// Whether a function may get the body of one that it calls. Its code does not depend on other bodies.

@@ -130,14 +130,14 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     add_trampolines(&context, interface.as_ref(), &leaves, &mut text, options)?;
     let (text, clif, asm) = text.finish();
     let describe = || -> Result<_> {
-        let (mut module, mut data) = emit::description::describe(info, &text)?;
         let (fixed, initial) = match plan.model {
             Model::Static => (
                 Some(emit::fixed::describe(info, plan, &text)?),
-                emit::initial::describe(info, plan, &text, &config.target, &mut module, &mut data),
+                emit::initial::describe(info, plan, &text, &config.target),
             ),
             Model::Instance => (None, None),
         };
+        let (module, data) = emit::description::describe(info, &text, initial.is_some())?;
         Ok((module, data, fixed, initial))
     };
     let (described, debug) = rayon::join(describe, || debug_information(&context, &text, source, config));
@@ -217,7 +217,11 @@ impl<'a> Prepared<'a> {
         let with_profile = config.profile.is_some() || config.profile_to.is_some();
         let with_identity = with_profile || code_store(config).is_some();
         let mut scans: Vec<Scan> = match config.model == Model::Static || with_identity {
-            true => bodies.par_iter().map(|body| scan::scan(&info, body, with_identity)).collect(),
+            true => {
+                let buffer = || with_identity.then(Vec::new);
+                let scan = |buffer: &mut Option<Vec<u8>>, body| scan::scan(&info, body, buffer.as_mut());
+                bodies.par_iter().map_init(buffer, scan).collect()
+            }
             false => Vec::new(),
         };
         let plan = plan(&info, &bodies, &scans, config)?;
@@ -657,7 +661,7 @@ impl CompiledModule {
             target: &self.target,
             isa: &*self.isa as &dyn TargetIsa,
             text: &self.text,
-            description: &emit::description::encode(&self.module, &self.text),
+            module: &self.module,
             data: &self.data,
             import_symbols: &self.import_symbols,
             fixed: self.fixed.as_ref(),

@@ -53,10 +53,10 @@ impl Scan {
     }
 }
 
-/// Reads a body.
-pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, with_identity: bool) -> Scan {
+/// Reads a body. `buffer` is any that was used before, or none if the identity is not wanted.
+pub(crate) fn scan(info: &ModuleInfo<'_>, body: &Body<'_>, buffer: Option<&mut Vec<u8>>) -> Scan {
     let mut scan = Scan { points: 1, ..Scan::default() };
-    let mut hash = with_identity.then(|| IdentityHash::new(body));
+    let mut hash = buffer.map(|buffer| IdentityHash::new(body, buffer));
     let mut uses_tables = false;
     let mut changed_tables = Vec::new();
     let Ok(mut reader) = body.body.get_operators_reader() else { return scan };
@@ -136,29 +136,33 @@ fn is_free(operator: &Operator<'_>) -> bool {
 }
 
 /// Hashes the bytes of a body as they come, but for the operators that name functions.
-struct IdentityHash<'a> {
+struct IdentityHash<'a, 'b> {
     bytes: &'a [u8],
     /// Where they are in the file.
     start: u64,
     /// How many are hashed.
     done: usize,
-    hasher: blake3::Hasher,
+    /// What is hashed, in one piece: many small ones take longer.
+    input: &'b mut Vec<u8>,
     refs: Vec<u32>,
 }
 
-impl<'a> IdentityHash<'a> {
-    fn new(body: &Body<'a>) -> Self {
+impl<'a, 'b> IdentityHash<'a, 'b> {
+    fn new(body: &Body<'a>, input: &'b mut Vec<u8>) -> Self {
+        input.clear();
         let (bytes, start) = (body.body.as_bytes(), body.body.range().start);
-        IdentityHash { bytes, start, done: 0, hasher: blake3::Hasher::new(), refs: Vec::new() }
+        IdentityHash { bytes, start, done: 0, input, refs: Vec::new() }
     }
 
     /// Puts a tag and a number in place of an operator.
     fn replace(&mut self, operator: std::ops::Range<u64>, tag: u8, number: u32) {
         let [from, to] = [operator.start, operator.end].map(|offset| (offset - self.start) as usize);
         let before = &self.bytes[self.done..from];
-        self.hasher.update(&(before.len() as u32).to_le_bytes()).update(before);
+        self.input.extend((before.len() as u32).to_le_bytes());
+        self.input.extend_from_slice(before);
         // How long it is decides where the operators after it are.
-        self.hasher.update(&[tag, (to - from) as u8]).update(&number.to_le_bytes());
+        self.input.extend([tag, (to - from) as u8]);
+        self.input.extend(number.to_le_bytes());
         self.done = to;
     }
 
@@ -177,6 +181,6 @@ impl<'a> IdentityHash<'a> {
     fn finish(mut self, uses_tables: bool) -> Identity {
         let end = self.start + self.bytes.len() as u64;
         self.replace(end..end, 0, 0);
-        Identity { hash: *self.hasher.finalize().as_bytes(), refs: self.refs, uses_tables }
+        Identity { hash: *blake3::hash(self.input).as_bytes(), refs: self.refs, uses_tables }
     }
 }

@@ -54,6 +54,11 @@ impl Shape<'_> {
         self.inlining.is_some_and(|inlining| inlining.may_inline(function, callee))
     }
 
+    /// What decides, beside its body, whether a function has code of its own.
+    pub fn standing(&self, function: u32) -> [u8; 2] {
+        self.inlining.map_or([0; 2], |inlining| inlining.standing(function))
+    }
+
     pub fn is_only_call(&self, callee: u32) -> bool {
         self.inlining.is_some_and(|inlining| inlining.graph.call_sites[callee as usize] == 1)
     }
@@ -239,8 +244,13 @@ pub(super) fn encode(entries: Vec<Option<Encoded<'_>>>) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The entries of a chunk of so many functions. Nothing if the bytes are not those of one.
-pub(super) fn decode(shape: &Shape<'_>, functions: Range<usize>, bytes: &[u8]) -> Option<Vec<Option<Entry>>> {
+/// The entries of a chunk of so many functions; those that have no number are left out. Nothing if the bytes are not those
+/// of such a chunk.
+pub(super) fn decode(
+    shape: &Shape<'_>,
+    functions: &[Option<u32>],
+    bytes: &[u8],
+) -> Option<Vec<(u32, Entry)>> {
     let (len, rest) = bytes.split_first_chunk::<4>()?;
     let (head, mut code) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
     let stored: Vec<Option<Stored>> = postcard::from_bytes(head).ok()?;
@@ -248,13 +258,21 @@ pub(super) fn decode(shape: &Shape<'_>, functions: Range<usize>, bytes: &[u8]) -
         return None;
     }
     let mut entries = Vec::with_capacity(stored.len());
-    for (function, stored) in functions.zip(stored) {
-        entries.push(match stored {
-            Some(stored) => Some(restore(shape, function as u32, stored, &mut code)?),
-            None => None,
-        });
+    for (function, stored) in functions.iter().zip(stored) {
+        let Some(stored) = stored else { continue };
+        match function {
+            Some(function) => entries.push((*function, restore(shape, *function, stored, &mut code)?)),
+            None => skip(&stored, &mut code)?,
+        }
     }
     code.is_empty().then_some(entries)
+}
+
+/// Leaves out the code and the lines of an entry.
+fn skip(stored: &Stored, code: &mut &[u8]) -> Option<()> {
+    let len = stored.code.as_ref().map_or(0, |stored| stored.len as usize + stored.lines as usize);
+    *code = code.get(len..)?;
+    Some(())
 }
 
 fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -> Option<Entry> {

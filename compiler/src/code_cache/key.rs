@@ -15,8 +15,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The keys of the defined functions. A body that is not valid has none, and neither has what may get it inlined.
-pub(super) fn keys(context: &ModuleContext<'_>, shape: &Shape<'_>, options: &str) -> Vec<Option<[u8; 32]>> {
-    let declarations = blake3::hash(declarations(context, options).as_bytes());
+pub(super) fn keys(
+    context: &ModuleContext<'_>,
+    shape: &Shape<'_>,
+    declarations: &blake3::Hash,
+) -> Vec<Option<[u8; 32]>> {
     let tables = blake3::hash(tables(context).as_bytes());
     let mut keys = vec![None; shape.scans.len()];
     // What is hashed, in one piece.
@@ -43,6 +46,8 @@ fn add_function(
     let identity = shape.scans[function as usize].identity.as_ref()?;
     add_type(input, info.func_type(function + shape.imported));
     input.extend(identity.hash);
+    // Of functions with the same body, one may be inlined everywhere, and another one not.
+    input.extend(shape.standing(function));
     if identity.uses_tables {
         input.extend(tables.as_bytes());
     }
@@ -98,10 +103,10 @@ fn add_type(input: &mut Vec<u8>, ty: &FuncType) {
     }
 }
 
-/// All that every function may depend on, as text.
+/// A hash of all that every function may depend on.
 ///
 /// The values of globals are not among it: code loads them. Nor are data, exports, names and what is in tables.
-fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
+pub(super) fn declarations(context: &ModuleContext<'_>, options: &str) -> blake3::Hash {
     let ModuleContext {
         info,
         plan,
@@ -140,7 +145,7 @@ fn declarations(context: &ModuleContext<'_>, options: &str) -> String {
     add(&Counts { funcrefs: 0, ..*plan.offsets.counts() });
     add(&plan.offsets.layout());
     add(&(plan.model, static_context(plan.offsets.size())));
-    text
+    blake3::hash(text.as_bytes())
 }
 
 /// What calls through tables depend on, as text: their lengths, and the types in them.

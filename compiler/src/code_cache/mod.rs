@@ -4,8 +4,10 @@
 //! chunks of some dozens, as a store of files or a server likes entries: a chunk ends at a function whose key says so, as in
 //! content-defined chunking (Muthitacharoen et al., A Low-bandwidth Network File System, 2001), so a function that was
 //! edited, added or removed changes its own chunk and no other. The key of a chunk is the hash of those of its functions.
+//! The other functions of that chunk are found by an [`index`] of the chunks of the last build.
 
 mod entry;
+mod index;
 mod key;
 mod lines;
 
@@ -15,7 +17,9 @@ use crate::scan::Scan;
 use crate::translate::ModuleContext;
 pub(crate) use entry::Entry;
 use entry::Shape;
+use index::Key;
 use rayon::prelude::*;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -59,7 +63,8 @@ const MEAN: u32 = 24;
 pub(crate) struct CodeCache<'m> {
     store: Arc<dyn CodeStore>,
     shape: Shape<'m>,
-    keys: Vec<Option<[u8; 32]>>,
+    keys: Vec<Option<Key>>,
+    index_key: Key,
     chunks: Vec<Chunk>,
     /// By the functions' numbers without imported ones.
     entries: Vec<Option<Entry>>,
@@ -68,8 +73,10 @@ pub(crate) struct CodeCache<'m> {
 }
 
 struct Chunk {
-    key: [u8; 32],
+    key: Key,
     functions: Range<usize>,
+    /// Whether the store has it.
+    is_stored: bool,
 }
 
 impl<'m> CodeCache<'m> {
@@ -88,31 +95,72 @@ impl<'m> CodeCache<'m> {
             bodies: &context.info.debug.bodies,
             inlining,
         };
-        let keys = key::keys(context, &shape, options);
+        let declarations = key::declarations(context, options);
+        let keys = key::keys(context, &shape, &declarations);
         let chunks = chunks(&keys);
         let entries = keys.iter().map(|_| None).collect();
-        let mut cache = CodeCache { store: store.clone(), shape, entries, keys, chunks, share };
+        let (store, index_key) = (store.clone(), index::key(&declarations));
+        let mut cache = CodeCache { store, shape, entries, keys, index_key, chunks, share };
         cache.load();
         cache
     }
 
     fn load(&mut self) {
-        let CodeCache { store, shape, keys, chunks, entries, share } = self;
+        let CodeCache { store, shape, chunks, share, .. } = self;
         let wanted = chunks.iter().filter(|chunk| chunk.belongs_to(*share)).map(|chunk| chunk.key);
         store.announce(&wanted.collect::<Vec<_>>());
         let loaded: Vec<_> = chunks
-            .par_iter()
+            .par_iter_mut()
             .filter(|chunk| chunk.belongs_to(*share))
-            .filter_map(|chunk| {
-                let found = entry::decode(shape, chunk.functions.clone(), &store.load(&chunk.key)?)?;
-                Some((chunk.functions.start, found))
+            .flat_map_iter(|chunk| {
+                let functions: Vec<_> =
+                    chunk.functions.clone().map(|function| Some(function as u32)).collect();
+                let load = || entry::decode(shape, &functions, &store.load(&chunk.key)?);
+                let found = load();
+                chunk.is_stored = found.is_some();
+                found.unwrap_or_default()
             })
             .collect();
-        for (start, found) in loaded {
-            for (function, entry) in found.into_iter().enumerate() {
-                // Without a key it is not known what it is the code of.
-                entries[start + function] = entry.filter(|_| keys[start + function].is_some());
+        self.add(loaded);
+        // A share has nothing to do with what others have made.
+        if self.share.is_none() {
+            self.load_by_index();
+        }
+    }
+
+    /// Looks for the functions of chunks that have changed in the chunks of the last build.
+    fn load_by_index(&mut self) {
+        let CodeCache { store, shape, keys, index_key, chunks, .. } = self;
+        let mut missing: HashMap<Key, Vec<u32>> = HashMap::new();
+        for function in
+            chunks.iter().filter(|chunk| !chunk.is_stored).flat_map(|chunk| chunk.functions.clone())
+        {
+            if let Some(key) = keys[function] {
+                missing.entry(key).or_default().push(function as u32);
             }
+        }
+        if missing.is_empty() {
+            return;
+        }
+        let Some(index) = store.load(index_key).and_then(|bytes| index::decode(&bytes)) else { return };
+        // For each chunk that has some of them, their numbers now.
+        let mut wanted: Vec<(Key, Vec<Option<u32>>)> = Vec::new();
+        for functions in &index {
+            let now = functions.iter().map(|key| missing.get_mut(&(*key)?)?.pop());
+            let now: Vec<Option<u32>> = now.collect();
+            if now.iter().any(Option::is_some) {
+                wanted.push((index::chunk_key(functions), now));
+            }
+        }
+        let load = |(key, functions): &(Key, Vec<_>)| entry::decode(shape, functions, &store.load(key)?);
+        let loaded = wanted.par_iter().flat_map_iter(|chunk| load(chunk).unwrap_or_default()).collect();
+        self.add(loaded);
+    }
+
+    fn add(&mut self, entries: Vec<(u32, Entry)>) {
+        for (function, entry) in entries {
+            // Without a key it is not known what it is the code of.
+            self.entries[function as usize] = self.keys[function as usize].map(|_| entry);
         }
     }
 
@@ -148,8 +196,14 @@ impl<'m> CodeCache<'m> {
             None => made[function].is_some(),
             Some(known) => !known.had_code && results[function].is_some(),
         };
-        let chunks = self.chunks.par_iter().filter(|chunk| chunk.belongs_to(self.share));
-        chunks.filter(|chunk| chunk.functions.clone().any(is_new)).for_each(|chunk| {
+        let is_new = |chunk: &Chunk| !chunk.is_stored || chunk.functions.clone().any(is_new);
+        let chunks = || self.chunks.iter().filter(|chunk| chunk.belongs_to(self.share));
+        // One that is stored has its place in the index already.
+        if self.share.is_none() && chunks().any(|chunk| !chunk.is_stored) {
+            self.store.save(&self.index_key, &index::encode(&self.chunks, &self.keys));
+        }
+        let new: Vec<&Chunk> = chunks().filter(|chunk| is_new(chunk)).collect();
+        new.into_par_iter().for_each(|chunk| {
             let entries = chunk.functions.clone().map(|function| {
                 let known = self.entries[function].as_ref();
                 let kept = known.and_then(|entry| entry.code.as_ref());
@@ -182,7 +236,7 @@ impl Chunk {
 }
 
 /// Cuts the functions into chunks.
-fn chunks(keys: &[Option<[u8; 32]>]) -> Vec<Chunk> {
+fn chunks(keys: &[Option<Key>]) -> Vec<Chunk> {
     let mut chunks = Vec::new();
     let mut start = 0;
     for (function, key) in keys.iter().enumerate() {
@@ -190,12 +244,9 @@ fn chunks(keys: &[Option<[u8; 32]>]) -> Vec<Chunk> {
         let ends = number.is_some_and(|number| number % MEAN == 0);
         let functions = start..function + 1;
         if ends || functions.len() == MOST || functions.end == keys.len() {
-            let mut hasher = blake3::Hasher::new();
-            for key in &keys[functions.clone()] {
-                hasher.update(&key.unwrap_or_default());
-            }
             start = functions.end;
-            chunks.push(Chunk { key: *hasher.finalize().as_bytes(), functions });
+            let key = index::chunk_key(&keys[functions.clone()]);
+            chunks.push(Chunk { key, functions, is_stored: false });
         }
     }
     chunks

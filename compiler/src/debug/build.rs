@@ -3,10 +3,11 @@
 //! Each unit of the module's DWARF becomes one; functions without source get a unit of their own, whose only file is
 //! the module, with offsets as line numbers.
 
-use super::code::{FunctionCode, merged};
+use super::code::{FunctionCode, Piece, merged};
 use super::entries::{self, Kept};
 use super::expr::State;
 use super::input::{Input, Slice, Units};
+use super::lines::{self, Sequence as LineSequence};
 use super::output::{self, DebugSection};
 use super::record::{FunctionScopes, record};
 use super::source::{Row, Sequence, SourceMap, SourceUnit};
@@ -19,6 +20,7 @@ use gimli::write::{
     UnitEntryId, UnitId,
 };
 use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -63,28 +65,40 @@ const MODULE_FILE: &str = "module.wasm";
 
 /// Makes the debug sections.
 pub(crate) fn build(parts: &Parts<'_, '_>) -> Debug {
+    let Parts { info, source, text, .. } = parts;
+    let (made, record) = rayon::join(|| sections(parts), || record(info, source, text));
+    let (sections, more) = made;
+    let warnings = [&source.units.warnings[..], &source.map.warnings, &more].concat();
+    Debug { sections, record, warnings }
+}
+
+/// The sections, and what was left out.
+fn sections(parts: &Parts<'_, '_>) -> (Vec<DebugSection>, Vec<String>) {
     let Source { units, map } = parts.source;
-    let mut warnings = units.warnings.clone();
-    warnings.extend(map.warnings.iter().cloned());
     let mut builder = Builder::new(parts, units, map);
     if parts.level == DebugInfo::Full {
         builder.kept = entries::convert(&mut builder);
     }
     builder.functions();
     builder.finish();
-    warnings.append(&mut builder.warnings);
-    let sections = output::encode(&mut builder.dwarf, parts.endian).unwrap_or_else(|error| {
+    let sections = builder.encode();
+    let mut warnings = builder.warnings;
+    let sections = sections.unwrap_or_else(|error| {
         warnings.push(format!("all of it: {error}"));
         Vec::new()
     });
-    Debug { sections, record: record(parts.info, parts.source, parts.text), warnings }
+    (sections, warnings)
 }
 
 /// A unit that is written.
 pub(super) struct OutUnit {
     pub id: UnitId,
     /// Numbers of files in its line program, by those of the source map.
-    files: HashMap<u32, FileId>,
+    files: HashMap<u32, (FileId, u64)>,
+    /// Numbers that the files have there.
+    numbers: HashMap<FileId, u64>,
+    /// The rows of its functions.
+    lines: Vec<LineSequence>,
     /// Its code: offsets in the text section.
     code: Vec<Range<u32>>,
     /// What stands for an inlined function, by name and linkage name.
@@ -95,6 +109,9 @@ pub(super) struct OutUnit {
     pub has_offsets: bool,
 }
 
+/// A block of the source: the range of its instructions in the wasm file, and its entry.
+type Block = (Range<u64>, UnitEntryId);
+
 pub(super) struct Builder<'b, 'a> {
     pub parts: &'b Parts<'b, 'a>,
     pub units_read: &'b Units<'a>,
@@ -103,6 +120,8 @@ pub(super) struct Builder<'b, 'a> {
     encoding: Encoding,
     /// By the number of the source unit; made when code of it is found. The one of the module comes last.
     pub units: Vec<Option<OutUnit>>,
+    /// The same numbers, in the order in which the units were made.
+    opened: Vec<usize>,
     /// Position of each function of the module in the text section, if it has code.
     ranges: Vec<Option<u32>>,
     /// The first scope of each function in the source map, by where its code starts.
@@ -113,7 +132,7 @@ pub(super) struct Builder<'b, 'a> {
     pub kept: Vec<Kept>,
     /// The blocks of functions that have inlined calls, by unit and where their bodies start, if the module's entries are
     /// converted: offsets in the wasm file, and what the entry became. Outer ones come first.
-    pub blocks: HashMap<(UnitId, u64), Vec<(Range<u64>, UnitEntryId)>>,
+    pub blocks: HashMap<(UnitId, u64), Vec<Block>>,
     warnings: Vec<String>,
 }
 
@@ -138,6 +157,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             dwarf: Dwarf::new(),
             encoding: Encoding { format: Format::Dwarf32, version: 5, address_size },
             units: (0..=map.units.len()).map(|_| None).collect(),
+            opened: Vec::new(),
             ranges: functions.take(parts.info.debug.bodies.len()).map(position).collect(),
             scopes,
             inner_scopes: HashMap::new(),
@@ -171,46 +191,35 @@ impl<'b, 'a> Builder<'b, 'a> {
     }
 
     fn functions(&mut self) {
-        let text = self.parts.text;
-        let mut defined = 0;
-        for range in &text.ranges {
-            let body = match range.is_function && defined < self.parts.info.debug.bodies.len() {
-                true => {
-                    defined += 1;
-                    self.parts.info.debug.bodies[defined - 1].clone()
-                }
-                false => 0..0,
-            };
-            if range.len > 0 && range.is_function {
-                self.function(range, &body);
+        /// Functions that are looked at at once, by all threads.
+        const BATCH: usize = 1024;
+        let Parts { info, text, .. } = self.parts;
+        let bodies = info.debug.bodies.iter().cloned().chain(std::iter::repeat(0..0));
+        let functions = text.ranges.iter().filter(|range| range.is_function).zip(bodies);
+        let functions: Vec<_> = functions.filter(|(range, _)| range.len > 0).collect();
+        for batch in functions.chunks(BATCH) {
+            let (map, scopes) = (self.map, &self.scopes);
+            let find =
+                |(range, body): &(&'b TextRange, Range<u64>)| Found::new(info, map, scopes, range, body);
+            let found: Vec<_> = batch.par_iter().map(find).collect();
+            for ((range, body), found) in batch.iter().zip(found) {
+                self.function(range, body, found);
             }
         }
     }
 
-    fn function(&mut self, range: &TextRange, body: &Range<u64>) {
-        let code = FunctionCode::new(range, body.start);
-        let scope = self.scopes.get(&body.start).copied();
-        let sequence = self.map.sequence(body.start).or_else(|| self.sequence(&code));
-        let unit = match (scope, sequence) {
-            (Some(scope), _) => self.map.scopes[scope as usize].unit as usize,
-            (None, Some(sequence)) => sequence.unit as usize,
-            (None, None) => self.map.units.len(),
-        };
+    fn function(&mut self, range: &'b TextRange, body: &Range<u64>, found: Found<'b>) {
+        let Found { code, unit, rows } = found;
         let mut out = self.units[unit].take().unwrap_or_else(|| self.open(unit));
         out.code.push(code.start..code.start + code.len);
-        if out.has_offsets {
-            self.offset_rows(&mut out, &code);
-        } else {
-            self.source_rows(&mut out, &code, body.start);
-        }
+        let rows = match rows {
+            Some(rows) => rows,
+            None if out.has_offsets => self.offset_rows(&mut out, &code),
+            None => self.source_rows(&mut out, &code, body.start),
+        };
+        self.add_rows(&mut out, rows);
         self.function_entries(&mut out, range, &code, body.start);
         self.units[unit] = Some(out);
-    }
-
-    /// The rows of what a function does itself.
-    fn sequence(&self, code: &FunctionCode<'_>) -> Option<&'b Sequence> {
-        let own = code.pieces.iter().filter(|piece| piece.frame == 0);
-        own.map(|piece| piece.wasm).find_map(|offset| self.map.sequence(offset))
     }
 
     /// Starts a unit.
@@ -241,10 +250,14 @@ impl<'b, 'a> Builder<'b, 'a> {
             line_string(name, "?"),
             None,
         );
+        let primary = program.files().next().map(|(file, ..)| (file, 0));
         let id = self.dwarf.units.add(Unit::new(self.encoding, program));
+        self.opened.push(index);
         let out = OutUnit {
             id,
             files: HashMap::new(),
+            numbers: primary.into_iter().collect(),
+            lines: Vec::new(),
             code: Vec::new(),
             abstracts: HashMap::new(),
             is_full: false,
@@ -261,28 +274,19 @@ impl<'b, 'a> Builder<'b, 'a> {
         out
     }
 
-    /// Rows whose lines are offsets in the wasm file; but what is inlined may have source.
-    fn offset_rows(&mut self, out: &mut OutUnit, code: &FunctionCode<'_>) {
-        let module = self.offset_file(out);
-        self.dwarf.units.get_mut(out.id).line_program.begin_sequence(Some(text_address(code.start)));
-        for piece in &code.pieces {
-            let source = match piece.frame {
-                0 => None,
-                _ => self.map.row(piece.wasm).filter(|row| row.line > 0).copied(),
-            };
-            let source = source.and_then(|row| Some((self.file(out, row.file)?, row)));
-            let row = self.dwarf.units.get_mut(out.id).line_program.row();
-            row.address_offset = u64::from(piece.code.start);
-            (row.file, row.line, row.column) = match source {
-                Some((file, row)) => (file, row.line.into(), row.column.into()),
-                None => {
-                    let offset = self.parts.info.source_offset(piece.wasm as u32);
-                    (module.expect("the program was made with a file"), offset.into(), 0)
-                }
-            };
-            self.dwarf.units.get_mut(out.id).line_program.generate_row();
+    /// Adds the rows of a function to those of a unit.
+    fn add_rows(&mut self, out: &mut OutUnit, rows: LineSequence) {
+        if out.lines.is_empty() {
+            // What [`lines::insert`] replaces.
+            self.dwarf.units.get_mut(out.id).line_program.end_sequence(0);
         }
-        self.dwarf.units.get_mut(out.id).line_program.end_sequence(u64::from(code.len));
+        out.lines.push(rows);
+    }
+
+    /// Rows whose lines are offsets in the wasm file; but what is inlined may have source.
+    fn offset_rows(&mut self, out: &mut OutUnit, code: &FunctionCode<'_>) -> LineSequence {
+        let (info, map) = (self.parts.info, self.map);
+        offset_rows(info, map, code, |row| self.numbered_file(out, row.file).map(|(_, number)| number))
     }
 
     /// The file whose lines are offsets.
@@ -291,8 +295,8 @@ impl<'b, 'a> Builder<'b, 'a> {
     }
 
     /// Rows with lines of the source, for a function whose body starts at `body` in the wasm file.
-    fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode<'_>, body: u64) {
-        let rows = self.sequence(code).map_or(0..0, |sequence| sequence.rows.clone());
+    fn source_rows(&mut self, out: &mut OutUnit, code: &FunctionCode<'_>, body: u64) -> LineSequence {
+        let rows = own_sequence(self.map, code).map_or(0..0, |sequence| sequence.rows.clone());
         let rows = &self.map.rows[rows.start as usize..rows.end as usize];
         // The function's own first row; the compiler leaves nothing before it but what makes the frame.
         let own = &rows[rows.partition_point(|row| row.offset < body)..];
@@ -302,8 +306,9 @@ impl<'b, 'a> Builder<'b, 'a> {
             own.iter().take_while(|row| row.prologue_end || (row.file, row.line) == (first.file, first.line));
         let start = start.map(|row| (row.prologue_end, row.offset)).find(|(is_end, _)| *is_end);
         let start = start.map_or(first.offset, |(_, offset)| offset);
-        self.dwarf.units.get_mut(out.id).line_program.begin_sequence(Some(text_address(code.start)));
+        let mut sequence = LineSequence::new(code.start, code.pieces.len());
         let mut last = Row::NONE;
+        let mut last_file = lines::FIRST_FILE;
         for piece in &code.pieces {
             let is_prologue = piece.frame == 0 && (piece.wasm == body || piece.wasm < start);
             if is_prologue && piece.code.start > 0 {
@@ -312,36 +317,41 @@ impl<'b, 'a> Builder<'b, 'a> {
             let (row, file) = match self.map.row_with_start(piece.wasm) {
                 _ if is_prologue => (
                     Row { column: 0, is_statement: true, prologue_end: false, ..first },
-                    self.file(out, first.file),
+                    self.numbered_file(out, first.file),
                 ),
-                Some(row) => (row, self.file(out, row.file)),
+                Some(row) => (row, self.numbered_file(out, row.file)),
                 // Code that belongs to no line.
                 None => (Row::NONE, None),
             };
+            let file = file.map(|(_, number)| number);
             let row = if file.is_some() { row } else { Row::NONE };
             let is_new_line = (last.file, last.line) != (row.file, row.line) || piece.code.start == 0;
             if !is_new_line && last.column == row.column {
                 continue;
             }
-            let to = self.dwarf.units.get_mut(out.id).line_program.row();
-            to.address_offset = u64::from(piece.code.start);
-            if let Some(file) = file {
-                to.file = file;
-            }
-            to.line = u64::from(row.line);
-            to.column = u64::from(row.column);
-            // Instructions whose code is part of that of others take their marks along.
-            to.is_statement = row.is_statement && is_new_line;
-            to.prologue_end = row.prologue_end && is_new_line;
-            self.dwarf.units.get_mut(out.id).line_program.generate_row();
+            last_file = file.unwrap_or(last_file);
+            sequence.row(lines::Row {
+                code: piece.code.start,
+                file: last_file,
+                line: row.line,
+                column: row.column,
+                // Instructions whose code is part of that of others take their marks along.
+                is_statement: row.is_statement && is_new_line,
+                prologue_end: row.prologue_end && is_new_line,
+            });
             // Debuggers take the second row for the end of the prologue: it has to be one.
             last = if is_prologue { Row::NONE } else { row };
         }
-        self.dwarf.units.get_mut(out.id).line_program.end_sequence(u64::from(code.len));
+        sequence.end(code.len)
     }
 
-    /// The number of a file in a unit's line program.
+    /// A file of a unit's line program.
     pub fn file(&mut self, out: &mut OutUnit, file: u32) -> Option<FileId> {
+        self.numbered_file(out, file).map(|(id, _)| id)
+    }
+
+    /// The same, with its number there.
+    fn numbered_file(&mut self, out: &mut OutUnit, file: u32) -> Option<(FileId, u64)> {
         if let Some(known) = out.files.get(&file) {
             return Some(*known);
         }
@@ -353,8 +363,11 @@ impl<'b, 'a> Builder<'b, 'a> {
         let program = &mut self.dwarf.units.get_mut(out.id).line_program;
         let directory = program.add_directory(directory);
         let id = program.add_file(name, directory, None);
-        out.files.insert(file, id);
-        Some(id)
+        // Files are numbered as they are added, each once.
+        let next = out.numbers.len() as u64;
+        let number = *out.numbers.entry(id).or_insert(next);
+        out.files.insert(file, (id, number));
+        Some((id, number))
     }
 
     pub fn root(&self, out: &OutUnit) -> UnitEntryId {
@@ -390,6 +403,18 @@ impl<'b, 'a> Builder<'b, 'a> {
         set_ranges(self.dwarf.units.get_mut(out.id), entry, &ranges);
     }
 
+    /// The sections.
+    fn encode(&mut self) -> std::result::Result<Vec<DebugSection>, String> {
+        let mut sections =
+            output::encode(&mut self.dwarf, self.parts.endian).map_err(|error| error.to_string())?;
+        let opened = self.opened.iter().filter_map(|unit| self.units[*unit].as_ref());
+        let units: Vec<&[LineSequence]> =
+            opened.map(|unit| &unit.lines[..]).filter(|lines| !lines.is_empty()).collect();
+        lines::insert(&mut sections, &units, self.encoding.address_size, self.parts.endian)
+            .ok_or("the line tables are too large")?;
+        Ok(sections)
+    }
+
     /// Says which code each unit has.
     fn finish(&mut self) {
         for out in self.units.iter_mut().flatten() {
@@ -406,6 +431,67 @@ impl<'b, 'a> Builder<'b, 'a> {
             entry.set(dw::DW_AT_ranges, AttributeValue::RangeListRef(list));
         }
     }
+}
+
+/// What is known of a function before anything is written of it.
+struct Found<'t> {
+    code: FunctionCode<'t>,
+    /// The number of its source unit.
+    unit: usize,
+    /// If nothing of the source has a part in them.
+    rows: Option<LineSequence>,
+}
+
+impl<'t> Found<'t> {
+    fn new(
+        info: &ModuleInfo<'_>,
+        map: &SourceMap,
+        scopes: &HashMap<u64, u32>,
+        range: &'t TextRange,
+        body: &Range<u64>,
+    ) -> Found<'t> {
+        let code = FunctionCode::new(range, body.start);
+        let scope = scopes.get(&body.start).copied();
+        let sequence = map.sequence(body.start).or_else(|| own_sequence(map, &code));
+        let unit = match (scope, sequence) {
+            (Some(scope), _) => map.scopes[scope as usize].unit as usize,
+            (None, Some(sequence)) => sequence.unit as usize,
+            (None, None) => map.units.len(),
+        };
+        let has_source = |piece: &Piece| inlined_row(map, piece).is_some();
+        let is_plain = unit == map.units.len() && !code.pieces.iter().any(has_source);
+        let rows = is_plain.then(|| offset_rows(info, map, &code, |_| None));
+        Found { code, unit, rows }
+    }
+}
+
+/// The rows of the source of what a function does itself.
+fn own_sequence<'m>(map: &'m SourceMap, code: &FunctionCode<'_>) -> Option<&'m Sequence> {
+    let own = code.pieces.iter().filter(|piece| piece.frame == 0);
+    own.map(|piece| piece.wasm).find_map(|offset| map.sequence(offset))
+}
+
+/// The source of code that is part of an inlined call.
+fn inlined_row(map: &SourceMap, piece: &Piece) -> Option<Row> {
+    map.row(piece.wasm).filter(|row| piece.frame > 0 && row.line > 0).copied()
+}
+
+/// Rows whose lines are offsets in the wasm file, which is the first file of the unit. `file` is asked for the numbers of
+/// files of what is inlined and has source.
+fn offset_rows(
+    info: &ModuleInfo<'_>,
+    map: &SourceMap,
+    code: &FunctionCode<'_>,
+    mut file: impl FnMut(&Row) -> Option<u64>,
+) -> LineSequence {
+    let mut sequence = LineSequence::new(code.start, code.pieces.len());
+    for piece in &code.pieces {
+        let source = inlined_row(map, piece).and_then(|row| Some((file(&row)?, row.line, row.column)));
+        let (file, line, column) = source.unwrap_or_else(|| (0, info.source_offset(piece.wasm as u32), 0));
+        let code = piece.code.start;
+        sequence.row(lines::Row { code, file, line, column, is_statement: true, prologue_end: false });
+    }
+    sequence.end(code.len)
 }
 
 /// An address in the text section.

@@ -15,9 +15,12 @@ pub(super) struct FunctionCode<'t> {
     /// Ascending by place in the code, without gaps.
     pub pieces: Vec<Piece>,
     pub calls: &'t [InlinedCall],
-    /// Code by what each frame is doing then, once somebody asks: offset in the wasm file, range in the code.
-    by_frame: OnceCell<Vec<Vec<(u64, Range<u32>)>>>,
+    /// Code by what each frame is doing then, once somebody asks.
+    by_frame: OnceCell<Vec<FramePieces>>,
 }
+
+/// Offset in the wasm file, range in the code.
+type FramePieces = Vec<(u64, Range<u32>)>;
 
 /// Code of one wasm instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +76,7 @@ impl FunctionCode<'_> {
         self.ranges(frame, &(0..u64::MAX))
     }
 
-    fn by_frame(&self) -> &[Vec<(u64, Range<u32>)>] {
+    fn by_frame(&self) -> &[FramePieces] {
         self.by_frame.get_or_init(|| {
             let mut by_frame = vec![Vec::new(); self.calls.len() + 1];
             for piece in &self.pieces {

@@ -8,7 +8,8 @@
 //! - [`entries`], [`expr`], [`pointee`]: types, functions and variables of the module's DWARF → the same for the machine.
 //! - [`inlined`]: entries for inlined calls: those of the module's compiler, and ours.
 //! - [`record`]: the source positions of machine code, for our own backtraces; [`demangle`]: names for people.
-//! - [`build`]: all of that → entries and line tables for the machine code; [`output`]: those → bytes and relocations.
+//! - [`build`]: all of that → entries and line tables for the machine code; [`lines`]: rows of those tables → bytes;
+//!   [`output`]: the entries → bytes and relocations.
 //!
 //! The input is hostile. What is damaged costs debug information and is told as a warning; it never fails a build.
 
@@ -20,6 +21,7 @@ pub(crate) mod expr;
 pub(crate) mod function;
 mod inlined;
 pub(crate) mod input;
+mod lines;
 mod mappings;
 pub(crate) mod output;
 mod pointee;

@@ -43,7 +43,7 @@ impl Format for Coff {
     }
 
     /// Not yet: these objects have symbols and unwind information only (docs/debugging.md).
-    fn add_debug(&self, _: &mut Object<'_>, _: SymbolId, _: &[DebugSection]) -> Result<()> {
+    fn add_debug<'a>(&self, _: &mut Object<'a>, _: SymbolId, _: &'a [DebugSection]) -> Result<()> {
         Ok(())
     }
 
@@ -56,7 +56,7 @@ impl Format for Coff {
     }
 
     /// `.pdata`, a table of functions, and `.xdata`, what their prologues do. Functions with the same prologue share it.
-    fn add_unwind(&self, object: &mut Object<'_>, frames: &Frames<'_>) -> Result<()> {
+    fn add_unwind(&self, object: &mut Object<'_>, frames: Frames<'_>) -> Result<()> {
         let data = object.add_section(Vec::new(), b".xdata".to_vec(), SectionKind::ReadOnlyData);
         let table = object.add_section(Vec::new(), b".pdata".to_vec(), SectionKind::ReadOnlyData);
         let data_start = self.section_start(object, data);

@@ -4,18 +4,21 @@ use super::text::{Text, TextRange};
 use crate::debug::demangle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::ModuleInfo;
-use aot_abi::module::{CodeRange, DataSegment, Global, Module, Table};
+use aot_abi::module::{CodeRange, DataSegment, Global, Module, SegmentMode, Table};
 use std::borrow::Cow;
 
-/// Describes a module for the runtime: what it declares, and the bytes of the data segments.
-pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text) -> Result<(Module, Vec<u8>)> {
+/// Describes a module for the runtime: what it declares, and the bytes of the data segments; those that go into memory 0
+/// only if they are not there already.
+pub(crate) fn describe(info: &ModuleInfo<'_>, text: &Text, is_filled: bool) -> Result<(Module, Vec<u8>)> {
     let mut data = Vec::new();
     let mut segments = Vec::new();
     for segment in &info.data {
         let too_large = || Error::new(ErrorKind::Limit, "the module's data segments are larger than 4 GiB");
         let offset = u32::try_from(data.len()).map_err(|_| too_large())?;
-        let len = u32::try_from(segment.bytes.len()).map_err(|_| too_large())?;
-        data.extend_from_slice(segment.bytes);
+        let is_there = is_filled && matches!(segment.mode, SegmentMode::Active { target: 0, .. });
+        let bytes = if is_there { &[] } else { segment.bytes };
+        let len = u32::try_from(bytes.len()).map_err(|_| too_large())?;
+        data.extend_from_slice(bytes);
         segments.push(DataSegment { mode: segment.mode.clone(), offset, len });
     }
     let tables =

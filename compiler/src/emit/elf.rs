@@ -4,11 +4,13 @@ use super::eh_frame;
 use super::format::{
     Format, Frames, Part, Place, absolute, add_relocation, generic_relocation, no_relocation,
 };
+use super::text::Text;
 use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use aot_abi::descriptor::MEMORY_SECTION;
 use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::isa::TargetIsa;
 use gimli::write::RelocationTarget;
 use object::write::{Object, Relocation, SectionId, SymbolId};
 use object::{
@@ -84,13 +86,16 @@ impl Format for Elf {
         Ok(RelocationFlags::Elf { r_type })
     }
 
-    /// `.eh_frame`. Addresses are relative to themselves, so that they need no relocation at run time.
-    fn add_unwind(&self, object: &mut Object<'_>, frames: &Frames<'_>) -> Result<()> {
-        let Some(table) = eh_frame::encode(frames.layout, frames.isa, eh_frame::RELATIVE, |_| true)? else {
-            return Ok(());
-        };
+    /// Addresses are relative to themselves, so that they need no relocation at run time.
+    fn frame_table(&self, layout: &Text, isa: &dyn TargetIsa) -> Result<Option<eh_frame::Table>> {
+        eh_frame::encode(layout, isa, eh_frame::RELATIVE, |_| true)
+    }
+
+    /// `.eh_frame`.
+    fn add_unwind(&self, object: &mut Object<'_>, frames: Frames<'_>) -> Result<()> {
+        let Some(table) = frames.dwarf else { return Ok(()) };
         let section = object.add_section(Vec::new(), b".eh_frame".to_vec(), SectionKind::ReadOnlyData);
-        object.append_section_data(section, &table.bytes, 8);
+        object.set_section_data(section, table.bytes, 8);
         for (offset, target) in table.pointers {
             let flags = RelocationFlags::Generic {
                 kind: RelocationKind::Relative,
@@ -103,11 +108,16 @@ impl Format for Elf {
         Ok(())
     }
 
-    fn add_debug(&self, object: &mut Object<'_>, text: SymbolId, sections: &[DebugSection]) -> Result<()> {
+    fn add_debug<'a>(
+        &self,
+        object: &mut Object<'a>,
+        text: SymbolId,
+        sections: &'a [DebugSection],
+    ) -> Result<()> {
         let mut symbols = HashMap::new();
         for section in sections {
             let id = object.add_section(Vec::new(), section.id.name().into(), SectionKind::Debug);
-            object.append_section_data(id, &section.bytes, 1);
+            object.set_section_data(id, &section.bytes[..], 1);
             symbols.insert(section.id, (id, object.section_symbol(id)));
         }
         for section in sections {

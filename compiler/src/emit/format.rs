@@ -1,6 +1,7 @@
 //! The object formats: how an object starts, what its parts are called, how code is relocated, how frames are described.
 
 use super::coff::Coff;
+use super::eh_frame;
 use super::elf::Elf;
 use super::macho::MachO;
 use super::text::Text;
@@ -49,10 +50,12 @@ pub(super) struct Frames<'a> {
     pub functions: &'a HashMap<u32, SymbolId>,
     pub layout: &'a Text,
     pub isa: &'a dyn TargetIsa,
+    /// What [`Format::frame_table`] has made.
+    pub dwarf: Option<eh_frame::Table>,
 }
 
 /// An object format.
-pub(super) trait Format {
+pub(super) trait Format: Sync {
     /// An empty object for a target.
     fn new_object(&self, target: &Target) -> Result<Object<'static>>;
 
@@ -65,11 +68,21 @@ pub(super) trait Format {
     /// What a relocation of code is in the format.
     fn code_relocation(&self, kind: Reloc) -> Result<RelocationFlags>;
 
+    /// DWARF's description of frames, as far as the format has it; made beside other parts of the object.
+    fn frame_table(&self, _layout: &Text, _isa: &dyn TargetIsa) -> Result<Option<eh_frame::Table>> {
+        Ok(None)
+    }
+
     /// Adds the description of the frames of all functions.
-    fn add_unwind(&self, object: &mut Object<'_>, frames: &Frames<'_>) -> Result<()>;
+    fn add_unwind(&self, object: &mut Object<'_>, frames: Frames<'_>) -> Result<()>;
 
     /// Adds debug information. `text` is a symbol at the first byte of the text section.
-    fn add_debug(&self, object: &mut Object<'_>, text: SymbolId, sections: &[DebugSection]) -> Result<()>;
+    fn add_debug<'a>(
+        &self,
+        object: &mut Object<'a>,
+        text: SymbolId,
+        sections: &'a [DebugSection],
+    ) -> Result<()>;
 
     /// Whether programs of this format can read source positions from their files.
     fn has_source(&self) -> bool {

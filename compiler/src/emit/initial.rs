@@ -10,9 +10,10 @@ use crate::plan::Plan;
 use crate::target::Target;
 use aot_abi::libcall::Libcall;
 use aot_abi::memory::{MAX_PAGES, STATIC_MEMORY, static_context};
-use aot_abi::module::{ConstOp, Module, SegmentMode};
+use aot_abi::module::ConstOp;
 use aot_abi::types::{EntityKind, ValType};
 use aot_abi::vmctx::NO_MEMORY;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Bytes and their address.
@@ -49,22 +50,15 @@ const MAX_SPREAD: u64 = 2;
 /// Zeros between bytes that are worth a copy of its own.
 const MIN_GAP: usize = 64;
 
-/// Finds out what is known. What goes into the memory is taken out of the segments of the description and of `data`.
-pub(crate) fn describe(
-    info: &ModuleInfo<'_>,
-    plan: &Plan,
-    text: &Text,
-    target: &Target,
-    module: &mut Module,
-    data: &mut Vec<u8>,
-) -> Option<Initial> {
-    let parts = parts(module, data)?;
+/// Finds out what is known. What goes into the memory has no place in the description of the module then.
+pub(crate) fn describe(info: &ModuleInfo<'_>, plan: &Plan, text: &Text, target: &Target) -> Option<Initial> {
+    let memories = (info.imported_memories == 0).then_some(&info.memories[..]);
+    let parts = parts(memories, info.data.iter().map(|segment| (&segment.mode, segment.bytes)))?;
     let blocks = blocks(&parts);
     let (image, mut copies) = match image(&blocks) {
         Some(image) => (Some(image), Vec::new()),
         None => (None, runs(&blocks)),
     };
-    take_out(module, data);
     let context = static_context(plan.offsets.size())?;
     let memory = info.memories.first().map_or([0; 3], |memory| {
         let definition = context + u64::from(plan.offsets.memory(0));
@@ -83,15 +77,20 @@ pub(crate) fn describe(
 }
 
 /// The blocks of memory that are not zero, by address.
-fn blocks(parts: &[(u64, &[u8])]) -> BTreeMap<u64, Vec<u8>> {
-    let mut blocks: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+fn blocks<'a>(parts: &[(u64, &'a [u8])]) -> BTreeMap<u64, Cow<'a, [u8]>> {
+    let mut blocks: BTreeMap<u64, Cow<'_, [u8]>> = BTreeMap::new();
     for (start, bytes) in parts {
-        let (mut at, mut rest) = (*start, *bytes);
+        let (mut at, mut rest): (u64, &'a [u8]) = (*start, bytes);
         while !rest.is_empty() {
             let within = at % BLOCK;
             let (now, later) = rest.split_at(rest.len().min((BLOCK - within) as usize));
-            let block = blocks.entry(at - within).or_insert_with(|| vec![0; BLOCK as usize]);
-            block[within as usize..][..now.len()].copy_from_slice(now);
+            if now.len() as u64 == BLOCK {
+                // Most of them are.
+                blocks.insert(at, Cow::Borrowed(now));
+            } else {
+                let block = blocks.entry(at - within).or_insert_with(|| Cow::Owned(vec![0; BLOCK as usize]));
+                block.to_mut()[within as usize..][..now.len()].copy_from_slice(now);
+            }
             (at, rest) = (at + now.len() as u64, later);
         }
     }
@@ -100,7 +99,7 @@ fn blocks(parts: &[(u64, &[u8])]) -> BTreeMap<u64, Vec<u8>> {
 }
 
 /// All blocks in one piece, if it is worth a mapping.
-fn image(blocks: &BTreeMap<u64, Vec<u8>>) -> Option<Piece> {
+fn image(blocks: &BTreeMap<u64, Cow<'_, [u8]>>) -> Option<Piece> {
     let used = blocks.len() as u64 * BLOCK;
     let (first, last) = (*blocks.first_key_value()?.0, *blocks.last_key_value()?.0);
     let start = first / MAPPED_PAGE * MAPPED_PAGE;
@@ -116,7 +115,7 @@ fn image(blocks: &BTreeMap<u64, Vec<u8>>) -> Option<Piece> {
 }
 
 /// The bytes that are not zero, in pieces.
-fn runs(blocks: &BTreeMap<u64, Vec<u8>>) -> Vec<Piece> {
+fn runs(blocks: &BTreeMap<u64, Cow<'_, [u8]>>) -> Vec<Piece> {
     let mut runs: Vec<Piece> = Vec::new();
     for (start, block) in blocks {
         for (at, byte) in block.iter().enumerate().filter(|(_, byte)| **byte != 0) {
@@ -131,22 +130,6 @@ fn runs(blocks: &BTreeMap<u64, Vec<u8>>) -> Vec<Piece> {
         }
     }
     runs
-}
-
-/// Leaves the bytes of active segments of memory 0 out.
-fn take_out(module: &mut Module, data: &mut Vec<u8>) {
-    let mut kept = Vec::new();
-    for segment in &mut module.data {
-        let bytes = &data[segment.offset as usize..][..segment.len as usize];
-        let is_applied = matches!(segment.mode, SegmentMode::Active { target: 0, .. });
-        segment.offset = kept.len() as u32;
-        if is_applied {
-            segment.len = 0;
-        } else {
-            kept.extend_from_slice(bytes);
-        }
-    }
-    *data = kept;
 }
 
 /// What is to be done to have an instance, beside the contents of its memory.

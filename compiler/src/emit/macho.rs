@@ -6,13 +6,14 @@
 use super::format::{
     Format, Frames, Part, Place, absolute, add_relocation, generic_relocation, no_relocation, not_written,
 };
-use super::text::TextRange;
+use super::text::{Text, TextRange};
 use super::{compact_unwind, eh_frame};
 use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::gimli;
+use cranelift_codegen::isa::TargetIsa;
 use object::write::{
     MachOBuildVersion, Object, Relocation, SectionId, StandardSection, Symbol, SymbolId, SymbolSection,
 };
@@ -61,7 +62,7 @@ impl Format for MachO {
     }
 
     /// Not yet: these objects have symbols and unwind information only (docs/debugging.md).
-    fn add_debug(&self, _: &mut Object<'_>, _: SymbolId, _: &[DebugSection]) -> Result<()> {
+    fn add_debug<'a>(&self, _: &mut Object<'a>, _: SymbolId, _: &'a [DebugSection]) -> Result<()> {
         Ok(())
     }
 
@@ -86,15 +87,22 @@ impl Format for MachO {
         generic_relocation(kind).ok_or_else(|| no_relocation(kind))
     }
 
+    fn frame_table(&self, layout: &Text, isa: &dyn TargetIsa) -> Result<Option<eh_frame::Table>> {
+        let architecture = isa.triple().architecture;
+        let is_dwarf = |range: &TextRange| {
+            compact_unwind::is_dwarf(architecture, compact_unwind::encoding(architecture, range))
+        };
+        let pointers = gimli::DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_absptr.0);
+        eh_frame::encode(layout, isa, pointers, is_dwarf)
+    }
+
     /// `__compact_unwind` for every function, `__eh_frame` for those whose frame is none of the compact ones.
-    fn add_unwind(&self, object: &mut Object<'_>, frames: &Frames<'_>) -> Result<()> {
+    fn add_unwind(&self, object: &mut Object<'_>, frames: Frames<'_>) -> Result<()> {
         let architecture = frames.isa.triple().architecture;
         let encoding = |range: &TextRange| compact_unwind::encoding(architecture, range);
-        let is_dwarf = |range: &TextRange| compact_unwind::is_dwarf(architecture, encoding(range));
-        let pointers = gimli::DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_absptr.0);
-        if let Some(table) = eh_frame::encode(frames.layout, frames.isa, pointers, is_dwarf)? {
+        if let Some(table) = frames.dwarf {
             let section = object.section_id(StandardSection::EhFrame);
-            object.append_section_data(section, &table.bytes, 8);
+            object.set_section_data(section, table.bytes, 8);
             let start = self.section_start(object, section);
             for (offset, target) in table.pointers {
                 // Function minus section, and the place in the section taken away from that.

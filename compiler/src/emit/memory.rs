@@ -2,8 +2,8 @@
 //!
 //! A host maps them copy-on-write, so that instantiation costs the same however large they are.
 
-use aot_abi::module::{ConstOp, MemoryImage, Module, SegmentMode};
-use aot_abi::types::PAGE_SIZE;
+use aot_abi::module::{ConstOp, DataSegment, MemoryImage, Module, SegmentMode};
+use aot_abi::types::{MemoryType, PAGE_SIZE};
 
 /// Bytes of the largest image. Larger ones are copied: few modules have as much data, and a file is read as a whole when
 /// its hash is checked.
@@ -22,7 +22,11 @@ const ALWAYS: u64 = 1 << 20;
 ///
 /// `data` has the bytes of the module's data segments.
 pub(crate) fn initial_memory(module: &Module, data: &[u8]) -> Option<(MemoryImage, Vec<u8>)> {
-    let parts = parts(module, data)?;
+    let bytes = |segment: &DataSegment| data.get(segment.offset as usize..)?.get(..segment.len as usize);
+    let segments = module.data.iter().map(|segment| Some((&segment.mode, bytes(segment)?)));
+    let segments = segments.collect::<Option<Vec<_>>>()?;
+    let memories = (module.counts().imported_memories == 0).then_some(&module.memories[..]);
+    let parts = parts(memories, segments.into_iter())?;
     let start = parts.iter().map(|(start, _)| *start).min()? / PAGE_SIZE * PAGE_SIZE;
     let end = parts.iter().map(|(start, bytes)| start + bytes.len() as u64).max()?;
     let len = end.next_multiple_of(PAGE_SIZE) - start;
@@ -45,15 +49,17 @@ pub(crate) fn initial_memory(module: &Module, data: &[u8]) -> Option<(MemoryImag
 
 /// What the active segments write to memory 0, in their order: addresses and bytes. `None` if the module does not define
 /// it, or instantiation may trap.
-pub(super) fn parts<'a>(module: &Module, data: &'a [u8]) -> Option<Vec<(u64, &'a [u8])>> {
-    if module.counts().imported_memories > 0 {
-        return None;
-    }
+///
+/// `memories` are the ones that the module has, if it imports none; `segments` the modes and the bytes of its data.
+pub(super) fn parts<'a, 'm>(
+    memories: Option<&[MemoryType]>,
+    segments: impl Iterator<Item = (&'m SegmentMode, &'a [u8])>,
+) -> Option<Vec<(u64, &'a [u8])>> {
+    let memories = memories?;
     let mut parts: Vec<(u64, &[u8])> = Vec::new();
-    for segment in &module.data {
-        let SegmentMode::Active { target, offset } = &segment.mode else { continue };
-        let memory = module.memories.get(*target as usize)?;
-        let bytes = data.get(segment.offset as usize..)?.get(..segment.len as usize)?;
+    for (mode, bytes) in segments {
+        let SegmentMode::Active { target, offset } = mode else { continue };
+        let memory = memories.get(*target as usize)?;
         let start = u64::from(constant(offset)? as u32);
         // A segment that traps keeps the later ones from being written.
         if start + bytes.len() as u64 > memory.limits.min.checked_mul(PAGE_SIZE)? {

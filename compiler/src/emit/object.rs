@@ -1,5 +1,6 @@
 //! Relocatable object files: the parts are the same in every format, their sections are not (`format`).
 
+use super::description;
 use super::fixed::Fixed;
 use super::format::{Format, Frames, Part, absolute, add_relocation, format_of};
 use super::initial::{BLOCK, Initial};
@@ -15,6 +16,7 @@ use crate::translate::state::TABLE_ENTRY;
 use aot_abi::call::library;
 use aot_abi::descriptor;
 use aot_abi::image::ABI_HASH;
+use aot_abi::module::Module;
 use aot_abi::source;
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::TargetIsa;
@@ -22,6 +24,7 @@ use object::write::{
     Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId, SymbolSection,
 };
 use object::{SectionKind, SymbolFlags, SymbolKind, SymbolScope};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// What goes into an object file.
@@ -29,7 +32,7 @@ pub(crate) struct Input<'a> {
     pub target: &'a Target,
     pub isa: &'a dyn TargetIsa,
     pub text: &'a Text,
-    pub description: &'a [u8],
+    pub module: &'a Module,
     pub data: &'a [u8],
     pub import_symbols: &'a [Option<String>],
     pub fixed: Option<&'a Fixed>,
@@ -57,17 +60,21 @@ struct Section {
 struct Builder<'a> {
     input: &'a Input<'a>,
     format: &'static dyn Format,
-    object: Object<'static>,
+    object: Object<'a>,
 }
 
 /// Writes an object file.
 pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     let format = format_of(input.target);
+    let (description, (dwarf, names)) = rayon::join(
+        || description::encode(input.module, input.text),
+        || (format.frame_table(input.text, input.isa), input.text.symbol_names()),
+    );
     let mut builder = Builder { input, format, object: format.new_object(input.target)? };
     let text = builder.object.section_id(StandardSection::Text);
-    builder.object.append_section_data(text, &input.text.bytes, u64::from(input.text.alignment));
+    builder.object.set_section_data(text, &input.text.bytes[..], u64::from(input.text.alignment));
     let text = builder.with_start(text);
-    let functions = define_functions(&mut builder.object, text.id, input.text);
+    let functions = define_functions(&mut builder.object, text.id, input.text, &names);
     let mut data_symbols = match input.fixed {
         Some(fixed) => builder.define_fixed(text, fixed)?,
         None => HashMap::new(),
@@ -76,9 +83,9 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     data_symbols.extend(profile.map(|profile| (Symbol::Counters, profile.start)));
     builder.relocate_text(text.id, &functions, &data_symbols)?;
 
-    let info = builder.part(Part::Description, input.description);
-    let data = builder.part(Part::Data, input.data);
-    let lens = [input.text.bytes.len(), input.description.len(), input.data.len()];
+    let lens = [input.text.bytes.len(), description.len(), input.data.len()];
+    let info = builder.part(Part::Description, Cow::Owned(description));
+    let data = builder.part(Part::Data, Cow::Borrowed(input.data));
     let addresses = input.fixed.map_or([0, 0], |fixed| [fixed.context, fixed.memory]);
     let descriptor = builder.define_descriptor([text, info, data], lens, addresses)?;
     builder.define_cpu_check(&descriptor)?;
@@ -97,17 +104,23 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
         builder.set_word(&descriptor, PROFILE_WORD, writer)?;
         builder.set_word(&descriptor, PROFILE_WORD + 1, profile.start)?;
     }
-    let frames = Frames { start: text.start, functions: &functions, layout: input.text, isa: input.isa };
-    format.add_unwind(&mut builder.object, &frames)?;
+    let (layout, isa) = (input.text, input.isa);
+    let frames = Frames { start: text.start, functions: &functions, layout, isa, dwarf: dwarf? };
+    format.add_unwind(&mut builder.object, frames)?;
     format.add_debug(&mut builder.object, text.start, input.debug)?;
     format.finish(&mut builder.object);
     builder.object.write().map_err(|error| Error::internal(format!("cannot write the object file: {error}")))
 }
 
 /// Symbols for all functions. Those that others do not see are local.
-fn define_functions(object: &mut Object<'_>, text: SectionId, layout: &Text) -> HashMap<u32, SymbolId> {
-    let mut ids = HashMap::new();
-    let named = layout.ranges.iter().zip(layout.symbol_names());
+fn define_functions(
+    object: &mut Object<'_>,
+    text: SectionId,
+    layout: &Text,
+    names: &[Cow<'_, str>],
+) -> HashMap<u32, SymbolId> {
+    let mut ids = HashMap::with_capacity(names.len());
+    let named = layout.ranges.iter().zip(names);
     for (range, name) in named.filter(|(range, _)| range.len > 0) {
         let id = object.add_symbol(ObjectSymbol {
             name: name.as_bytes().to_vec(),
@@ -187,7 +200,7 @@ struct Descriptor {
     offset: u64,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     fn with_start(&mut self, id: SectionId) -> Section {
         Section { id, start: self.format.section_start(&mut self.object, id) }
     }
@@ -199,9 +212,9 @@ impl Builder<'_> {
     }
 
     /// Adds a part that is all of its section.
-    fn part(&mut self, part: Part, bytes: &[u8]) -> Section {
+    fn part(&mut self, part: Part, bytes: Cow<'a, [u8]>) -> Section {
         let id = self.section(part);
-        self.object.append_section_data(id, bytes, DATA_ALIGNMENT);
+        self.object.set_section_data(id, bytes, DATA_ALIGNMENT);
         self.with_start(id)
     }
 
@@ -344,7 +357,7 @@ impl Builder<'_> {
     }
 
     /// Defines the initial state.
-    fn define_initial(&mut self, text: Section, initial: &Initial) -> Result<SymbolId> {
+    fn define_initial(&mut self, text: Section, initial: &'a Initial) -> Result<SymbolId> {
         let target = self.input.target;
         let pointer = target.pointer_size();
         let section = self.section(Part::Initial);
@@ -384,9 +397,9 @@ impl Builder<'_> {
     }
 
     /// Defines what the kernel maps of the memory. The linker has to put it at its address, which a symbol says.
-    fn define_memory_image(&mut self, address: u64, bytes: &[u8]) -> SymbolId {
+    fn define_memory_image(&mut self, address: u64, bytes: &'a [u8]) -> SymbolId {
         let section = self.section(Part::Memory);
-        self.object.append_section_data(section, bytes, BLOCK);
+        self.object.set_section_data(section, bytes, BLOCK);
         self.object.add_symbol(ObjectSymbol {
             name: descriptor::MEMORY_IMAGE.into(),
             value: address,
@@ -431,7 +444,7 @@ impl Builder<'_> {
             return Ok(());
         }
         let section = self.object.add_section(Vec::new(), source::SECTION.into(), SectionKind::Debug);
-        self.object.append_section_data(section, self.input.source, 1);
+        self.object.set_section_data(section, self.input.source, 1);
         let printer = self.object.add_symbol(undefined_function(source::PRINTER));
         self.set_word(descriptor, SOURCE_WORD, printer)
     }

@@ -57,7 +57,7 @@ const OUTPUT: &str = "output";
 const RUNTIME: &str = "libaot_rt.a";
 
 /// Links relocatable objects and the runtime library, an archive, to a static executable: at a fixed address, or one that
-/// relocates itself when it starts.
+/// relocates itself when it starts. The linker takes all of them as its own: they are not copied.
 ///
 /// The same inputs give the same bytes. The result has no interpreter, needs no shared library, and no page of it is
 /// both writable and executable.
@@ -66,29 +66,32 @@ const RUNTIME: &str = "libaot_rt.a";
 /// [`ErrorKind::Config`] if there is no linker for the target; [`ErrorKind::Link`] if an input is damaged or made for
 /// another machine, a symbol is undefined, or the result is not as promised.
 pub fn link_executable(
-    objects: &[&[u8]],
-    runtime: &[u8],
+    objects: Vec<Vec<u8>>,
+    runtime: Vec<u8>,
     target: &Target,
     options: &LinkOptions,
 ) -> Result<Vec<u8>> {
     let machine = Machine::of(target)?;
+    let memory = objects.first().and_then(|object| memory_image(object));
     let mut files = Vec::new();
-    for (index, object) in objects.iter().enumerate() {
+    for (index, object) in objects.into_iter().enumerate() {
         let name = match index {
             0 => String::from("module.o"),
             _ => format!("object{index}.o"),
         };
-        check_object(object, machine).map_err(|problem| damaged(&format!("`{name}`"), problem))?;
-        files.push((name, *object));
+        check_object(&object, machine).map_err(|problem| damaged(&format!("`{name}`"), problem))?;
+        files.push((name, object));
     }
-    check_archive(runtime, machine)?;
+    check_archive(&runtime, machine)?;
     files.push((String::from(RUNTIME), runtime));
 
-    let memory = objects.first().and_then(|object| memory_image(object));
     let executable = match machine.emulation {
-        Some(emulation) => link_static(&files, emulation, options, memory)?,
-        None => small::link(&files, options.entry(), *options)
-            .map_err(|problem| failed("linking failed", [problem].into_iter()))?,
+        Some(emulation) => link_static(files, emulation, options, memory)?,
+        None => {
+            let files: Vec<_> = files.iter().map(|(name, bytes)| (name.clone(), &bytes[..])).collect();
+            small::link(&files, options.entry(), *options)
+                .map_err(|problem| failed("linking failed", [problem].into_iter()))?
+        }
     };
     check_executable(&executable, machine, memory, options)?;
     Ok(executable)
@@ -195,7 +198,7 @@ pub(super) fn check_archive(bytes: &[u8], machine: Machine) -> Result<()> {
 }
 
 fn link_static(
-    files: &[(String, &[u8])],
+    files: Vec<(String, Vec<u8>)>,
     emulation: &str,
     options: &LinkOptions,
     memory: Option<u64>,
@@ -215,12 +218,13 @@ fn link_static(
         Strip::Debug => Some("--strip-debug"),
         Strip::All => Some("--strip-all"),
     });
-    words.extend(files.iter().map(|(name, _)| name.as_str()));
+    let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
+    words.extend(names.iter().map(String::as_str));
     run_linker(files, emulation, &words)
 }
 
 /// Runs the linker on files in memory, and gives its output.
-pub(super) fn run_linker(files: &[(String, &[u8])], emulation: &str, words: &[&str]) -> Result<Vec<u8>> {
+pub(super) fn run_linker(files: Vec<(String, Vec<u8>)>, emulation: &str, words: &[&str]) -> Result<Vec<u8>> {
     let words: Vec<&str> =
         ["ld", "-flavor", "gnu", "-m", emulation, "-o", OUTPUT].iter().chain(words).copied().collect();
     let file_system = MemoryFiles::new(files);
@@ -329,12 +333,12 @@ fn check_executable(
 
 /// The linker's inputs and its output, in memory.
 struct MemoryFiles {
-    inputs: Vec<(PathBuf, Arc<[u8]>)>,
+    inputs: Vec<(PathBuf, Arc<Vec<u8>>)>,
     output: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 #[derive(Debug)]
-struct Input(Arc<[u8]>);
+struct Input(Arc<Vec<u8>>);
 
 struct Output {
     bytes: Vec<u8>,
@@ -346,12 +350,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl MemoryFiles {
-    fn new(files: &[(String, &[u8])]) -> MemoryFiles {
-        let inputs = files.iter().map(|(name, bytes)| (PathBuf::from(name), Arc::from(*bytes))).collect();
+    fn new(files: Vec<(String, Vec<u8>)>) -> MemoryFiles {
+        let inputs = files.into_iter().map(|(name, bytes)| (PathBuf::from(name), Arc::new(bytes))).collect();
         MemoryFiles { inputs, output: Arc::default() }
     }
 
-    fn find(&self, path: &Path) -> libwild::error::Result<Arc<[u8]>> {
+    fn find(&self, path: &Path) -> libwild::error::Result<Arc<Vec<u8>>> {
         let found = self.inputs.iter().find(|(name, _)| name == path);
         found.map(|(_, bytes)| Arc::clone(bytes)).ok_or_else(|| not_found(path))
     }
@@ -415,10 +419,9 @@ impl FileSystem for MemoryFiles {
         let too_large =
             || libwild::error::Error::with_message(format!("the output has {} bytes", options.size));
         let size = usize::try_from(options.size).map_err(|_| too_large())?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(size).map_err(|_| too_large())?;
-        bytes.resize(size, 0);
-        Ok(Output { bytes, to: Arc::clone(&self.output) })
+        Vec::<u8>::new().try_reserve_exact(size).map_err(|_| too_large())?;
+        // The system's pages are zeros already: each comes when the linker writes to it, on the thread that does.
+        Ok(Output { bytes: vec![0; size], to: Arc::clone(&self.output) })
     }
 
     fn write_auxiliary(&self, path: &Path, _bytes: &[u8]) -> libwild::error::Result {
@@ -502,7 +505,12 @@ mod tests {
     }
 
     fn link(objects: &[&[u8]], runtime: &[u8]) -> Result<Vec<u8>> {
-        link_executable(objects, runtime, &target(), &LinkOptions::default())
+        link_with(objects, runtime, &LinkOptions::default())
+    }
+
+    fn link_with(objects: &[&[u8]], runtime: &[u8], options: &LinkOptions) -> Result<Vec<u8>> {
+        let objects = objects.iter().map(|object| object.to_vec()).collect();
+        link_executable(objects, runtime.to_vec(), &target(), options)
     }
 
     /// The messages of an error and its causes.
@@ -529,8 +537,7 @@ mod tests {
         }
         assert_eq!(bytes, link(&[&module(), &options], &runtime()).unwrap(), "same input, same bytes");
         for strip in [Strip::Debug, Strip::All] {
-            let options_for_link = LinkOptions { strip, pie: false };
-            let stripped = link_executable(&[&module(), &options], &runtime(), &target(), &options_for_link);
+            let stripped = link_with(&[&module(), &options], &runtime(), &LinkOptions { strip, pie: false });
             assert!(stripped.unwrap().len() < bytes.len() + usize::from(strip == Strip::Debug));
         }
     }

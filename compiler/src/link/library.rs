@@ -53,26 +53,27 @@ fn defines(object: &[u8], name: &str) -> bool {
 ///
 /// # Errors
 /// If one of them is damaged, or the linker does not know the target.
-pub fn shared_library(object: &[u8], runtime: &[u8], target: &Target, prefix: &str) -> Result<Vec<u8>> {
+pub fn shared_library(object: Vec<u8>, runtime: &[u8], target: &Target, prefix: &str) -> Result<Vec<u8>> {
     let machine = Machine::of(target)?;
     let Some(emulation) = machine.emulation else {
         let message = format!("aot cannot link shared libraries for {target}");
         return Err(Error::new(ErrorKind::Config, message)
             .with_help("make a static one with `--emit lib`, and link it with `cc -shared`"));
     };
-    check_object(object, machine).map_err(|problem| damaged("the object", problem))?;
+    check_object(&object, machine).map_err(|problem| damaged("the object", problem))?;
     check_archive(runtime, machine)?;
     let exports = format!(
         "{{ global: {prefix}_*; aot_trap_*; aot_options_*; aot_instance_*; aot_memory_read; aot_memory_write; aot_handle_fault; local: *; }};\n"
     );
-    let mut files = vec![(String::from("exports"), exports.as_bytes()), (String::from("module.o"), object)];
+    let mut files = vec![(String::from("exports"), exports.into_bytes()), (String::from("module.o"), object)];
     let members = members(runtime)?;
     // The linker would take the one with the entry of executables too.
     let of_libraries = members.iter().filter(|(_, bytes)| !defines(bytes, ENTRY));
-    files.extend(of_libraries.map(|(name, bytes)| (name.clone(), *bytes)));
+    files.extend(of_libraries.map(|(name, bytes)| (name.clone(), bytes.to_vec())));
+    let names: Vec<String> = files[1..].iter().map(|(name, _)| name.clone()).collect();
     let mut words =
         vec!["-shared", "--gc-sections", "--eh-frame-hdr", "-z", "noexecstack", "-z", "relro", "-z", "now"];
     words.extend(["--build-id=fast", "--no-identity-comment", "--version-script", "exports"]);
-    words.extend(files[1..].iter().map(|(name, _)| name.as_str()));
-    run_linker(&files, emulation, &words)
+    words.extend(names.iter().map(String::as_str));
+    run_linker(files, emulation, &words)
 }

@@ -27,8 +27,8 @@ pub struct Split {
 /// # Errors
 /// As [`link_executable`]; or if the name has a NUL.
 pub fn link_split(
-    objects: &[&[u8]],
-    runtime: &[u8],
+    objects: Vec<Vec<u8>>,
+    runtime: Vec<u8>,
     target: &Target,
     options: &LinkOptions,
     name: &[u8],

@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
             [self.word()?, self.word()?, self.word()?, self.word()?];
         let start = HEADER_WORDS * 8;
         let words = description_len / 8;
-        if description_len % 8 != 0 || words > self.rest.len() as u64 {
+        if !description_len.is_multiple_of(8) || words > self.rest.len() as u64 {
             return Err("its description is cut off");
         }
         let description = &self.bytes[start..start + description_len as usize];
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
         };
         let counters = self.words(counters)?;
         let words = self.words(sites.checked_mul(SITE_WORDS as u64).ok_or("it is cut off")?)?;
-        if !self.rest.is_empty() || self.bytes.len() % 8 != 0 {
+        if !self.rest.is_empty() || !self.bytes.len().is_multiple_of(8) {
             return Err("something comes after its end");
         }
         let sites = words.chunks_exact(SITE_WORDS).map(|words| SiteCount {

@@ -117,9 +117,9 @@ fn link(module: &CompiledModule, target: &Target, function: &str, path: &Path) -
     let object = module.object().map_err(failed)?;
     let options = aot_compiler::options_object(&[], true, target).map_err(failed)?;
     let entry = aot_compiler::entry_object(Entry::Invoke(function), target).map_err(failed)?;
-    let objects = [&object[..], &options, &entry];
+    let objects = vec![object, options, entry];
     let bytes =
-        aot_compiler::link_executable(&objects, &runtime, target, &LinkOptions::default()).map_err(failed)?;
+        aot_compiler::link_executable(objects, runtime, target, &LinkOptions::default()).map_err(failed)?;
     let written =
         fs::write(path, bytes).and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)));
     written.map_err(|error| Mismatch::new(format!("cannot write {}: {error}", path.display())))

@@ -380,7 +380,7 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             Kind::SharedLibrary => {
                 let runtime = runtime(&config.target)?;
                 let object = module.object().map_err(in_file)?;
-                aot_compiler::shared_library(&object, &runtime, &config.target, &prefix).map_err(in_file)?
+                aot_compiler::shared_library(object, &runtime, &config.target, &prefix).map_err(in_file)?
             }
             Kind::Image => module.cwasm().map_err(in_file)?,
             Kind::Clif => module.clif().as_bytes().to_vec(),
@@ -520,7 +520,7 @@ fn with_objects<T>(
     target: &Target,
     parts: &ExecutableParts,
     file: &Path,
-    link: impl FnOnce(&[&[u8]], &[u8]) -> aot_compiler::Result<T>,
+    link: impl FnOnce(Vec<Vec<u8>>, Vec<u8>) -> aot_compiler::Result<T>,
 ) -> Result<T> {
     let runtime = runtime(target)?;
     let linked = || {
@@ -528,7 +528,7 @@ fn with_objects<T>(
         let options = aot_compiler::options_object(&parts.words, parts.sealed, target)?;
         let runs = parts.invoke.as_deref().map_or(Entry::Command, Entry::Invoke);
         let entry = aot_compiler::entry_object(runs, target)?;
-        link(&[&object, &options, &entry], &runtime)
+        link(vec![object, options, entry], runtime)
     };
     linked().map_err(|error| Failure::compiler(&error, file))
 }

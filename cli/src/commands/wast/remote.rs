@@ -36,9 +36,9 @@ impl Launcher {
         let entry = aot_compiler::entry_object(Entry::Driver, target).map_err(failed)?;
         let options = aot_compiler::options_object(&[], true, target).map_err(failed)?;
         let object = module.object().map_err(failed)?;
-        let objects = [&object[..], &options, &entry];
+        let objects = vec![object, options, entry];
         let runtime = build::runtime(target)?;
-        let bytes = aot_compiler::link_executable(&objects, &runtime, target, &LinkOptions::default());
+        let bytes = aot_compiler::link_executable(objects, runtime, target, &LinkOptions::default());
         let driver = std::env::temp_dir().join(format!("aot-driver-{}-{target}", std::process::id()));
         let bytes = bytes.map_err(failed)?;
         crate::output::write(&driver, &bytes, crate::output::Content::Executable)?;
