@@ -152,10 +152,10 @@ mod tests {
         let lines = [(0, 100, 0), (4, 20, 1), (8, 30, 2), (12, 21, 1), (16, 105, 0)];
         let range = function(&lines, &[(0, 104), (1, 25)]);
         let function = FunctionCode::new(&range, 100);
-        assert_eq!(function.frame(0), [0..40]);
-        assert_eq!(function.frame(1), [4..16]);
-        assert_eq!(function.frame(2), [8..12]);
-        assert_eq!(function.ranges(0, &(101..105)), [4..16]);
-        assert_eq!(function.ranges(1, &(21..26)), [8..16]);
+        assert_eq!(function.frame(0), [Range { start: 0, end: 40 }]);
+        assert_eq!(function.frame(1), [Range { start: 4, end: 16 }]);
+        assert_eq!(function.frame(2), [Range { start: 8, end: 12 }]);
+        assert_eq!(function.ranges(0, &(101..105)), [Range { start: 4, end: 16 }]);
+        assert_eq!(function.ranges(1, &(21..26)), [Range { start: 8, end: 16 }]);
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
         Some(fixed) => builder.define_fixed(text, fixed)?,
         None => HashMap::new(),
     };
-    let profile = input.profile.map(|bytes| builder.part(Part::Profile, bytes));
+    let profile = input.profile.map(|bytes| builder.part(Part::Profile, bytes.into()));
     data_symbols.extend(profile.map(|profile| (Symbol::Counters, profile.start)));
     builder.relocate_text(text.id, &functions, &data_symbols)?;
 
