@@ -9,5 +9,5 @@
   (func (export "_start") (local $i i32) (local $x i32)
     (loop $next
       (local.set $x (call_indirect (type $op) (local.get $x) (i32.and (local.get $i) (i32.const 3))))
-      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 20000))))
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 2000))))
     (call $exit (select (i32.const 42) (i32.const 1) (local.get $x)))))

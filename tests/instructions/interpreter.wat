@@ -1,8 +1,8 @@
-;; A switch over byte codes: count down from 9999 by a loop of five instructions.
+;; A switch over byte codes: count down from 999 by a loop of five instructions.
 (module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32))) (memory (export "memory") 1)
   (data (i32.const 0) "\00\01\02\03\04")
   (func (export "_start") (local $pc i32) (local $a i32) (local $n i32)
-    (local.set $n (i32.const 9999))
+    (local.set $n (i32.const 999))
     (loop $run
       (block $halt (block $back (block $test (block $double (block $add (block $load
         (br_table $load $add $double $test $back $halt (i32.load8_u (local.get $pc))))

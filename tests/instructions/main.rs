@@ -2,7 +2,7 @@
 //! them is seen here, on any machine and however busy it is.
 //!
 //! In: the modules beside this file, and `counts.txt`, which has the numbers that are known. `BLESS=1` writes it anew.
-//! The process is run step by step, which takes some microseconds each.
+//! The process is run step by step, which takes some dozens of microseconds each.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -18,5 +18,5 @@
     (loop $next
       (call $multiply (i32.const 64) (local.get $x) (i64.const 0) (i64.const 0xd1342543de82ef95) (i64.const 0))
       (local.set $x (i64.xor (i64.load (i32.const 64)) (i64.load (i32.const 72))))
-      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 8000))))
+      (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 800))))
     (call $exit (select (i32.const 42) (i32.const 1) (i64.ne (local.get $x) (i64.const 0))))))
