@@ -53,7 +53,11 @@ fn add_function(
     }
     let frame = context.frame_locals.and_then(|locals| locals.get(&function));
     input.extend(frame.map_or(0, |local| local + 1).to_le_bytes());
-    add_profile(input, context.profiling.profile().and_then(|profile| profile.function(function)));
+    add_profile(
+        input,
+        context.profiling.profile().and_then(|profile| profile.function(function)),
+        &identity.refs,
+    );
     input.extend((identity.refs.len() as u32).to_le_bytes());
     for func in &identity.refs {
         // A call of a function that is not there is for the validator to find.
@@ -79,18 +83,20 @@ fn add_function(
     Some(())
 }
 
-/// What the profile says of a function: of the promoted calls, `refs` has the functions.
-fn add_profile(input: &mut Vec<u8>, profile: Option<&FunctionProfile>) {
+/// What the profile says of a function. The targets of promoted calls are among `refs`.
+fn add_profile(input: &mut Vec<u8>, profile: Option<&FunctionProfile>, refs: &[u32]) {
     let Some(FunctionProfile { counts, promotions }) = profile else { return input.push(0) };
     input.push(1);
     input.extend((counts.len() as u32).to_le_bytes());
     counts.iter().for_each(|count| input.extend(count.to_le_bytes()));
     for promotion in promotions {
-        let Some(Promotion { element, func: _, calls }) = promotion else {
+        let Some(Promotion { element, func, calls }) = promotion else {
             input.push(0);
             continue;
         };
+        let position = refs.iter().position(|known| known == func).map_or(u32::MAX, |at| at as u32);
         input.push(1);
+        input.extend(position.to_le_bytes());
         input.extend(element.to_le_bytes());
         input.extend(calls.to_le_bytes());
     }

@@ -128,6 +128,8 @@ pub(super) struct Builder<'b, 'a> {
     pub scopes: HashMap<u64, u32>,
     /// By where the code of a function starts, once asked for.
     pub inner_scopes: HashMap<u64, Rc<FunctionScopes>>,
+    /// How many scopes of inlined functions were looked at.
+    pub scopes_seen: u32,
     /// What entries of the module became, if they are converted.
     pub kept: Vec<Kept>,
     /// The blocks of functions that have inlined calls, by unit and where their bodies start, if the module's entries are
@@ -161,6 +163,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             ranges: functions.take(parts.info.debug.bodies.len()).map(position).collect(),
             scopes,
             inner_scopes: HashMap::new(),
+            scopes_seen: 0,
             kept: Vec::new(),
             blocks: HashMap::new(),
             warnings: Vec::new(),

@@ -12,6 +12,9 @@ use gimli::write::{AttributeValue, UnitEntryId};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+/// Scopes that are looked at in all frames together: hostile modules have many in a function that is inlined everywhere.
+const MOST_SCOPES: u32 = 1 << 25;
+
 /// The entries of one function.
 struct Frames {
     /// Where the bodies of its frames start in the wasm file.
@@ -69,6 +72,10 @@ impl<'b> Builder<'b, '_> {
     fn scope_entries(&mut self, out: &mut OutUnit, frame: u32, code: &FunctionCode<'_>, frames: &mut Frames) {
         let Some(function) = self.scopes.get(&frames.bodies[frame as usize]).copied() else { return };
         for index in inner(self.map, function) {
+            if self.scopes_seen == MOST_SCOPES {
+                return;
+            }
+            self.scopes_seen += 1;
             let scope: &'b Scope = &self.map.scopes[index as usize];
             let parent = match scope.parent {
                 Some(parent) if parent != function => frames.scopes.get(&(frame, parent)).copied(),
