@@ -127,8 +127,6 @@ pub unsafe fn frame_of(registers: &Registers) -> usize {
     // `stg %r1, 0(%r15)` continues the chain in a prologue: it is where the stack overflows, and until it is done
     // the register has what it stores.
     const LINK: [u8; 6] = [0xe3, 0x10, 0xf0, 0x00, 0x00, 0x24];
-    // `mvi 0(%r15), 0` probes the stack before that, if the frame is large: nothing leads from there to the caller.
-    const PROBE: [u8; 4] = [0x92, 0x00, 0xf0, 0x00];
     // Behind an instruction that traps (see `registers`) the address is odd.
     if registers.pc.is_multiple_of(2) {
         // SAFETY: the program counter is in compiled code, whose instructions are readable. Behind the last one of a
@@ -137,12 +135,28 @@ pub unsafe fn frame_of(registers: &Registers) -> usize {
         if instruction == LINK {
             return registers.fp;
         }
-        if instruction.starts_with(&PROBE) {
+        if stores_on_stack(&instruction) {
             return 0;
         }
     }
     // SAFETY: elsewhere the stack pointer is that of a complete frame.
     unsafe { (registers.sp as *const usize).read() }
+}
+
+/// Whether an instruction stores relative to the stack pointer. Where it faults, the stack ends above what the stack pointer points
+/// to, and nothing leads to the caller: registers are saved, arguments passed, or a large frame is probed, before the chain goes on.
+fn stores_on_stack(instruction: &[u8; 6]) -> bool {
+    let [.., base, _, _, extension] = *instruction;
+    let is_store = match instruction[0] {
+        0x40 | 0x42 | 0x50 | 0x60 | 0x70 | 0x90 | 0x92 | 0xd2 => true, // sth, stc, st, std, ste, stm, mvi, mvc
+        0xe3 => matches!(extension, 0x24 | 0x50 | 0x70 | 0x72),        // stg, sty, sthy, stcy
+        0xe5 => matches!(instruction[1], 0x44 | 0x48 | 0x4c),          // mvhhi, mvghi, mvhi
+        0xe7 => extension == 0x0e,                                     // vst
+        0xeb => matches!(extension, 0x24 | 0x90),                      // stmg, stmy
+        0xed => matches!(extension, 0x66 | 0x67),                      // stey, stdy
+        _ => false,
+    };
+    is_store && base >> 4 == 15
 }
 
 /// The caller of a frame: return address and the caller's own record.
