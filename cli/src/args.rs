@@ -203,6 +203,8 @@ impl CompileArgs {
                 Codegen::Model(model) => config.model = model,
                 Codegen::Inlining(on) => config.inlining = on,
                 Codegen::PassSchedule(on) => config.schedule = on,
+                Codegen::PassThreading(on) => config.threading = on,
+                Codegen::PassCold(on) => config.cold = on,
                 Codegen::PassDispatch(on) => config.dispatch = on,
                 Codegen::PassEpilogue(on) => config.epilogue = on,
                 // For the command.

@@ -198,6 +198,8 @@ impl Cache {
             opt_level,
             inlining,
             schedule,
+            threading,
+            cold,
             dispatch,
             epilogue,
             features,
@@ -233,7 +235,12 @@ impl Cache {
             ("target", target.name()),
             ("cpu", aot_compiler::used_cpu_features(target).ok()?.join(",")),
             ("optimisation", format!("{opt_level:?}")),
-            ("code", format!("{model:?} {inlining} {schedule} {dispatch} {epilogue} {typed_entries}")),
+            (
+                "code",
+                format!(
+                    "{model:?} {inlining} {schedule} {threading} {cold} {dispatch} {epilogue} {typed_entries}"
+                ),
+            ),
             ("checks", format!("{stack_check} {libcalls_by_symbol} {interruptible} {fuel}")),
             ("debug", format!("{debug_info:?}")),
             ("features", format!("{features:?}")),

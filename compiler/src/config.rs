@@ -80,6 +80,10 @@ pub struct Config {
     pub schedule: bool,
     /// Give each case of a switch in a loop its own jump to the next case.
     pub dispatch: bool,
+    /// Jump past branches that are decided on the way to them.
+    pub threading: bool,
+    /// Put ways to traps behind other code.
+    pub cold: bool,
     /// Take out of x86-64 epilogues what does nothing.
     pub epilogue: bool,
     /// Proposals that modules may use.
@@ -186,6 +190,8 @@ impl Config {
             inlining: true,
             schedule: true,
             dispatch: true,
+            threading: true,
+            cold: true,
             epilogue: true,
             features: default_features(),
             imports: Imports::AtInstantiation,

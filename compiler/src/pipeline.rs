@@ -338,6 +338,8 @@ fn isa(config: &Config, model: Model) -> Result<OwnedTargetIsa> {
 fn codegen_options(config: &Config) -> codegen::Options {
     codegen::Options {
         schedule: config.schedule,
+        threading: config.threading,
+        cold: config.cold,
         dispatch: config.dispatch,
         epilogue: config.epilogue,
         keep_clif: config.keep_clif,

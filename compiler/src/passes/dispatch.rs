@@ -5,8 +5,8 @@
 //! the end of each case, each has a jump of its own, and the jump to the start of the loop is gone. Compilers of C do
 //! the same to computed `goto`s. Runs after Cranelift's optimiser, since the loop has no single start any more.
 
-use super::ssa::Copies;
-use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value};
+use super::ssa::{Copies, Edge, is_small, remove_unreachable};
+use cranelift_codegen::ir::{Block, Function, InstructionData, Opcode, Value};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CodegenResult, Context};
 use std::collections::HashSet;
@@ -49,7 +49,6 @@ pub(crate) fn thread_dispatch(context: &mut Context, isa: &dyn TargetIsa) -> Cod
     for switch in switches {
         if copied < budget::SWITCHES && copy_switch(context, switch, &mut copies, &mut left) {
             copied += 1;
-            context.flowgraph();
         }
     }
     if copies.is_empty() {
@@ -101,17 +100,6 @@ fn is_loaded(function: &Function, block: Block, value: Value) -> bool {
     false
 }
 
-/// Whether all but the last instruction of a block can be copied, and are few.
-fn is_small(function: &Function, block: Block, most: usize) -> bool {
-    let mut insts = function.layout.block_insts(block);
-    let copyable = |inst: Inst| {
-        let opcode = function.dfg.insts[inst].opcode();
-        !opcode.is_call() && !opcode.is_branch() && !opcode.is_terminator()
-    };
-    let last = insts.by_ref().take(most + 1).find(|inst| !copyable(*inst));
-    last.is_some() && insts.next().is_none()
-}
-
 /// Copies a switch to the ends of the blocks of its loop, if these are many, and there is room.
 fn copy_switch(context: &mut Context, switch: Block, copies: &mut Copies, left: &mut usize) -> bool {
     let joins = joins(context, switch);
@@ -133,16 +121,11 @@ fn copy_switch(context: &mut Context, switch: Block, copies: &mut Copies, left: 
         return false;
     }
     *left -= growth;
-    for join in joins {
-        for edge in edges(context, join) {
-            let copy = copies.duplicate(&mut context.func, join);
-            redirect(&mut context.func, edge, join, copy);
+    for block in joins.into_iter().chain([switch]) {
+        for edge in edges(context, block) {
+            copies.split(&mut context.func, edge);
         }
         context.flowgraph();
-    }
-    for edge in edges(context, switch) {
-        let copy = copies.duplicate(&mut context.func, switch);
-        redirect(&mut context.func, edge, switch, copy);
     }
     true
 }
@@ -176,38 +159,15 @@ fn joins(context: &Context, switch: Block) -> Vec<Block> {
 }
 
 /// The jumps and conditional branches to a block from inside of its loop; of a block that no loop starts at, all.
-fn edges(context: &Context, block: Block) -> Vec<Inst> {
+fn edges(context: &Context, block: Block) -> Vec<Edge> {
     let is_inside = |from: Block| context.domtree.block_dominates(block, from);
     let starts_loop = context.cfg.pred_iter(block).any(|edge| is_inside(edge.block));
-    let preds = context.cfg.pred_iter(block).filter(|edge| !starts_loop || is_inside(edge.block));
-    let branches = preds
-        .filter(|edge| matches!(context.func.dfg.insts[edge.inst].opcode(), Opcode::Jump | Opcode::Brif));
-    let mut edges: Vec<(Block, Inst)> = branches.map(|edge| (edge.block, edge.inst)).collect();
-    edges.sort_unstable();
-    edges.into_iter().map(|(_, inst)| inst).collect()
-}
-
-/// Makes a branch go to another block, with the same arguments.
-fn redirect(function: &mut Function, branch: Inst, from: Block, to: Block) {
-    let dfg = &mut function.dfg;
-    let calls = dfg.insts[branch].branch_destination_mut(&mut dfg.jump_tables, &mut dfg.exception_tables);
-    for call in calls {
-        if call.block(&dfg.value_lists) == from {
-            call.set_block(to, &mut dfg.value_lists);
-        }
-    }
-}
-
-/// Removes blocks that all of whose predecessors go to copies now.
-fn remove_unreachable(context: &mut Context) {
-    context.flowgraph();
-    let blocks: Vec<Block> = context.func.layout.blocks().collect();
-    for block in blocks {
-        if !context.domtree.is_reachable(block) {
-            context.func.layout.remove_block_and_insts(block);
-        }
-    }
-    context.flowgraph();
+    let preds = context.cfg.pred_iter(block).map(|edge| edge.block);
+    let mut preds: Vec<Block> = preds.filter(|from| !starts_loop || is_inside(*from)).collect();
+    preds.sort_unstable();
+    preds.dedup();
+    let edges = preds.into_iter().flat_map(|from| Edge::out_of(&context.func, from));
+    edges.filter(|edge| edge.to(&context.func) == block).collect()
 }
 
 #[cfg(test)]

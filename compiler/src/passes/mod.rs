@@ -2,18 +2,22 @@
 
 mod address;
 pub(crate) mod call_graph;
+mod cold;
 mod dispatch;
 mod inline;
 mod leaf;
 mod location;
 mod schedule;
 mod ssa;
+mod thread;
 mod wide_multiply;
 
 pub(crate) use address::constant_addresses;
+pub(crate) use cold::mark_doomed;
 pub(crate) use dispatch::thread_dispatch;
 pub(crate) use inline::{Candidate, Rules, inline};
 pub(crate) use leaf::{inline_leaf, is_leaf};
 pub(crate) use location::{Located, Locations};
 pub(crate) use schedule::schedule;
+pub(crate) use thread::thread_jumps;
 pub(crate) use wide_multiply::widen_multiplication;

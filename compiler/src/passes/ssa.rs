@@ -1,93 +1,220 @@
-//! Repairs SSA form after blocks were duplicated.
+//! Duplicates blocks, and repairs SSA form afterwards.
 //!
 //! A value of a block that now has copies has several definitions. Its uses elsewhere get the one that reaches them;
 //! where several do, a block parameter joins them (Braun et al., Simple and Efficient Construction of Static Single
 //! Assignment Form, 2013: for all of a complete graph at once, without recursion).
 
+use cranelift_codegen::Context;
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
-use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, Value};
-use std::collections::HashMap;
+use cranelift_codegen::ir::{
+    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value, ValueDef,
+};
+use rustc_hash::FxHashMap;
+
+/// The `index`-th way out of a block, by the branch at its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Edge {
+    pub branch: Inst,
+    pub index: usize,
+}
+
+impl Edge {
+    /// The ways out of a block that a jump or a conditional branch ends; none of other blocks.
+    pub fn out_of(function: &Function, block: Block) -> impl Iterator<Item = Edge> + use<> {
+        let branch = function.layout.last_inst(block);
+        let ways = match branch.map(|branch| function.dfg.insts[branch].opcode()) {
+            Some(Opcode::Jump) => 1,
+            Some(Opcode::Brif) => 2,
+            _ => 0,
+        };
+        branch.into_iter().flat_map(move |branch| (0..ways).map(move |index| Edge { branch, index }))
+    }
+
+    pub fn call(self, function: &Function) -> BlockCall {
+        let dfg = &function.dfg;
+        dfg.insts[self.branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables)[self.index]
+    }
+
+    /// The block that it leads to.
+    pub fn to(self, function: &Function) -> Block {
+        self.call(function).block(&function.dfg.value_lists)
+    }
+}
+
+/// The block that defines a value.
+pub(super) fn home(function: &Function, value: Value) -> Option<Block> {
+    match function.dfg.value_def(value) {
+        ValueDef::Result(inst, _) => function.layout.inst_block(inst),
+        ValueDef::Param(block, _) => Some(block),
+        ValueDef::Union(..) => None,
+    }
+}
+
+/// Whether all but the last instruction of a block can be copied, and are at most `most`.
+pub(super) fn is_small(function: &Function, block: Block, most: usize) -> bool {
+    let mut insts = function.layout.block_insts(block);
+    let copyable = |inst: Inst| {
+        let opcode = function.dfg.insts[inst].opcode();
+        !opcode.is_call() && !opcode.is_branch() && !opcode.is_terminator()
+    };
+    let last = insts.by_ref().take(most + 1).find(|inst| !copyable(*inst));
+    last.is_some() && insts.next().is_none()
+}
+
+/// Computes the control-flow graph and the dominator tree, and removes the blocks that nothing goes to any more.
+pub(super) fn remove_unreachable(context: &mut Context) {
+    context.flowgraph();
+    let blocks = context.func.layout.blocks();
+    let unreachable: Vec<Block> = blocks.filter(|block| !context.domtree.is_reachable(*block)).collect();
+    if !unreachable.is_empty() {
+        for block in unreachable {
+            context.func.layout.remove_block_and_insts(block);
+        }
+        context.flowgraph();
+    }
+}
 
 /// Which blocks are copies of which, and of which values.
 #[derive(Default)]
 pub(super) struct Copies {
-    /// The block that defines a value that was duplicated, before it was.
-    home: HashMap<Value, Block>,
-    /// What stands for such a value in a copy of its block.
-    in_copy: HashMap<(Block, Value), Value>,
+    /// The block that defines a value, if it has copies.
+    home: SecondaryMap<Value, PackedOption<Block>>,
+    copies: FxHashMap<Block, Copy>,
+    /// What stands for a result of an instruction in a copy of its block.
+    in_copy: FxHashMap<(Block, Value), Value>,
+    /// Number of values that have several definitions.
+    values: usize,
+}
+
+/// A copy has no parameters: only one edge leads to it.
+struct Copy {
+    original: Block,
+    /// The block that the edge comes from, and what it passed to the original, by its names for them.
+    from: Block,
+    args: Vec<Value>,
 }
 
 impl Copies {
     pub fn is_empty(&self) -> bool {
-        self.home.is_empty() && self.in_copy.is_empty()
+        self.copies.is_empty()
     }
 
     /// Number of values that have several definitions.
     pub fn len(&self) -> usize {
-        self.home.len()
+        self.values
     }
 
-    /// Copies a block: parameters, instructions, and the branch that ends it. The copy is not reached yet.
-    pub fn duplicate(&mut self, function: &mut Function, block: Block) -> Block {
+    /// Lets an edge lead to a copy of its block: instructions, and the branch that ends it. `None` if it leads to a copy
+    /// already, or if the block itself leads to one.
+    pub fn split(&mut self, function: &mut Function, edge: Edge) -> Option<Block> {
+        let call = edge.call(function);
+        let block = call.block(&function.dfg.value_lists);
+        let from = function.layout.inst_block(edge.branch)?;
+        let leads_to_copy = || {
+            let last = function.layout.last_inst(block).map(|last| &function.dfg.insts[last]);
+            let (tables, exceptions) = (&function.dfg.jump_tables, &function.dfg.exception_tables);
+            let calls = last.map_or(&[][..], |last| last.branch_destination(tables, exceptions));
+            calls.iter().any(|call| self.copies.contains_key(&call.block(&function.dfg.value_lists)))
+        };
+        if self.copies.contains_key(&block) || leads_to_copy() {
+            return None;
+        }
+        let mut args = Vec::new();
+        for arg in call.args(&function.dfg.value_lists) {
+            let BlockArg::Value(value) = arg else { return None };
+            args.push(value);
+        }
         let copy = function.dfg.make_block();
         function.layout.insert_block_after(copy, block);
         if function.layout.is_cold(block) {
             function.layout.set_cold(copy);
         }
-        let mut names = HashMap::new();
-        for param in function.dfg.block_params(block).to_vec() {
-            let ty = function.dfg.value_type(param);
-            names.insert(param, function.dfg.append_block_param(copy, ty));
+        let params = function.dfg.block_params(block);
+        let mut names: FxHashMap<Value, Value> = params.iter().copied().zip(args.iter().copied()).collect();
+        for param in params {
+            self.set_home(*param, block);
         }
         let mut next = function.layout.first_inst(block);
         while let Some(inst) = next {
             let new = clone_inst(function, inst);
             let dfg = &mut function.dfg;
             dfg.map_inst_values(new, |value| *names.get(&value).unwrap_or(&value));
-            let results = dfg.inst_results(inst).iter().copied().zip(dfg.inst_results(new).iter().copied());
-            names.extend(results);
+            for (result, copied) in dfg.inst_results(inst).iter().zip(dfg.inst_results(new)) {
+                names.insert(*result, *copied);
+                self.in_copy.insert((copy, *result), *copied);
+                self.set_home(*result, block);
+            }
             function.layout.append_inst(new, copy);
             function.set_srcloc(new, function.srcloc(inst));
             next = function.layout.next_inst(inst);
         }
-        for (value, in_copy) in names {
-            self.home.insert(value, block);
-            self.in_copy.insert((copy, value), in_copy);
-        }
-        copy
+        let dfg = &mut function.dfg;
+        let calls =
+            dfg.insts[edge.branch].branch_destination_mut(&mut dfg.jump_tables, &mut dfg.exception_tables);
+        calls[edge.index] = BlockCall::new(copy, [], &mut dfg.value_lists);
+        self.copies.insert(copy, Copy { original: block, from, args });
+        Some(copy)
+    }
+
+    fn set_home(&mut self, value: Value, block: Block) {
+        let home = &mut self.home[value];
+        self.values += usize::from(home.is_none());
+        *home = block.into();
     }
 
     /// Gives every use the definition that reaches it. All blocks of the layout have to be reachable, and `cfg` has to
     /// be theirs. Some of the parameters that it adds may always get the same value.
     pub fn repair(&self, function: &mut Function, cfg: &ControlFlowGraph) {
-        let mut repair =
-            Repair { copies: self, cfg, at_start: HashMap::new(), joined: Vec::new(), arguments: Vec::new() };
+        let mut repair = Repair {
+            copies: self,
+            cfg,
+            at_start: FxHashMap::default(),
+            joined: Vec::new(),
+            arguments: Vec::new(),
+        };
         let blocks: Vec<Block> = function.layout.blocks().collect();
+        let mut reaching: Vec<(Value, Value)> = Vec::new();
         for block in blocks {
             let mut next = function.layout.first_inst(block);
             while let Some(inst) = next {
                 next = function.layout.next_inst(inst);
                 let uses = function.dfg.inst_values(inst);
-                let foreign = |value: &Value| self.home.get(value).is_some_and(|home| *home != block);
-                let foreign: Vec<Value> = uses.filter(foreign).collect();
-                if foreign.is_empty() {
+                reaching
+                    .extend(uses.filter(|value| self.is_foreign(block, *value)).map(|value| (value, value)));
+                if reaching.is_empty() {
                     continue;
                 }
-                let reaching: HashMap<Value, Value> = foreign
-                    .into_iter()
-                    .map(|value| (value, repair.at_start(function, block, value)))
-                    .collect();
-                function.dfg.map_inst_values(inst, |value| *reaching.get(&value).unwrap_or(&value));
+                for (value, definition) in &mut reaching {
+                    *definition = repair.find(function, Place::Start, block, *value);
+                }
+                let find = |value| reaching.iter().find(|(used, _)| *used == value);
+                function
+                    .dfg
+                    .map_inst_values(inst, |value| find(value).map_or(value, |(_, definition)| *definition));
+                reaching.clear();
             }
         }
         repair.finish(function);
     }
+
+    /// Whether a value that is used in a block has several definitions, none of which is in the block for this use.
+    fn is_foreign(&self, block: Block, value: Value) -> bool {
+        self.home[value].expand().is_some_and(|home| home != block)
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Place {
+    Start,
+    End,
 }
 
 struct Repair<'c> {
     copies: &'c Copies,
     cfg: &'c ControlFlowGraph,
-    at_start: HashMap<(Block, Value), Value>,
+    at_start: FxHashMap<(Block, Value), Value>,
     /// Parameters that were added: block, value that they stand for. Their arguments are missing yet.
     joined: Vec<(Block, Value)>,
     /// Arguments to add to a branch, for edges to a block.
@@ -95,35 +222,37 @@ struct Repair<'c> {
 }
 
 impl Repair<'_> {
-    /// What stands for a value at the end of a block.
-    fn at_end(&mut self, function: &mut Function, block: Block, value: Value) -> Value {
-        match self.defined(block, value) {
-            Some(definition) => definition,
-            None => self.at_start(function, block, value),
-        }
-    }
-
-    fn defined(&self, block: Block, value: Value) -> Option<Value> {
-        if self.copies.home.get(&value) == Some(&block) {
-            return Some(value);
-        }
-        self.copies.in_copy.get(&(block, value)).copied()
-    }
-
-    fn at_start(&mut self, function: &mut Function, mut block: Block, value: Value) -> Value {
+    /// What stands for a value at the start or the end of a block.
+    fn find(&mut self, function: &mut Function, place: Place, mut block: Block, mut value: Value) -> Value {
         let mut passed = Vec::new();
+        let mut is_end = place == Place::End;
         let found = loop {
+            if is_end {
+                if !self.copies.is_foreign(block, value) {
+                    break value;
+                }
+                if let Some(copy) = self.copies.copies.get(&block)
+                    && self.copies.home[value] == copy.original.into()
+                {
+                    match function.dfg.value_def(value) {
+                        ValueDef::Param(_, index) => {
+                            (block, value) = (copy.from, copy.args[index]);
+                            if !self.copies.is_foreign(block, value) {
+                                break value;
+                            }
+                        }
+                        // All results of the original were copied.
+                        _ => break self.copies.in_copy.get(&(block, value)).copied().unwrap_or(value),
+                    }
+                }
+            }
             if let Some(found) = self.at_start.get(&(block, value)) {
                 break *found;
             }
-            passed.push(block);
+            passed.push((block, value));
             let mut predecessors = self.cfg.pred_iter(block).map(|edge| edge.block);
-            let first = predecessors.next();
-            match first {
-                Some(only) if predecessors.all(|other| other == only) => match self.defined(only, value) {
-                    Some(definition) => break definition,
-                    None => block = only,
-                },
+            match predecessors.next() {
+                Some(only) if predecessors.all(|other| other == only) => block = only,
                 // Without predecessors there is no definition: what was valid before has none of these.
                 _ => {
                     self.joined.push((block, value));
@@ -131,8 +260,9 @@ impl Repair<'_> {
                     break function.dfg.append_block_param(block, ty);
                 }
             }
+            is_end = true;
         };
-        self.at_start.extend(passed.into_iter().map(|block| ((block, value), found)));
+        self.at_start.extend(passed.into_iter().map(|place| (place, found)));
         found
     }
 
@@ -142,7 +272,7 @@ impl Repair<'_> {
         while let Some((block, value)) = self.joined.get(done).copied() {
             done += 1;
             for edge in self.cfg.pred_iter(block) {
-                let argument = self.at_end(function, edge.block, value);
+                let argument = self.find(function, Place::End, edge.block, value);
                 self.arguments.push((edge.inst, block, argument));
             }
         }
@@ -161,7 +291,6 @@ impl Repair<'_> {
 
 /// Clones an instruction with the lists that it refers to.
 fn clone_inst(function: &mut Function, inst: Inst) -> Inst {
-    use cranelift_codegen::ir::InstructionData;
     let dfg = &mut function.dfg;
     let new = dfg.clone_inst(inst);
     if let InstructionData::BranchTable { table, .. } = dfg.insts[new] {

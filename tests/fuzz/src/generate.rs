@@ -1,6 +1,7 @@
 //! Random modules: valid, terminating, and deterministic down to the bits of NaNs.
 
 use crate::host;
+use crate::machine::machine;
 use crate::random::Random;
 use arbitrary::Unstructured;
 use wasm_smith::{Config, MemoryOffsetChoices, Module};
@@ -13,6 +14,8 @@ pub enum Shape {
     Any,
     /// Calls may go on until the stack is used up.
     DeepStack,
+    /// Functions that are loops around switches.
+    Machine,
 }
 
 /// How many calls and turns of loops an instance may make before it traps.
@@ -21,6 +24,9 @@ const DEEP_FUEL: u32 = 1_000_000;
 
 /// Makes a module. `None` if the generator cannot make one from these random bytes.
 pub fn generate(random: &mut Random, shape: Shape) -> Option<Vec<u8>> {
+    if shape == Shape::Machine {
+        return Some(machine(random));
+    }
     let config = config(random, shape);
     let len = match random.below(4) {
         0 => random.between(200, 2_000),
@@ -30,7 +36,7 @@ pub fn generate(random: &mut Random, shape: Shape) -> Option<Vec<u8>> {
     let bytes = random.bytes(len);
     let mut module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
     let fuel = match shape {
-        Shape::Any => FUEL,
+        Shape::Any | Shape::Machine => FUEL,
         Shape::DeepStack => DEEP_FUEL,
     };
     module.ensure_termination(fuel).ok()?;
@@ -69,7 +75,7 @@ fn config(random: &mut Random, shape: Shape) -> Config {
         export_everything: true,
         min_funcs: 1,
         max_funcs: match shape {
-            Shape::Any => random.between(1, 12),
+            Shape::Any | Shape::Machine => random.between(1, 12),
             Shape::DeepStack => random.between(1, 3),
         },
         max_instructions: random.between(20, 600),

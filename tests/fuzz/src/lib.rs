@@ -11,6 +11,7 @@ mod executable;
 mod generate;
 mod host;
 mod linked;
+mod machine;
 mod random;
 mod reference;
 mod trap;

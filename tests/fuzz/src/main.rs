@@ -29,6 +29,10 @@ struct Args {
     #[arg(long)]
     stack: bool,
 
+    /// Make state machines
+    #[arg(long, conflicts_with = "stack")]
+    machines: bool,
+
     /// Where failing modules go. The module that runs is there too, in case the process dies of it
     #[arg(long, default_value = "target/fuzz")]
     directory: PathBuf,
@@ -52,7 +56,11 @@ fn main() -> ExitCode {
 
 /// Runs the cases, and gives the number of failures.
 fn run(args: &Args) -> io::Result<usize> {
-    let shape = if args.stack { Shape::DeepStack } else { Shape::Any };
+    let shape = match (args.stack, args.machines) {
+        (true, _) => Shape::DeepStack,
+        (_, true) => Shape::Machine,
+        _ => Shape::Any,
+    };
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() << 20);
     let first = args.case.or(args.seed).unwrap_or_else(clock);
     println!("seed {first}, {shape:?}");

@@ -1,6 +1,7 @@
 //! Cases with fixed seeds: few enough to run with every other test. The binary of this package runs more.
 
 use aot_fuzz::{Random, Shape, Verdict, check, check_executables, generate};
+use std::ops::Range;
 
 /// Runs the cases from `first` on until `count` modules were compared.
 fn run(shape: Shape, first: u64, count: u64) -> Verdict {
@@ -42,17 +43,32 @@ fn deep_recursion_ends_in_a_trap() {
 }
 
 #[test]
+fn state_machines_do_what_the_reference_does() {
+    run(Shape::Machine, 3_000_000, 600);
+}
+
+#[test]
 fn executables_do_what_the_reference_does() {
-    let scratch = std::env::temp_dir().join(format!("aot-fuzz-{}", std::process::id()));
+    assert!(run_executables(Shape::Any, 2_000_000..2_000_400) > 1000);
+}
+
+#[test]
+fn executables_of_state_machines_do_what_the_reference_does() {
+    assert!(run_executables(Shape::Machine, 4_000_000..4_000_060) > 500);
+}
+
+/// The number of calls that were compared.
+fn run_executables(shape: Shape, seeds: Range<u64>) -> usize {
+    let scratch = std::env::temp_dir().join(format!("aot-fuzz-{shape:?}-{}", std::process::id()));
     std::fs::create_dir(&scratch).unwrap();
     let mut calls = 0;
-    for seed in 2_000_000..2_000_400 {
+    for seed in seeds {
         let mut random = Random::new(seed);
-        let Some(wasm) = generate(&mut random, Shape::Any) else { continue };
+        let Some(wasm) = generate(&mut random, shape) else { continue };
         calls += check_executables(&wasm, &mut random, &scratch)
-            .unwrap_or_else(|mismatch| panic!("seed {seed}: {mismatch}"));
+            .unwrap_or_else(|mismatch| panic!("seed {seed}, {shape:?}: {mismatch}"));
     }
     std::fs::remove_dir_all(&scratch).unwrap();
     println!("{calls} calls");
-    assert!(calls > 1000, "only {calls} calls");
+    calls
 }
