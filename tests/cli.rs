@@ -397,7 +397,8 @@ fn binutils_read_objects() {
     sandbox.write("many.wat", many_functions());
     sandbox.run(&["build", "many.wat", "--emit", "obj"]).succeeds();
     for (tool, args, expected) in [
-        ("objdump", "-dr", "R_X86_64_"),
+        // A call in the same section needs no relocation: who is called shows anyway.
+        ("objdump", "-dr", "<wasm-function[8]>\n"),
         ("readelf", "-aW", "REL (Relocatable file)"),
         ("readelf", "--debug-dump=frames", "FDE cie="),
         ("nm", "-a", "aot_module"),
