@@ -1,24 +1,13 @@
 //! Compiled functions are kept from one build to the next: what comes out is the same, and only what changed is compiled.
 
+#[path = "memory_store.rs"]
+mod memory_store;
+
 use aot_compiler::{CodeStore, CompiledModule, Config, Share, Target, wasi};
-use std::collections::HashMap;
+use memory_store::MemoryStore;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use wasm_encoder::reencode::{self, Reencode};
-
-/// A store in memory.
-#[derive(Default)]
-struct Memory(Mutex<HashMap<[u8; 32], Vec<u8>>>);
-
-impl CodeStore for Memory {
-    fn load(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
-        self.0.lock().unwrap().get(key).cloned()
-    }
-
-    fn save(&self, key: &[u8; 32], value: &[u8]) {
-        self.0.lock().unwrap().insert(*key, value.to_vec());
-    }
-}
 
 /// Small functions that are inlined, in chains and cycles; one that nothing calls, one that only a table has.
 const SMALL: &str = r#"(module
@@ -70,7 +59,7 @@ fn configs() -> [(&'static str, Config); 3] {
     ]
 }
 
-fn compile(wasm: &[u8], config: &Config, store: Option<&Arc<Memory>>) -> CompiledModule {
+fn compile(wasm: &[u8], config: &Config, store: Option<&Arc<MemoryStore>>) -> CompiledModule {
     let code_store = store.map(|store| store.clone() as Arc<dyn CodeStore>);
     aot_compiler::compile(wasm, &Config { code_store, ..config.clone() }).unwrap()
 }
@@ -84,7 +73,7 @@ fn output(module: &CompiledModule, config: &Config) -> Vec<u8> {
 }
 
 /// Compiles with and without a store, and returns how many functions were compiled with it.
-fn check(what: &str, wasm: &[u8], config: &Config, store: &Arc<Memory>) -> usize {
+fn check(what: &str, wasm: &[u8], config: &Config, store: &Arc<MemoryStore>) -> usize {
     let (with, without) = (compile(wasm, config, Some(store)), compile(wasm, config, None));
     assert!(output(&with, config) == output(&without, config), "{what}: the store changes the result");
     assert_eq!(without.reused_count(), 0);
@@ -239,7 +228,7 @@ fn options_do_not_mix() {
 fn several_machines_compile_shares() {
     for (name, wasm) in modules() {
         for (kind, config) in &configs()[..2] {
-            let store: Arc<Memory> = Arc::default();
+            let store: Arc<MemoryStore> = Arc::default();
             let shared = Config { code_store: Some(store.clone()), ..config.clone() };
             let mut sum = 0;
             for index in 0..3 {
@@ -256,7 +245,7 @@ fn several_machines_compile_shares() {
     let (_, config) = &configs()[0];
     let wasm = &modules()[0].1;
     assert!(aot_compiler::compile_share(wasm, config, Share { index: 0, count: 1 }).is_err());
-    let config = Config { code_store: Some(Arc::<Memory>::default()), ..config.clone() };
+    let config = Config { code_store: Some(Arc::<MemoryStore>::default()), ..config.clone() };
     assert!(aot_compiler::compile_share(wasm, &config, Share { index: 3, count: 3 }).is_err());
 }
 
@@ -265,7 +254,7 @@ fn several_machines_compile_shares() {
 fn damaged_entries_are_misses() {
     let (name, wasm) = &modules()[0];
     let (_, config) = &configs()[0];
-    let store: Arc<Memory> = Arc::default();
+    let store: Arc<MemoryStore> = Arc::default();
     check(name, wasm, config, &store);
     let sound = store.0.lock().unwrap().clone();
     assert!(!sound.is_empty());
@@ -286,7 +275,7 @@ fn damaged_entries_are_misses() {
 #[test]
 fn invalid_functions_are_refused() {
     let (_, config) = &configs()[0];
-    let store: Arc<Memory> = Arc::default();
+    let store: Arc<MemoryStore> = Arc::default();
     let valid = SMALL.replace("(i32.mul (call", "(i32.sub (call");
     let text = |source: &str| wat::parse_str(source).unwrap();
     compile(&text(&valid), config, Some(&store));

@@ -162,7 +162,6 @@ fn entry_types(object: &Path) -> [String; 2] {
 fn calls(file: &Path) -> BTreeMap<String, Vec<String>> {
     let text = run(Command::new("llvm-objdump-19").args(["-dr", "--no-show-raw-insn"]).arg(file));
     let is_relocation = |word: &str| word.contains("_RELOC_BRANCH") || word.starts_with("IMAGE_REL_");
-    let is_linked = !text.split_whitespace().any(is_relocation);
     let mut calls: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut function = String::new();
     let c_name = |name: &str| name.trim_start_matches('_').to_owned();
@@ -174,8 +173,8 @@ fn calls(file: &Path) -> BTreeMap<String, Vec<String>> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let target = if let Some(at) = words.iter().position(|word| is_relocation(word)) {
             words[at + 1]
-        } else if is_linked && words.iter().any(|word| matches!(*word, "callq" | "bl" | "jmp" | "b")) {
-            // What has an offset is a place in a function.
+        } else if words.iter().any(|word| matches!(*word, "callq" | "bl" | "jmp" | "b")) {
+            // What has an offset is a place in a function, or a call whose relocation comes next.
             let target = line.rsplit_once('<').map(|(_, name)| name.trim_end_matches('>'));
             let Some(target) = target.filter(|name| !name.contains('+')) else { continue };
             target
@@ -187,10 +186,14 @@ fn calls(file: &Path) -> BTreeMap<String, Vec<String>> {
     calls
 }
 
-/// Every call of the module's code in a linked file lands where the relocation of the object says.
+/// Every call of the module's code in a linked file lands where the object, or a relocation of it, says.
 #[track_caller]
 fn assert_calls_land(pair: &Pair, linked: &Path) {
-    let (expected, actual) = (calls(&pair.aot), calls(linked));
+    let (mut expected, actual) = (calls(&pair.aot), calls(linked));
+    // In objects for macOS, the first function has another name too: that of the start of the code.
+    let (first, _) = symbols(&pair.aot).into_iter().min_by_key(|(_, address)| *address).unwrap();
+    let starts = expected.values_mut().flatten().filter(|callee| *callee == "l_aot_start_text");
+    starts.for_each(|callee| callee.clone_from(&first));
     let run: BTreeSet<&str> = expected.values().flatten().map(String::as_str).collect();
     for callee in
         ["busy", "aot_memory_grow", "aot_wasi_fd_write", "aot_wasi_fd_seek", "fd_write", "round", "many"]

@@ -2,14 +2,16 @@
 
 #[path = "emulator.rs"]
 mod emulator;
+#[path = "memory_store.rs"]
+mod memory_store;
 
-use aot_compiler::{CodeStore, Config, Profile, wasi};
-use std::collections::HashMap;
+use aot_compiler::{Config, Profile, wasi};
+use memory_store::MemoryStore;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// A loop of a thousand rounds with a way that is rarely taken, a switch, and an indirect call that is nearly always of `$often`;
 /// then, if it is started with an argument, a trap.
@@ -152,6 +154,14 @@ fn counts_are_exact_and_add_up() {
         assert_eq!(counters(&sandbox.path("other"), false)[2], 1);
         fs::remove_file(sandbox.path("some.aotprof")).unwrap();
     }
+    // A sealed program writes where it was told to when it was built.
+    sandbox.build(&["program.wat", "--sealed", "--profile-generate=some.aotprof", "-o", "sealed"]);
+    fs::remove_file(sandbox.path("other")).unwrap();
+    let mut command = Command::new(sandbox.path("sealed"));
+    command.current_dir(&sandbox.0).env("AOT_PROFILE_FILE", sandbox.path("other"));
+    assert_eq!(command.output().unwrap(), sandbox.run("plain", &[]));
+    assert_eq!(counters(&sandbox.path("some.aotprof"), false)[..COUNTS.len()], COUNTS);
+    assert!(!sandbox.path("other").exists());
     // What cannot be written is told, and changes nothing else.
     let mut command = Command::new(sandbox.path("counting"));
     let output = command.env("AOT_PROFILE_FILE", "/nowhere/file").output().unwrap();
@@ -254,20 +264,6 @@ fn other_machines_count_the_same() {
     }
 }
 
-/// A store in memory.
-#[derive(Default)]
-struct Memory(Mutex<HashMap<[u8; 32], Vec<u8>>>);
-
-impl CodeStore for Memory {
-    fn load(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
-        self.0.lock().unwrap().get(key).cloned()
-    }
-
-    fn save(&self, key: &[u8; 32], value: &[u8]) {
-        self.0.lock().unwrap().insert(*key, value.to_vec());
-    }
-}
-
 /// Programs that nobody here wrote: they compute the same, whoever counts, and code that is kept is that which would be made.
 #[test]
 fn real_programs_compute_the_same() {
@@ -322,7 +318,7 @@ fn real_programs_compute_the_same() {
         let target = "x86_64-linux".parse().unwrap();
         let config = Config { profile, ..Config::executable(target, wasi::executable_import) };
         let wasm = fs::read(&wasm).unwrap();
-        let store = Arc::new(Memory::default());
+        let store = Arc::new(MemoryStore::default());
         let cached = Config { code_store: Some(store), ..config.clone() };
         let object = |config: &Config| aot_compiler::compile(&wasm, config).unwrap().object().unwrap();
         let cold = object(&config);

@@ -6,6 +6,15 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(pub(crate) [u8; 32]);
 
+/// Adds bytes to what is hashed; many of them by all threads.
+pub(crate) fn update(hasher: &mut blake3::Hasher, bytes: &[u8]) {
+    const MANY: usize = 1 << 20;
+    match bytes.len() {
+        0..MANY => hasher.update(bytes),
+        _ => hasher.update_rayon(bytes),
+    };
+}
+
 impl Key {
     /// The key of named inputs. Each is hashed with its length, so that no two lists run together.
     pub fn of(inputs: &[(&str, &[u8])]) -> Key {
@@ -13,7 +22,7 @@ impl Key {
         for (name, bytes) in inputs {
             for part in [name.as_bytes(), bytes] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
-                hasher.update(part);
+                update(&mut hasher, part);
             }
         }
         Key(*hasher.finalize().as_bytes())

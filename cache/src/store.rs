@@ -166,7 +166,7 @@ impl Store {
         self.swept.call_once(|| directory::sweep(&self.directory));
         let mut temporary = Temporary::new(&self.directory, 0o700)?;
         let mut hasher = self.hasher(key);
-        hasher.update(value);
+        crate::key::update(&mut hasher, value);
         temporary.writer().write_all(value)?;
         temporary.writer().write_all(hasher.finalize().as_bytes())?;
         let path = self.path(key);

@@ -105,6 +105,10 @@ pub(crate) fn compile(
             Work { wanted, compiles }
         }
     };
+    order(&mut nodes, inlining, &work.wanted);
+    if let Some(cache) = &cache {
+        use_cached(&mut nodes, &work.wanted, cache);
+    }
     run(context, nodes, options, inlining, cache, work)
 }
 
@@ -116,9 +120,9 @@ fn run<'m>(
     cache: Option<CodeCache<'m>>,
     work: Work,
 ) -> Result<Vec<Option<CompiledFunction>>> {
-    let defined = nodes.len() as u32;
-    let ready: Vec<u32> =
-        (0..defined).filter(|func| nodes[*func as usize].callees_left.load(SeqCst) == 0).collect();
+    let is_ready =
+        |func: &u32| work.wanted[*func as usize] && nodes[*func as usize].callees_left.load(SeqCst) == 0;
+    let ready: Vec<u32> = (0..nodes.len() as u32).filter(is_ready).collect();
     let module = Module {
         context,
         options,
@@ -203,13 +207,15 @@ fn add_inlined(nodes: &[Node<'_>], inlining: &Inlining, functions: &mut [bool]) 
 /// A function, and what is known of it. Functions are numbered without imported ones.
 struct Node<'m> {
     body: Mutex<Option<Body<'m>>>,
-    /// Functions that call it and are not in its cycle, ascending.
-    callers: Vec<u32>,
     cycle: u32,
-    /// Functions of other cycles that it calls, and that are not done.
-    callees_left: AtomicUsize,
+    /// Whether functions of other cycles call it.
+    has_callers: bool,
+    /// Those of them that have to be translated, ascending.
+    callers: Vec<u32>,
     /// How many of `callers` are not done.
     callers_left: AtomicUsize,
+    /// Functions of other cycles that it calls, and that have to be translated and are not done.
+    callees_left: AtomicUsize,
     /// Whether calls lead to it from outside, before inlining.
     is_reachable: bool,
     /// Whether something has its address, or compiled code calls it: it needs code then.
@@ -251,15 +257,7 @@ struct Buffers {
 }
 
 fn nodes<'m>(context: &ModuleContext<'_>, inlining: &Inlining, bodies: Vec<Body<'m>>) -> Vec<Node<'m>> {
-    let Inlining { graph, cycle_of, .. } = inlining;
-    let mut callers = vec![Vec::new(); bodies.len()];
-    let mut callees = vec![0; bodies.len()];
-    for (func, list) in graph.callees.iter().enumerate() {
-        for callee in list.iter().filter(|callee| cycle_of[**callee as usize] != cycle_of[func]) {
-            callers[*callee as usize].push(func as u32);
-            callees[func] += 1;
-        }
-    }
+    let Inlining { graph, cycle_of, has_callers, .. } = inlining;
     let imported = context.info.imported_funcs;
     let roots = context.info.escaped.iter().copied().chain(context.info.start);
     let roots: Vec<u32> = roots.filter_map(|func| func.checked_sub(imported)).collect();
@@ -274,14 +272,14 @@ fn nodes<'m>(context: &ModuleContext<'_>, inlining: &Inlining, bodies: Vec<Body<
     }
     let mut nodes: Vec<Node<'_>> = bodies
         .into_iter()
-        .zip(callers)
         .enumerate()
-        .map(|(func, (body, callers))| Node {
+        .map(|(func, body)| Node {
             body: Mutex::new(Some(body)),
             cycle: cycle_of[func],
-            callees_left: AtomicUsize::new(callees[func]),
-            callers_left: AtomicUsize::new(callers.len()),
-            callers,
+            has_callers: has_callers[func],
+            callers: Vec::new(),
+            callers_left: AtomicUsize::new(0),
+            callees_left: AtomicUsize::new(0),
             is_reachable: is_reachable[func],
             is_used: AtomicBool::new(false),
             candidate: Mutex::new(None),
@@ -298,6 +296,39 @@ fn nodes<'m>(context: &ModuleContext<'_>, inlining: &Inlining, bodies: Vec<Body<
     nodes
 }
 
+/// Tells the functions that have to be translated which others they wait for.
+fn order(nodes: &mut [Node<'_>], inlining: &Inlining, wanted: &[bool]) {
+    for func in (0..nodes.len()).filter(|func| wanted[*func]) {
+        for callee in inlining.graph.callees[func].iter().map(|callee| *callee as usize) {
+            if wanted[callee] && nodes[callee].cycle != nodes[func].cycle {
+                nodes[callee].callers.push(func as u32);
+                *nodes[callee].callers_left.get_mut() += 1;
+                *nodes[func].callees_left.get_mut() += 1;
+            }
+        }
+    }
+}
+
+/// Notes what the code in the cache calls, of functions that have to have code and are not translated.
+fn use_cached(nodes: &mut [Node<'_>], wanted: &[bool], cache: &CodeCache<'_>) {
+    let entry = |func: u32| cache.entry(func).filter(|_| !wanted[func as usize]);
+    let mut lists: Vec<&[u32]> = Vec::new();
+    for (func, node) in nodes.iter_mut().enumerate() {
+        if let Some(Entry { made, .. }) = entry(func as u32)
+            && (*node.is_used.get_mut() || node.is_reachable && !made.is_candidate)
+        {
+            lists.push(&made.calls);
+        }
+    }
+    while let Some(functions) = lists.pop() {
+        for func in functions {
+            if !std::mem::replace(nodes[*func as usize].is_used.get_mut(), true) {
+                lists.extend(entry(*func).map(|entry| &entry.made.calls[..]));
+            }
+        }
+    }
+}
+
 impl<'m> Module<'m> {
     fn node(&self, func: u32) -> &Node<'m> {
         &self.nodes[func as usize]
@@ -305,24 +336,13 @@ impl<'m> Module<'m> {
 
     /// Takes a function up, all of whose callees are done.
     fn function<'s>(&'s self, func: u32, scope: &Scope<'s>) {
-        let node = self.node(func);
-        let rest = match self.work.wanted[func as usize] {
-            true => self.translate(func, scope),
-            false => {
-                if let Some(entry) = self.entry(func)
-                    && (node.is_reachable && !entry.made.is_candidate)
-                {
-                    self.use_functions(&entry.made.calls, scope);
-                }
-                None
-            }
-        };
+        let rest = self.translate(func, scope);
         for callee in self.outer_callees(func) {
             if self.node(callee).callers_left.fetch_sub(1, SeqCst) == 1 {
                 self.release(callee, scope);
             }
         }
-        for caller in &node.callers {
+        for caller in &self.node(func).callers {
             let caller = *caller;
             if self.node(caller).callees_left.fetch_sub(1, SeqCst) == 1 {
                 scope.spawn(move |scope| self.function(caller, scope));
@@ -344,7 +364,7 @@ impl<'m> Module<'m> {
                 return None;
             }
         };
-        let is_candidate = !node.callers.is_empty() && self.rules.is_candidate(func, &body.function);
+        let is_candidate = node.has_callers && self.rules.is_candidate(func, &body.function);
         let mut calls = call_graph::callees(&body.function, self.rules.imported);
         calls.sort_unstable();
         calls.dedup();
@@ -353,6 +373,10 @@ impl<'m> Module<'m> {
             *lock(&node.candidate) = Some(Arc::new(Candidate::new(&body)));
             if node.is_used.load(SeqCst) {
                 self.use_functions(&made.calls, scope);
+            }
+            // All that call it may be in the cache.
+            if node.callers_left.load(SeqCst) == 0 {
+                self.release(func, scope);
             }
             return None;
         }
@@ -364,10 +388,12 @@ impl<'m> Module<'m> {
         Some(body)
     }
 
-    /// The callees of a function that are not in its cycle: they are done before it.
+    /// The callees of a function that are translated, and are not in its cycle: they are done before it.
     fn outer_callees(&self, func: u32) -> impl Iterator<Item = u32> {
         let callees = self.rules.graph.callees[func as usize].iter().copied();
-        callees.filter(move |callee| self.node(*callee).cycle != self.node(func).cycle)
+        callees.filter(move |callee| {
+            self.work.wanted[*callee as usize] && self.node(*callee).cycle != self.node(func).cycle
+        })
     }
 
     /// Translates a function and inlines its calls.

@@ -119,14 +119,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     let (functions, reused) = compiled?;
     let source = for_code.as_ref().or(for_lines.as_ref());
     let mut text = emit::text::Builder::new(&context);
-    text.reserve(functions.iter().flatten());
-    for (index, function) in functions.into_iter().enumerate() {
-        let func = info.imported_funcs + index as u32;
-        match function {
-            Some(function) => text.function(func, function)?,
-            None => text.dead_function(func),
-        }
-    }
+    text.functions(functions)?;
     add_trampolines(&context, interface.as_ref(), &leaves, &mut text, options)?;
     let (text, clif, asm) = text.finish();
     let describe = || -> Result<_> {
@@ -524,7 +517,7 @@ fn add_trampolines(
     let mut compile = |function| codegen::compile(function, context.isa, &mut codegen, options);
     if context.imports != ImportCalls::Slots {
         for func in 0..info.imported_funcs {
-            text.function(func, compile(trampoline::import_shim(context, func))?)?;
+            text.import_shim(func, compile(trampoline::import_shim(context, func))?)?;
         }
     } else {
         for ty in host_types(info) {

@@ -176,7 +176,7 @@ pub fn exit(code: i32) -> ! {
     unsafe {
         let Descriptor { write_profile, profile, .. } = (&raw const aot_module).read();
         if let Some(write) = write_profile {
-            let environ = environment();
+            let environ = if is_sealed() { Vec::new() } else { environment() };
             write(profile, environ.as_ptr(), environ.len());
         }
     }
@@ -225,13 +225,19 @@ unsafe fn strings(mut array: *const *const c_char) -> Vec<&'static [u8]> {
 #[inline(never)]
 fn read_options(environ: &[&'static [u8]]) -> Result<RunOptions, OptionError> {
     // SAFETY: the linker resolved the symbols to an object that the compiler made.
-    let (words, sealed) = unsafe {
+    let words = unsafe {
         let len = (&raw const aot_options_len).read() as usize;
-        (core::slice::from_raw_parts(&raw const aot_options, len), (&raw const aot_sealed).read() != 0)
+        core::slice::from_raw_parts(&raw const aot_options, len)
     };
     let value = |variable: &&'static [u8]| variable.strip_prefix(options::AOT_RUN)?.strip_prefix(b"=");
-    let line = environ.iter().copied().find_map(|variable| value(&variable)).filter(|_| !sealed);
+    let line = environ.iter().copied().find_map(|variable| value(&variable)).filter(|_| !is_sealed());
     options::parse_sources(words, line)
+}
+
+/// Whether variables of the environment say nothing about how the program runs.
+fn is_sealed() -> bool {
+    // SAFETY: the linker resolved the symbol to a byte of an object that the compiler made.
+    unsafe { (&raw const aot_sealed).read() != 0 }
 }
 
 /// The kernel lets the stack of the process grow up to the limit of the moment.

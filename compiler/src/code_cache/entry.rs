@@ -4,7 +4,7 @@
 //! then that of a callee which may be inlined into it, and so on. Offsets in the wasm file are kept with the function
 //! whose body they are in.
 
-use super::{Made, lines};
+use super::{Made, packed};
 use crate::bottom_up::Inlining;
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
@@ -40,13 +40,30 @@ pub(super) struct Shape<'m> {
 }
 
 impl Shape<'_> {
-    /// All functions, each after those that may be inlined into it.
-    pub fn callees_first(&self) -> Vec<u32> {
+    /// All functions, in lists: each comes in a later one than those that may be inlined into it.
+    pub fn callees_first(&self) -> Vec<Vec<u32>> {
         let mut functions: Vec<u32> = (0..self.scans.len() as u32).collect();
-        if let Some(inlining) = self.inlining {
-            functions.sort_by_key(|function| inlining.cycle_of[*function as usize]);
+        let Some(inlining) = self.inlining else { return vec![functions] };
+        functions.sort_by_key(|function| inlining.cycle_of[*function as usize]);
+        let mut lists: Vec<Vec<u32>> = Vec::new();
+        let mut list_of = vec![0; functions.len()];
+        for function in functions {
+            let inlined = self.refs(function).iter().filter_map(|func| {
+                let callee = func.checked_sub(self.imported).filter(|callee| self.is_defined(*callee))?;
+                self.follows(function, callee).then(|| list_of[callee as usize] + 1)
+            });
+            let list = inlined.max().unwrap_or(0);
+            list_of[function as usize] = list;
+            if list == lists.len() {
+                lists.push(Vec::new());
+            }
+            lists[list].push(function);
         }
-        functions
+        lists
+    }
+
+    fn is_defined(&self, callee: u32) -> bool {
+        (callee as usize) < self.scans.len()
     }
 
     /// Whether a callee may be inlined.
@@ -94,8 +111,8 @@ impl Shape<'_> {
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    /// Paths to all functions that are named below, by their positions here.
-    functions: Vec<Vec<u32>>,
+    /// Paths to all functions that are named below, by their positions here: the length of each, and its steps.
+    functions: Vec<u32>,
     is_candidate: bool,
     calls: Vec<u32>,
     code: Option<StoredCode>,
@@ -106,10 +123,12 @@ struct StoredCode {
     /// Bytes of code, which come after all entries.
     len: u32,
     alignment: u32,
-    relocs: Vec<(u32, Reloc, StoredTarget, i64)>,
-    traps: Vec<(u32, u8, Option<StoredOffset>)>,
-    /// Bytes of packed lines, which come after the code.
+    /// Bytes of packed relocations, traps and lines, which come after the code.
+    relocs: u32,
+    traps: u32,
     lines: u32,
+    /// What relocations put in, each once.
+    targets: Vec<(Reloc, StoredTarget, i64)>,
     calls: Vec<StoredCall>,
     values: Vec<ValueRange>,
     prologue: Vec<(u32, UnwindInst)>,
@@ -117,7 +136,14 @@ struct StoredCode {
     uses_vectors: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+impl StoredCode {
+    /// How many bytes come after all entries.
+    fn beside(&self) -> usize {
+        [self.len, self.relocs, self.traps, self.lines].map(|len| len as usize).iter().sum()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum StoredTarget {
     Function(u32),
     External { namespace: u32, index: u32 },
@@ -125,16 +151,12 @@ enum StoredTarget {
     Code(u32),
 }
 
-/// An offset in the wasm file: the function whose body it is in, and the distance from the start of that.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct StoredOffset(u32, u32);
-
-/// A call that was inlined: the callee's position, and where the call is, as places of [`lines`] are.
+/// A call that was inlined: the callee's position, and where the call is, as places of [`packed`] are.
 #[derive(Serialize, Deserialize)]
-struct StoredCall(u32, Option<lines::Place>);
+struct StoredCall(u32, Option<packed::Place>);
 
-/// An entry in its stored form, with its code and its packed lines beside it.
-pub(super) struct Encoded<'c>(Stored, &'c [u8], Vec<u8>);
+/// An entry in its stored form, with its code and what is packed beside it.
+pub(super) struct Encoded<'c>(Stored, &'c [u8], [Vec<u8>; 3]);
 
 /// The stored form of a function; nothing if it cannot be named what it refers to.
 pub(super) fn store<'c>(
@@ -145,18 +167,18 @@ pub(super) fn store<'c>(
 ) -> Option<Encoded<'c>> {
     let mut names = Names::new(shape, function);
     let calls = made.calls.iter().map(|callee| names.name(callee + shape.imported)).collect::<Option<_>>()?;
-    let (stored, lines) = match code {
+    let (stored, packed) = match code {
         Some(code) => {
-            let (stored, lines) = store_code(&mut names, code)?;
-            (Some(stored), lines)
+            let (stored, packed) = store_code(&mut names, code)?;
+            (Some(stored), packed)
         }
-        None => (None, Vec::new()),
+        None => (None, Default::default()),
     };
     let stored = Stored { is_candidate: made.is_candidate, calls, code: stored, functions: names.paths };
-    Some(Encoded(stored, code.map_or(&[], |code| &code.code), lines))
+    Some(Encoded(stored, code.map_or(&[], |code| &code.code), packed))
 }
 
-fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<(StoredCode, Vec<u8>)> {
+fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<(StoredCode, [Vec<u8>; 3])> {
     // All fields: one that is added has to be stored, or to be known as one of trampolines or of text.
     let CompiledFunction {
         code,
@@ -173,7 +195,10 @@ fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<(Sto
     else {
         return None;
     };
-    let relocs = relocs.iter().map(|CodeReloc { offset, kind, target, addend }| {
+    let mut targets = Vec::new();
+    let mut positions: HashMap<_, usize> = HashMap::new();
+    let mut packed_relocs = Vec::with_capacity(relocs.len());
+    for CodeReloc { offset, kind, target, addend } in relocs {
         let target = match target {
             CodeTarget::Code(offset) => StoredTarget::Code(*offset),
             CodeTarget::Symbol(Symbol::Function(func)) => StoredTarget::Function(names.name(*func)?),
@@ -183,13 +208,19 @@ fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<(Sto
                 StoredTarget::External { namespace, index }
             }
         };
-        Some((*offset, *kind, target, *addend))
-    });
-    let relocs = relocs.collect::<Option<_>>()?;
+        let new = (*kind, target, *addend);
+        let position = positions.entry((target, *addend)).or_insert(targets.len());
+        if targets.get(*position) != Some(&new) {
+            *position = targets.len();
+            targets.push(new);
+        }
+        packed_relocs.push((*offset, *position as u32));
+    }
+    let relocs = packed::pack_pairs(packed_relocs.into_iter());
     let traps = traps.iter().map(|TrapSite { code_offset, code, wasm_offset }| {
         Some((*code_offset, *code as u8, names.offset(*wasm_offset)?))
     });
-    let traps = traps.collect::<Option<_>>()?;
+    let traps = packed::pack_traps(traps)?;
     let place = |frame: u32, wasm: u32| {
         let callee = frame.checked_sub(1).map(|call| calls[call as usize].callee);
         let body = &names.shape.bodies[callee.unwrap_or(names.function) as usize];
@@ -200,7 +231,7 @@ fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<(Sto
         0 => Some((*code, None)),
         _ => Some((*code, Some(place(*frame, *wasm)?))),
     });
-    let lines = lines::pack(lines)?;
+    let lines = packed::pack_lines(lines)?;
     let callers = calls.iter().map(|call| match call.caller {
         Some(Caller { frame, wasm }) => place(frame, wasm).map(Some),
         None => Some(None),
@@ -213,33 +244,34 @@ fn store_code(names: &mut Names<'_>, compiled: &CompiledFunction) -> Option<(Sto
     let stored = StoredCode {
         len: u32::try_from(code.len()).ok()?,
         alignment: *alignment,
-        relocs,
-        traps,
+        relocs: u32::try_from(relocs.len()).ok()?,
+        traps: u32::try_from(traps.len()).ok()?,
         lines: u32::try_from(lines.len()).ok()?,
+        targets,
         calls,
         values: values.clone(),
         prologue: prologue.clone(),
         dwarf: dwarf.clone(),
         uses_vectors: *uses_vectors,
     };
-    Some((stored, lines))
+    Some((stored, [relocs, traps, lines]))
 }
 
-/// The bytes of a chunk: the number of bytes of the entries, the entries, the code and lines of each.
+/// The bytes of a chunk: the number of bytes of the entries, the entries, the code of each and what is packed.
 pub(super) fn encode(entries: Vec<Option<Encoded<'_>>>) -> Option<Vec<u8>> {
     let (entries, beside): (Vec<_>, Vec<_>) = entries
         .into_iter()
         .map(|entry| match entry {
-            Some(Encoded(stored, code, lines)) => (Some(stored), Some((code, lines))),
+            Some(Encoded(stored, code, packed)) => (Some(stored), Some((code, packed))),
             None => (None, None),
         })
         .unzip();
     let head = postcard::to_stdvec(&entries).ok()?;
     let mut bytes = u32::try_from(head.len()).ok()?.to_le_bytes().to_vec();
     bytes.extend(head);
-    for (code, lines) in beside.into_iter().flatten() {
+    for (code, packed) in beside.into_iter().flatten() {
         bytes.extend_from_slice(code);
-        bytes.extend(lines);
+        bytes.extend(packed.into_iter().flatten());
     }
     Some(bytes)
 }
@@ -268,29 +300,41 @@ pub(super) fn decode(
     code.is_empty().then_some(entries)
 }
 
-/// Leaves out the code and the lines of an entry.
+/// Leaves out the code of an entry and what is packed.
 fn skip(stored: &Stored, code: &mut &[u8]) -> Option<()> {
-    let len = stored.code.as_ref().map_or(0, |stored| stored.len as usize + stored.lines as usize);
-    *code = code.get(len..)?;
+    *code = code.get(stored.code.as_ref().map_or(0, StoredCode::beside)..)?;
     Some(())
 }
 
 fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -> Option<Entry> {
     let Stored { functions, is_candidate, calls, code: stored_code } = stored;
-    let functions: Vec<u32> =
-        functions.iter().map(|path| shape.resolve(function, path)).collect::<Option<_>>()?;
+    let functions = resolve_all(shape, function, &functions)?;
     let defined = |position: u32| functions.get(position as usize)?.checked_sub(shape.imported);
     let calls = calls.into_iter().map(defined).collect::<Option<_>>()?;
     let made = Made { is_candidate, calls };
     let Some(stored) = stored_code else {
         return Some(Entry { made, code: None, had_code: false });
     };
-    let StoredCode { len, alignment, relocs, traps, lines, calls, values, prologue, dwarf, uses_vectors } =
-        stored;
-    let (own, packed);
-    (own, *code) = code.split_at_checked(len as usize)?;
-    (packed, *code) = code.split_at_checked(lines as usize)?;
-    let relocs = relocs.into_iter().map(|(offset, kind, target, addend)| {
+    let StoredCode {
+        len,
+        alignment,
+        relocs,
+        traps,
+        lines,
+        targets,
+        calls,
+        values,
+        prologue,
+        dwarf,
+        uses_vectors,
+    } = stored;
+    let mut beside = |len: u32| {
+        let part;
+        (part, *code) = code.split_at_checked(len as usize)?;
+        Some(part)
+    };
+    let (own, relocs, traps, lines) = (beside(len)?, beside(relocs)?, beside(traps)?, beside(lines)?);
+    let targets = targets.into_iter().map(|(kind, target, addend)| {
         let target = match target {
             StoredTarget::Code(at) => CodeTarget::Code((at <= len).then_some(at)?),
             StoredTarget::Function(position) => {
@@ -301,20 +345,20 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
                 CodeTarget::Symbol(Symbol::from_external_name(&UserExternalName { namespace, index })?)
             }
         };
-        (offset < len).then_some(CodeReloc { offset, kind, target, addend })
+        Some((kind, target, addend))
     });
-    let relocs = relocs.collect::<Option<_>>()?;
+    let targets: Vec<_> = targets.collect::<Option<_>>()?;
+    let relocs = packed::unpack_pairs(relocs, |offset, target| {
+        let (kind, target, addend) = *targets.get(target as usize)?;
+        (offset < len).then_some(CodeReloc { offset, kind, target, addend })
+    })?;
     let in_body = |function: u32, distance: u32| {
         let body = &shape.bodies[function as usize];
         let offset = body.start.checked_add(u64::from(distance)).filter(|offset| body.contains(offset))?;
         u32::try_from(offset).ok()
     };
-    let wasm_offset = |offset: Option<StoredOffset>| match offset {
-        Some(StoredOffset(position, distance)) => in_body(defined(position)?, distance),
-        None => Some(0),
-    };
     let mut inlined: Vec<InlinedCall> = Vec::with_capacity(calls.len());
-    let place = |inlined: &[InlinedCall], (frame, distance): lines::Place| {
+    let place = |inlined: &[InlinedCall], (frame, distance): packed::Place| {
         let callee = match frame.checked_sub(1) {
             Some(call) => inlined.get(call as usize)?.callee,
             None => function,
@@ -329,20 +373,20 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
         };
         inlined.push(InlinedCall { callee: defined(callee)?, caller });
     }
-    let lines = lines::unpack(packed).map(|line| {
-        let (code, at) = line?;
+    let lines = packed::unpack_lines(lines, |code, at| {
         let (frame, wasm) = match at {
             Some(at) => (at.0, place(&inlined, at)?),
             None => (0, 0),
         };
         (code <= len).then_some(Line { code, wasm, frame })
-    });
-    let lines = lines.collect::<Option<_>>()?;
-    let traps = traps.into_iter().map(|(code_offset, code, offset)| {
-        let wasm_offset = wasm_offset(offset)?;
+    })?;
+    let traps = packed::unpack_traps(traps, |code_offset, code, at| {
+        let wasm_offset = match at {
+            Some((position, distance)) => in_body(defined(position)?, distance)?,
+            None => 0,
+        };
         (code_offset <= len).then_some(TrapSite { code_offset, code: TrapCode::from_u8(code)?, wasm_offset })
-    });
-    let traps = traps.collect::<Option<_>>()?;
+    })?;
     if !alignment.is_power_of_two() || alignment > 4096 {
         return None;
     }
@@ -361,6 +405,17 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
     Some(Entry { made, code: Some(code), had_code: true })
 }
 
+/// The functions, by function index, that paths lead to.
+fn resolve_all(shape: &Shape<'_>, function: u32, mut paths: &[u32]) -> Option<Vec<u32>> {
+    let mut functions = Vec::new();
+    while let Some((len, rest)) = paths.split_first() {
+        let path;
+        (path, paths) = rest.split_at_checked(*len as usize)?;
+        functions.push(shape.resolve(function, path)?);
+    }
+    Some(functions)
+}
+
 /// The paths to what one function refers to.
 struct Names<'s> {
     shape: &'s Shape<'s>,
@@ -371,7 +426,8 @@ struct Names<'s> {
     queue: VecDeque<(u32, Vec<u32>)>,
     /// What was named, and its position in `paths`.
     named: HashMap<u32, u32>,
-    paths: Vec<Vec<u32>>,
+    /// The length of each, and its steps.
+    paths: Vec<u32>,
 }
 
 impl<'s> Names<'s> {
@@ -393,8 +449,9 @@ impl<'s> Names<'s> {
         }
         let path = self.path(func)?;
         debug_assert_eq!(self.shape.resolve(self.function, &path), Some(func));
-        let position = self.paths.len() as u32;
-        self.paths.push(path);
+        let position = self.named.len() as u32;
+        self.paths.push(path.len() as u32);
+        self.paths.extend(path);
         self.named.insert(func, position);
         Some(position)
     }
@@ -419,16 +476,14 @@ impl<'s> Names<'s> {
         self.known.get(&func).cloned()
     }
 
-    /// The stored form of an offset in the file, where 0 is none.
-    fn offset(&mut self, offset: u32) -> Option<Option<StoredOffset>> {
+    /// Where an offset in the file is, with the position of the function; 0 is nowhere.
+    fn offset(&mut self, offset: u32) -> Option<Option<packed::Place>> {
         if offset == 0 {
             return Some(None);
         }
         let body = self.shape.body_at(offset)?;
         let position = self.name(body + self.shape.imported)?;
-        Some(Some(StoredOffset(
-            position,
-            (u64::from(offset) - self.shape.bodies[body as usize].start) as u32,
-        )))
+        let distance = u64::from(offset) - self.shape.bodies[body as usize].start;
+        Some(Some((position, u32::try_from(distance).ok()?)))
     }
 }

@@ -11,6 +11,7 @@ use crate::translate::ModuleContext;
 use aot_abi::memory::static_context;
 use aot_abi::types::FuncType;
 use aot_abi::vmctx::Counts;
+use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -22,13 +23,17 @@ pub(super) fn keys(
 ) -> Vec<Option<[u8; 32]>> {
     let tables = blake3::hash(tables(context).as_bytes());
     let mut keys = vec![None; shape.scans.len()];
-    // What is hashed, in one piece.
-    let mut input = Vec::new();
-    for function in shape.callees_first() {
-        input.clear();
-        input.extend(declarations.as_bytes());
-        if add_function(&mut input, context, shape, function, &keys, &tables).is_some() {
-            keys[function as usize] = Some(*blake3::hash(&input).as_bytes());
+    for functions in shape.callees_first() {
+        let key = |input: &mut Vec<u8>, function: &u32| {
+            // What is hashed, in one piece.
+            input.clear();
+            input.extend(declarations.as_bytes());
+            add_function(input, context, shape, *function, &keys, &tables)?;
+            Some(*blake3::hash(input).as_bytes())
+        };
+        let made: Vec<_> = functions.par_iter().map_init(Vec::new, key).collect();
+        for (function, key) in functions.into_iter().zip(made) {
+            keys[function as usize] = key;
         }
     }
     keys

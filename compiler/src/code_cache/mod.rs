@@ -9,7 +9,7 @@
 mod entry;
 mod index;
 mod key;
-mod lines;
+mod packed;
 
 use crate::bottom_up::Inlining;
 use crate::codegen::CompiledFunction;

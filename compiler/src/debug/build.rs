@@ -23,7 +23,7 @@ use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// What debug sections are made from.
 pub(crate) struct Parts<'p, 'a> {
@@ -82,7 +82,9 @@ fn sections(parts: &Parts<'_, '_>) -> (Vec<DebugSection>, Vec<String>) {
     builder.functions();
     builder.finish();
     let sections = builder.encode();
-    let mut warnings = builder.warnings;
+    let Builder { dwarf, units, mut warnings, .. } = builder;
+    // There is much of it, and nobody has to wait.
+    rayon::spawn(move || drop((dwarf, units)));
     let sections = sections.unwrap_or_else(|error| {
         warnings.push(format!("all of it: {error}"));
         Vec::new()
@@ -125,9 +127,9 @@ pub(super) struct Builder<'b, 'a> {
     /// Position of each function of the module in the text section, if it has code.
     ranges: Vec<Option<u32>>,
     /// The first scope of each function in the source map, by where its code starts.
-    pub scopes: HashMap<u64, u32>,
+    pub scopes: Arc<HashMap<u64, u32>>,
     /// By where the code of a function starts, once asked for.
-    pub inner_scopes: HashMap<u64, Rc<FunctionScopes>>,
+    pub inner_scopes: HashMap<u64, Arc<FunctionScopes>>,
     /// How many scopes of inlined functions were looked at.
     pub scopes_seen: u32,
     /// What entries of the module became, if they are converted.
@@ -161,7 +163,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             units: (0..=map.units.len()).map(|_| None).collect(),
             opened: Vec::new(),
             ranges: functions.take(parts.info.debug.bodies.len()).map(position).collect(),
-            scopes,
+            scopes: Arc::new(scopes),
             inner_scopes: HashMap::new(),
             scopes_seen: 0,
             kept: Vec::new(),
@@ -194,20 +196,28 @@ impl<'b, 'a> Builder<'b, 'a> {
     }
 
     fn functions(&mut self) {
-        /// Functions that are looked at at once, by all threads.
-        const BATCH: usize = 1024;
+        /// Functions that are looked at at once.
+        const BATCH: usize = 512;
         let Parts { info, text, .. } = self.parts;
+        let map = self.map;
+        let scopes = Arc::clone(&self.scopes);
         let bodies = info.debug.bodies.iter().cloned().chain(std::iter::repeat(0..0));
         let functions = text.ranges.iter().filter(|range| range.is_function).zip(bodies);
         let functions: Vec<_> = functions.filter(|(range, _)| range.len > 0).collect();
-        for batch in functions.chunks(BATCH) {
-            let (map, scopes) = (self.map, &self.scopes);
-            let find =
-                |(range, body): &(&'b TextRange, Range<u64>)| Found::new(info, map, scopes, range, body);
-            let found: Vec<_> = batch.par_iter().map(find).collect();
-            for ((range, body), found) in batch.iter().zip(found) {
-                self.function(range, body, found);
-            }
+        let mut batches = functions.chunks(BATCH);
+        let find = |batch: &'_ [(&'b TextRange, Range<u64>)]| -> Vec<Found<'b>> {
+            let found = batch.par_iter().map(|(range, body)| Found::new(info, map, &scopes, range, body));
+            found.collect()
+        };
+        let mut next = batches.next().map(|batch| (batch, find(batch)));
+        // What is found of a batch is written while other threads look at the next one.
+        while let Some((batch, found)) = next {
+            let write = || {
+                for ((range, body), found) in batch.iter().zip(found) {
+                    self.function(range, body, found);
+                }
+            };
+            ((), next) = rayon::join(write, || batches.next().map(|batch| (batch, find(batch))));
         }
     }
 
@@ -399,10 +409,10 @@ impl<'b, 'a> Builder<'b, 'a> {
         out: &OutUnit,
         entry: UnitEntryId,
         code: &FunctionCode<'_>,
-        ranges: Vec<Range<u32>>,
+        ranges: &[Range<u32>],
     ) {
         let ranges: Vec<Range<u32>> =
-            ranges.into_iter().map(|range| code.start + range.start..code.start + range.end).collect();
+            ranges.iter().map(|range| code.start + range.start..code.start + range.end).collect();
         set_ranges(self.dwarf.units.get_mut(out.id), entry, &ranges);
     }
 
@@ -464,6 +474,11 @@ impl<'t> Found<'t> {
         let has_source = |piece: &Piece| inlined_row(map, piece).is_some();
         let is_plain = unit == map.units.len() && !code.pieces.iter().any(has_source);
         let rows = is_plain.then(|| offset_rows(info, map, &code, |_| None));
+        // All that can be done here is: entries are made one after the other.
+        code.frames();
+        if code.calls.iter().any(|call| scopes.contains_key(&info.debug.bodies[call.callee as usize].start)) {
+            code.by_frame();
+        }
         Found { code, unit, rows }
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct FunctionCode<'t> {
     pub calls: &'t [InlinedCall],
     /// Code by what each frame is doing then, once somebody asks.
     by_frame: OnceCell<Vec<FramePieces>>,
+    /// The code of each frame but the function itself, once somebody asks.
+    frames: OnceCell<Vec<Vec<Range<u32>>>>,
 }
 
 /// Offset in the wasm file, range in the code.
@@ -54,7 +56,8 @@ impl FunctionCode<'_> {
             }
             pieces.push(Piece { code: start..range.len, wasm, frame });
         }
-        FunctionCode { start: range.offset, len: range.len, pieces, calls, by_frame: OnceCell::new() }
+        let (start, len) = (range.offset, range.len);
+        FunctionCode { start, len, pieces, calls, by_frame: OnceCell::new(), frames: OnceCell::new() }
     }
 
     /// All of it, as ranges in the function.
@@ -71,12 +74,31 @@ impl FunctionCode<'_> {
         merged(pieces.map(|(_, range)| range.clone()).collect())
     }
 
-    /// The code that runs while a frame is there.
-    pub fn frame(&self, frame: u32) -> Vec<Range<u32>> {
-        self.ranges(frame, &(0..u64::MAX))
+    /// The code that runs while an inlined call is there: ranges in the function, ascending and apart.
+    pub fn call(&self, call: usize) -> &[Range<u32>] {
+        &self.frames()[call]
     }
 
-    fn by_frame(&self) -> &[FramePieces] {
+    /// Finds the code of all inlined calls.
+    pub fn frames(&self) -> &[Vec<Range<u32>>] {
+        self.frames.get_or_init(|| {
+            let mut frames: Vec<Vec<Range<u32>>> = vec![Vec::new(); self.calls.len()];
+            for piece in &self.pieces {
+                let mut next = piece.frame.checked_sub(1);
+                while let Some(call) = next {
+                    match frames[call as usize].last_mut() {
+                        Some(last) if last.end == piece.code.start => last.end = piece.code.end,
+                        _ => frames[call as usize].push(piece.code.clone()),
+                    }
+                    next = self.calls[call as usize].caller.and_then(|caller| caller.frame.checked_sub(1));
+                }
+            }
+            frames
+        })
+    }
+
+    /// Finds the code by what each frame is doing then.
+    pub fn by_frame(&self) -> &[FramePieces] {
         self.by_frame.get_or_init(|| {
             let mut by_frame = vec![Vec::new(); self.calls.len() + 1];
             for piece in &self.pieces {
@@ -152,9 +174,11 @@ mod tests {
         let lines = [(0, 100, 0), (4, 20, 1), (8, 30, 2), (12, 21, 1), (16, 105, 0)];
         let range = function(&lines, &[(0, 104), (1, 25)]);
         let function = FunctionCode::new(&range, 100);
-        assert_eq!(function.frame(0), [Range { start: 0, end: 40 }]);
-        assert_eq!(function.frame(1), [Range { start: 4, end: 16 }]);
-        assert_eq!(function.frame(2), [Range { start: 8, end: 12 }]);
+        assert_eq!(function.call(0), [Range { start: 4, end: 16 }]);
+        assert_eq!(function.call(1), [Range { start: 8, end: 12 }]);
+        for (frame, ranges) in (1..).zip(function.frames()) {
+            assert_eq!(&function.ranges(frame, &(0..u64::MAX)), ranges);
+        }
         assert_eq!(function.ranges(0, &(101..105)), [Range { start: 4, end: 16 }]);
         assert_eq!(function.ranges(1, &(21..26)), [Range { start: 8, end: 16 }]);
     }

@@ -10,7 +10,8 @@ use crate::emit::text::TextRange;
 use gimli::constants as dw;
 use gimli::write::{AttributeValue, UnitEntryId};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Scopes that are looked at in all frames together: hostile modules have many in a function that is inlined everywhere.
 const MOST_SCOPES: u32 = 1 << 25;
@@ -48,7 +49,7 @@ impl<'b> Builder<'b, '_> {
                     Some(scope) => self.set_names(out, entry, &self.map.scopes[scope as usize]),
                     None => self.set_string(out, entry, dw::DW_AT_name, range.name.as_bytes()),
                 }
-                self.set_ranges(out, entry, code, code.whole());
+                self.set_ranges(out, entry, code, &code.whole());
                 entry
             }
         };
@@ -87,7 +88,7 @@ impl<'b> Builder<'b, '_> {
                 continue;
             }
             let origin = self.abstract_entry(out, scope);
-            let entry = self.inlined_entry(out, parent, origin, code, ranges);
+            let entry = self.inlined_entry(out, parent, origin, code, &ranges);
             if let Some((file, line, column)) = scope.call {
                 self.set_call(out, entry, file, line, column);
             }
@@ -107,7 +108,7 @@ impl<'b> Builder<'b, '_> {
         let InlinedCall { callee, caller } = *call;
         let body = self.parts.info.debug.bodies[callee as usize].start;
         frames.bodies.push(body);
-        let ranges = code.frame(frame);
+        let ranges = code.call(frame as usize - 1);
         let function = frames.entries[0];
         if ranges.is_empty() {
             frames.entries.push(function);
@@ -159,9 +160,9 @@ impl<'b> Builder<'b, '_> {
     }
 
     /// The scopes of the function whose body starts at an offset in the wasm file.
-    fn function_scopes(&mut self, body: u64) -> Rc<FunctionScopes> {
+    fn function_scopes(&mut self, body: u64) -> Arc<FunctionScopes> {
         let (scopes, first) = (&self.map.scopes, self.scopes.get(&body).copied());
-        let made = || Rc::new(FunctionScopes::new(scopes, first));
+        let made = || Arc::new(FunctionScopes::new(scopes, first));
         self.inner_scopes.entry(body).or_insert_with(made).clone()
     }
 
@@ -171,7 +172,7 @@ impl<'b> Builder<'b, '_> {
         parent: UnitEntryId,
         origin: UnitEntryId,
         code: &FunctionCode<'_>,
-        ranges: Vec<std::ops::Range<u32>>,
+        ranges: &[Range<u32>],
     ) -> UnitEntryId {
         let entry = self.entry(out, parent, dw::DW_TAG_inlined_subroutine);
         self.set(out, entry, dw::DW_AT_abstract_origin, AttributeValue::UnitRef(origin));

@@ -59,6 +59,8 @@ impl Recorder<'_> {
         let mut is_known = false;
         let outer = self.scopes_of(body);
         let mut current = (0, body, outer.clone());
+        // Code of one place often comes in several pieces.
+        let mut last_place = ((0, None), 0);
         for piece in &code.pieces {
             if current.0 != piece.frame {
                 let body = self.body(&frames, piece.frame);
@@ -72,7 +74,10 @@ impl Recorder<'_> {
             let row = row.filter(|row| row.line > 0);
             is_known |= row.is_some();
             let scope = scopes.innermost(piece.wasm).filter(|_| !is_prologue);
-            let inlined = self.inlined(&mut frames, piece.frame, scope);
+            if last_place.0 != (piece.frame, scope) {
+                last_place = ((piece.frame, scope), self.inlined(&mut frames, piece.frame, scope));
+            }
+            let inlined = last_place.1;
             let position =
                 row.map_or(Position::default(), |row| self.position(row.file, row.line, row.column));
             let is_new = |last: &Row| (last.inlined, last.position) != (inlined, position);

@@ -6,7 +6,7 @@
 use super::input::{Input, Slice, Units};
 use super::mappings;
 use crate::error::Result;
-use gimli::read::{Operation, Unit};
+use gimli::read::{DebuggingInformationEntry, Operation, Unit};
 use gimli::{DwAt, DwLang, constants as dw};
 use std::collections::HashMap;
 
@@ -406,18 +406,24 @@ impl<'a> Reader<'_, 'a> {
     /// Takes the functions of a unit that have code, and what is inlined into them.
     fn scopes(&mut self, unit: &Unit<Slice<'a>>, files: &FileNumbers) -> gimli::Result<()> {
         let unit_index = self.map.units.len() as u32 - 1;
-        let mut entries = unit.entries();
+        let mut entries = unit.entries_raw(None)?;
+        let mut entry = DebuggingInformationEntry::null();
         // The scopes around the entry: depth in the tree, and index.
         let mut around: Vec<(isize, u32)> = Vec::new();
-        while let Some(entry) = entries.next_dfs()? {
-            let depth = entry.depth();
+        while !entries.is_empty() {
+            let (depth, this) = (entries.next_depth(), entries.clone());
+            let Some(shape) = entries.read_abbreviation()? else { continue };
+            // Most entries are others: their attributes are not looked at.
+            entries.skip_attributes(shape.attributes())?;
             around.retain(|(outer, _)| *outer < depth);
-            let is_function = entry.tag() == dw::DW_TAG_subprogram;
-            if !is_function && entry.tag() != dw::DW_TAG_inlined_subroutine || around.len() >= MAX_DEPTH {
+            let is_function = shape.tag() == dw::DW_TAG_subprogram;
+            if !is_function && shape.tag() != dw::DW_TAG_inlined_subroutine || around.len() >= MAX_DEPTH {
                 continue;
             }
+            entries = this;
+            entries.read_entry(&mut entry)?;
             let mut ranges = Vec::new();
-            let mut found = self.units.dwarf.die_ranges(unit, entry)?;
+            let mut found = self.units.dwarf.die_ranges(unit, &entry)?;
             while let Some(range) = found.next()? {
                 let start = self.input.code_start.saturating_add(range.begin);
                 let end = self.input.code_start.saturating_add(range.end);

@@ -15,6 +15,7 @@ pub(crate) mod interface;
 mod macho;
 pub(crate) mod memory;
 pub(crate) mod object;
+mod relocate;
 pub(crate) mod text;
 mod windows_unwind;
 

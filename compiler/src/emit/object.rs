@@ -227,7 +227,7 @@ impl<'a> Builder<'a> {
         let Builder { input, format, object } = self;
         let mut undefined: HashMap<String, SymbolId> = HashMap::new();
         let mut labels: HashMap<u32, SymbolId> = HashMap::new();
-        for reloc in &input.text.relocs {
+        for reloc in input.text.relocs.iter().filter(|reloc| !reloc.is_applied) {
             let symbol = match reloc.target {
                 CodeTarget::Code(offset) => {
                     *labels.entry(offset).or_insert_with(|| object.add_symbol(label(text, offset)))

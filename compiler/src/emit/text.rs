@@ -1,5 +1,6 @@
 //! Lays the functions out in one text section.
 
+use super::relocate;
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
 use crate::codegen::{CompiledFunction, Unwind};
@@ -9,6 +10,7 @@ use crate::translate::ModuleContext;
 use aot_abi::module::{Entry, HostTrampoline, TrapSite, TypedEntry};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::{Function, LibCall};
+use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -34,6 +36,21 @@ pub(crate) struct TextReloc {
     /// [`CodeTarget::Code`] is an offset in the text section here.
     pub target: CodeTarget,
     pub addend: i64,
+    /// Whether the code has it already: no linker has to know it.
+    pub is_applied: bool,
+}
+
+impl TextReloc {
+    /// Applies it, if it is relative and not too far, to code that starts at an offset in the text section.
+    fn apply(&mut self, code: &mut [u8], start: u32, target: Option<u32>) {
+        if let Some(target) = target
+            && relocate::is_relative(self.kind)
+        {
+            let distance = i64::from(target) + self.addend - i64::from(self.offset);
+            let at = (self.offset - start) as usize;
+            self.is_applied = relocate::apply(code, at, self.kind, distance).is_ok();
+        }
+    }
 }
 
 /// The text section: all code of the module.
@@ -112,35 +129,79 @@ impl<'m> Builder<'m> {
         }
     }
 
-    /// Makes room for functions that will be added.
-    pub fn reserve<'c>(&mut self, functions: impl Iterator<Item = &'c CompiledFunction>) {
-        let (mut bytes, mut relocs, mut ranges) = (0, 0, 0);
-        for function in functions {
-            bytes += function.code.len() + function.alignment as usize;
-            relocs += function.relocs.len();
-            ranges += 1;
+    /// Adds the defined functions, before all else. Those without code, which nothing calls, keep a place.
+    pub fn functions(&mut self, functions: Vec<Option<CompiledFunction>>) -> Result<()> {
+        debug_assert!(self.text.ranges.is_empty());
+        let module = self.module;
+        let first = module.info.imported_funcs;
+        let mut end = 0;
+        let mut offsets = Vec::with_capacity(functions.len());
+        for function in &functions {
+            if let Some(CompiledFunction { code, alignment, .. }) = function {
+                let offset = usize::next_multiple_of(end, *alignment as usize);
+                offsets.push(offset);
+                end = within_limit(offset + code.len())?;
+            } else {
+                offsets.push(end);
+            }
         }
-        self.text.bytes.reserve(bytes);
-        self.text.relocs.reserve(relocs);
-        self.text.ranges.reserve(ranges);
-    }
-
-    /// Adds a wasm function, or the shim that stands for an imported one.
-    pub fn function(&mut self, func: u32, compiled: CompiledFunction) -> Result<()> {
-        let name = self.module.info.display_name(func);
-        let offset = self.append(name, true, compiled)?;
-        self.text.symbols.insert(Symbol::Function(func), offset);
-        if func < self.module.info.imported_funcs {
-            self.text.import_shims.push(offset);
+        let mut text = vec![0; end];
+        // The bytes of each function, and of the gap behind it.
+        let mut places: Vec<&mut [u8]> = Vec::with_capacity(functions.len());
+        let mut rest = &mut text[..];
+        for (offset, next) in offsets.iter().zip(offsets.iter().skip(1).chain([&end])) {
+            let place;
+            (place, rest) = rest.split_at_mut(next - offset);
+            places.push(place);
+        }
+        let has_code: Vec<bool> = functions.iter().map(Option::is_some).collect();
+        let start = |func: u32| {
+            let function = func.checked_sub(first)? as usize;
+            has_code.get(function)?.then(|| offsets[function] as u32)
+        };
+        let placed: Vec<Placed> = functions
+            .into_par_iter()
+            .zip(&offsets)
+            .zip(places)
+            .enumerate()
+            .map(|(index, ((function, offset), bytes))| {
+                let (name, offset) = (module.info.display_name(first + index as u32), *offset as u32);
+                let Some(function) = function else {
+                    let range = TextRange { offset, name, is_function: true, ..TextRange::default() };
+                    return Placed { range, ..Placed::default() };
+                };
+                bytes[..function.code.len()].copy_from_slice(&function.code);
+                let mut placed = Placed::new(module, name, true, function, offset);
+                for reloc in &mut placed.relocs {
+                    let target = match reloc.target {
+                        CodeTarget::Code(offset) => Some(offset),
+                        CodeTarget::Symbol(Symbol::Function(func)) => start(func),
+                        CodeTarget::Symbol(_) => None,
+                    };
+                    reloc.apply(bytes, offset, target);
+                }
+                placed
+            })
+            .collect();
+        self.text.bytes = text;
+        self.text.relocs.reserve(placed.iter().map(|placed| placed.relocs.len()).sum());
+        self.text.ranges.reserve(placed.len());
+        for (func, placed) in (first..).zip(placed) {
+            if placed.range.unwind.is_some() {
+                self.text.symbols.insert(Symbol::Function(func), placed.range.offset);
+            }
+            self.add(placed);
         }
         Ok(())
     }
 
-    /// Keeps the place of a function that has no code, since nothing calls it.
-    pub fn dead_function(&mut self, func: u32) {
-        let offset = self.text.bytes.len() as u32;
+    /// Adds the shim that stands for an imported function.
+    pub fn import_shim(&mut self, func: u32, compiled: CompiledFunction) -> Result<()> {
         let name = self.module.info.display_name(func);
-        self.text.ranges.push(TextRange { offset, len: 0, name, is_function: true, ..TextRange::default() });
+        let offset = self.append(name, true, compiled)?;
+        self.text.symbols.insert(Symbol::Function(func), offset);
+        self.text.import_shims.push(offset);
+        Ok(())
     }
 
     pub fn entry(&mut self, type_index: u32, compiled: CompiledFunction) -> Result<()> {
@@ -212,10 +273,69 @@ impl<'m> Builder<'m> {
     }
 
     fn append(&mut self, name: String, is_function: bool, compiled: CompiledFunction) -> Result<u32> {
-        let too_large = || {
-            Error::new(ErrorKind::Limit, "the module's machine code is larger than 2 GiB")
-                .with_help("split the module, or build it with less inlining")
-        };
+        let bytes = &mut self.text.bytes;
+        let start = bytes.len().next_multiple_of(compiled.alignment as usize);
+        within_limit(start + compiled.code.len())?;
+        bytes.resize(start, 0);
+        bytes.extend_from_slice(&compiled.code);
+        let offset = start as u32;
+        self.add(Placed::new(self.module, name, is_function, compiled, offset));
+        Ok(offset)
+    }
+
+    /// Adds all of a function but its code.
+    fn add(&mut self, placed: Placed) {
+        let Placed { range, relocs, alignment, uses_vectors, clif, asm } = placed;
+        let text = &mut self.text;
+        text.alignment = text.alignment.max(alignment);
+        text.uses_vectors |= uses_vectors;
+        for reloc in &relocs {
+            if let CodeTarget::Symbol(Symbol::Helper(libcall)) = reloc.target {
+                self.helpers.insert(libcall.to_string(), libcall);
+            }
+        }
+        text.relocs.extend(relocs);
+        for (out, kept, comment) in [(&mut self.clif, clif, ';'), (&mut self.asm, asm, '#')] {
+            if let Some(kept) = kept {
+                *out += &format!("{comment} {}\n{kept}\n", range.name);
+            }
+        }
+        text.ranges.push(range);
+    }
+
+    /// The section, and the text that was kept: CLIF, assembly.
+    pub fn finish(mut self) -> (Text, String, String) {
+        let Text { bytes, relocs, symbols, .. } = &mut self.text;
+        for reloc in relocs.iter_mut().filter(|reloc| !reloc.is_applied) {
+            let target = match reloc.target {
+                CodeTarget::Code(offset) => Some(offset),
+                CodeTarget::Symbol(symbol) => symbols.get(&symbol).copied(),
+            };
+            reloc.apply(bytes, 0, target);
+        }
+        (self.text, self.clif, self.asm)
+    }
+}
+
+/// A function whose place in the text section is known.
+#[derive(Default)]
+struct Placed {
+    range: TextRange,
+    relocs: Vec<TextReloc>,
+    alignment: u32,
+    uses_vectors: bool,
+    clif: Option<String>,
+    asm: Option<String>,
+}
+
+impl Placed {
+    fn new(
+        module: &ModuleContext<'_>,
+        name: String,
+        is_function: bool,
+        compiled: CompiledFunction,
+        offset: u32,
+    ) -> Placed {
         let CompiledFunction {
             code,
             alignment,
@@ -229,48 +349,27 @@ impl<'m> Builder<'m> {
             asm,
         } = compiled;
         for trap in &mut traps {
-            trap.wasm_offset = self.module.info.source_offset(trap.wasm_offset);
+            trap.wasm_offset = module.info.source_offset(trap.wasm_offset);
         }
-        let text = &mut self.text;
-        text.alignment = text.alignment.max(alignment);
-        text.uses_vectors |= uses_vectors;
-        let start = text.bytes.len().next_multiple_of(alignment as usize);
-        if start + code.len() > i32::MAX as usize {
-            return Err(too_large());
-        }
-        text.bytes.resize(start, 0);
-        text.bytes.extend_from_slice(&code);
-        let offset = start as u32;
-        for CodeReloc { offset: at, kind, target, addend } in relocs {
+        let relocs = relocs.into_iter().map(|CodeReloc { offset: at, kind, target, addend }| {
             let target = match target {
-                CodeTarget::Symbol(Symbol::Helper(libcall)) => {
-                    self.helpers.insert(libcall.to_string(), libcall);
-                    target
-                }
                 CodeTarget::Symbol(_) => target,
                 CodeTarget::Code(at) => CodeTarget::Code(offset + at),
             };
-            text.relocs.push(TextReloc { offset: offset + at, kind, target, addend });
-        }
-        for (out, kept, comment) in [(&mut self.clif, clif, ';'), (&mut self.asm, asm, '#')] {
-            if let Some(kept) = kept {
-                *out += &format!("{comment} {name}\n{kept}\n");
-            }
-        }
-        text.ranges.push(TextRange {
-            offset,
-            len: code.len() as u32,
-            name,
-            is_function,
-            traps,
-            unwind: Some(unwind),
-            debug,
+            TextReloc { offset: offset + at, kind, target, addend, is_applied: false }
         });
-        Ok(offset)
+        let relocs = relocs.collect();
+        let len = code.len() as u32;
+        let range = TextRange { offset, len, name, is_function, traps, unwind: Some(unwind), debug };
+        Placed { range, relocs, alignment, uses_vectors, clif, asm }
     }
+}
 
-    /// The section, and the text that was kept: CLIF, assembly.
-    pub fn finish(self) -> (Text, String, String) {
-        (self.text, self.clif, self.asm)
+/// The end of code, if it is not too far from the start.
+fn within_limit(end: usize) -> Result<usize> {
+    match end > i32::MAX as usize {
+        true => Err(Error::new(ErrorKind::Limit, "the module's machine code is larger than 2 GiB")
+            .with_help("split the module, or build it with less inlining")),
+        false => Ok(end),
     }
 }

@@ -1,6 +1,7 @@
 //! Puts the bodies of small functions in place of calls, callees first, by Cranelift's inliner.
 //!
-//! In which order functions come, and how long bodies are kept, is the business of `bottom_up.rs`. What is inlined where depends on sizes and loops alone, so the result does not depend on the number of threads.
+//! In which order functions come, and how long bodies are kept, is the business of `bottom_up.rs`. What is inlined where
+//! depends on sizes and loops, and with a profile on its counts; so the result does not depend on the number of threads.
 
 use super::call_graph::{self, CallGraph};
 use super::location::Located;

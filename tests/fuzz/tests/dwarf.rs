@@ -1,16 +1,19 @@
 //! Debug information that is damaged: whatever it says, the compiler makes the same code of the module, in bounded time,
 //! and never panics.
 
-use aot_compiler::{CodeStore, Config, DebugInfo, OptLevel, Target, compile};
+#[path = "../../memory_store.rs"]
+mod memory_store;
+
+use aot_compiler::{Config, DebugInfo, OptLevel, Target, compile};
 use aot_fuzz::Random;
 use gimli::write::{
     Address, AttributeValue, Dwarf, EndianVec, Expression, LineProgram, LineString, Location, LocationList,
     Range, RangeList, Sections, Unit, UnitEntryId,
 };
 use gimli::{Encoding, EndianSlice, Format, LineEncoding, LittleEndian, constants as dw};
-use std::collections::HashMap;
+use memory_store::MemoryStore;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 const CHANGES: u64 = 10_000;
 /// Changes of a real program, whose debug information takes longer to read.
@@ -277,20 +280,6 @@ fn damage_never_fails_a_build() {
     assert!(warned as u64 > CHANGES / 10, "{warned}");
 }
 
-/// Compiled functions, in memory: damaged debug information is read without compiling all code again.
-#[derive(Default)]
-struct Store(Mutex<HashMap<[u8; 32], Vec<u8>>>);
-
-impl CodeStore for Store {
-    fn load(&self, key: &[u8; 32]) -> Option<Vec<u8>> {
-        self.0.lock().unwrap().get(key).cloned()
-    }
-
-    fn save(&self, key: &[u8; 32], value: &[u8]) {
-        self.0.lock().unwrap().insert(*key, value.to_vec());
-    }
-}
-
 /// A program in Rust: the module without debug sections, and these.
 fn guest(name: &str) -> Option<Parts> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it is in the target directory");
@@ -323,7 +312,7 @@ fn guest(name: &str) -> Option<Parts> {
 fn damage_in_rust_programs_never_fails_a_build() {
     for (name, opt_level) in [("shop-O0", OptLevel::None), ("shop-O2", OptLevel::Speed)] {
         let Some(guest) = guest(name) else { continue };
-        let store: Arc<dyn CodeStore> = Arc::new(Store::default());
+        let store: Arc<MemoryStore> = Arc::default();
         let target: Target = "x86_64-linux".parse().unwrap();
         let program = Config::executable(target, aot_compiler::wasi::executable_import);
         let config =

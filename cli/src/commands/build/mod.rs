@@ -113,7 +113,7 @@ pub struct Options {
     #[arg(long, value_name = "K/N", help_heading = "Cache", value_parser = share)]
     shard: Option<Share>,
 
-    /// Ignore AOT_RUN when the executable starts
+    /// Ignore AOT_RUN when the executable starts, and AOT_PROFILE_FILE when it ends
     #[arg(long, help_heading = "Capabilities")]
     sealed: bool,
 }
