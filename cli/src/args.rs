@@ -204,7 +204,6 @@ impl CompileArgs {
                 Codegen::Inlining(on) => config.inlining = on,
                 Codegen::PassSchedule(on) => config.schedule = on,
                 Codegen::PassThreading(on) => config.threading = on,
-                Codegen::PassCold(on) => config.cold = on,
                 Codegen::PassDispatch(on) => config.dispatch = on,
                 Codegen::PassEpilogue(on) => config.epilogue = on,
                 // For the command.

@@ -199,7 +199,6 @@ impl Cache {
             inlining,
             schedule,
             threading,
-            cold,
             dispatch,
             epilogue,
             features,
@@ -237,9 +236,7 @@ impl Cache {
             ("optimisation", format!("{opt_level:?}")),
             (
                 "code",
-                format!(
-                    "{model:?} {inlining} {schedule} {threading} {cold} {dispatch} {epilogue} {typed_entries}"
-                ),
+                format!("{model:?} {inlining} {schedule} {threading} {dispatch} {epilogue} {typed_entries}"),
             ),
             ("checks", format!("{stack_check} {libcalls_by_symbol} {interruptible} {fuel}")),
             ("debug", format!("{debug_info:?}")),

@@ -24,7 +24,6 @@ pub enum Codegen {
     PassSchedule(bool),
     /// Whether each case of a switch in a loop gets a jump of its own.
     PassThreading(bool),
-    PassCold(bool),
     PassDispatch(bool),
     PassEpilogue(bool),
     /// Whether results of earlier builds are used.
@@ -152,12 +151,6 @@ pub const CODEGEN: Group<Codegen> = Group {
             value: "",
             help: "go straight to where a branch would lead, where that is known before [default: y]",
             parse: Parse::Switch(|on| Ok(Codegen::PassThreading(on))),
-        },
-        Key {
-            name: "pass-cold",
-            value: "",
-            help: "put code that only leads to a trap, such as a panic, behind the rest [default: y]",
-            parse: Parse::Switch(|on| Ok(Codegen::PassCold(on))),
         },
         Key {
             name: "pass-dispatch",

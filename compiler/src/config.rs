@@ -82,8 +82,6 @@ pub struct Config {
     pub dispatch: bool,
     /// Jump past branches that are decided on the way to them.
     pub threading: bool,
-    /// Put ways to traps behind other code.
-    pub cold: bool,
     /// Take out of x86-64 epilogues what does nothing.
     pub epilogue: bool,
     /// Proposals that modules may use.
@@ -191,7 +189,6 @@ impl Config {
             schedule: true,
             dispatch: true,
             threading: true,
-            cold: true,
             epilogue: true,
             features: default_features(),
             imports: Imports::AtInstantiation,

@@ -332,7 +332,6 @@ fn codegen_options(config: &Config) -> codegen::Options {
     codegen::Options {
         schedule: config.schedule,
         threading: config.threading,
-        cold: config.cold,
         dispatch: config.dispatch,
         epilogue: config.epilogue,
         keep_clif: config.keep_clif,

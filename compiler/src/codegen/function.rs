@@ -77,8 +77,6 @@ pub(crate) struct Options {
     pub schedule: bool,
     /// Jump past branches that are decided on the way.
     pub threading: bool,
-    /// Put ways to traps behind other code.
-    pub cold: bool,
     /// Copy the blocks of loops that dispatch.
     pub dispatch: bool,
     /// Take out of epilogues what does nothing.
@@ -265,13 +263,8 @@ fn optimise_and_lower(
 ) -> CodegenResult<Lowered> {
     let mut control = ControlPlane::default();
     context.verify_if(isa)?;
-    if isa.flags().opt_level() != OptLevel::None {
-        if options.threading {
-            passes::thread_jumps(context);
-        }
-        if options.cold {
-            passes::mark_doomed(&mut context.func);
-        }
+    if options.threading && isa.flags().opt_level() != OptLevel::None {
+        passes::thread_jumps(context);
     }
     context.optimize(isa, &mut control)?;
     if isa.flags().opt_level() != OptLevel::None {

@@ -123,7 +123,7 @@ fn copy_switch(context: &mut Context, switch: Block, copies: &mut Copies, left: 
     *left -= growth;
     for block in joins.into_iter().chain([switch]) {
         for edge in edges(context, block) {
-            copies.split(&mut context.func, edge);
+            copies.split(&mut context.func, edge, None);
         }
         context.flowgraph();
     }

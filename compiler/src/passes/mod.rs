@@ -2,7 +2,6 @@
 
 mod address;
 pub(crate) mod call_graph;
-mod cold;
 mod dispatch;
 mod inline;
 mod leaf;
@@ -13,7 +12,6 @@ mod thread;
 mod wide_multiply;
 
 pub(crate) use address::constant_addresses;
-pub(crate) use cold::mark_doomed;
 pub(crate) use dispatch::thread_dispatch;
 pub(crate) use inline::{Candidate, Rules, inline};
 pub(crate) use leaf::{inline_leaf, is_leaf};

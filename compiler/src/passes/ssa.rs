@@ -33,14 +33,19 @@ impl Edge {
     }
 
     pub fn call(self, function: &Function) -> BlockCall {
-        let dfg = &function.dfg;
-        dfg.insts[self.branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables)[self.index]
+        destinations(function, self.branch)[self.index]
     }
 
     /// The block that it leads to.
     pub fn to(self, function: &Function) -> Block {
         self.call(function).block(&function.dfg.value_lists)
     }
+}
+
+/// Where a branch can go.
+pub(super) fn destinations(function: &Function, branch: Inst) -> &[BlockCall] {
+    let dfg = &function.dfg;
+    dfg.insts[branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables)
 }
 
 /// The block that defines a value.
@@ -106,19 +111,19 @@ impl Copies {
         self.values
     }
 
-    /// Lets an edge lead to a copy of its block: instructions, and the branch that ends it. `None` if it leads to a copy
-    /// already, or if the block itself leads to one.
-    pub fn split(&mut self, function: &mut Function, edge: Edge) -> Option<Block> {
+    /// Lets an edge lead to a copy of its block: instructions, and the branch that ends it, or a jump where that branch is
+    /// known to go, an index of its destinations. `None` if the edge leads to a copy already, or if the copy would.
+    pub fn split(&mut self, function: &mut Function, edge: Edge, way: Option<usize>) -> Option<Block> {
         let call = edge.call(function);
         let block = call.block(&function.dfg.value_lists);
         let from = function.layout.inst_block(edge.branch)?;
-        let leads_to_copy = || {
-            let last = function.layout.last_inst(block).map(|last| &function.dfg.insts[last]);
-            let (tables, exceptions) = (&function.dfg.jump_tables, &function.dfg.exception_tables);
-            let calls = last.map_or(&[][..], |last| last.branch_destination(tables, exceptions));
-            calls.iter().any(|call| self.copies.contains_key(&call.block(&function.dfg.value_lists)))
+        let last = function.layout.last_inst(block)?;
+        let is_copy = |call: &BlockCall| self.copies.contains_key(&call.block(&function.dfg.value_lists));
+        let leads_to_copy = match way {
+            Some(index) => is_copy(&Edge { branch: last, index }.call(function)),
+            None => destinations(function, last).iter().any(is_copy),
         };
-        if self.copies.contains_key(&block) || leads_to_copy() {
+        if is_copy(&call) || leads_to_copy {
             return None;
         }
         let mut args = Vec::new();
@@ -138,7 +143,10 @@ impl Copies {
         }
         let mut next = function.layout.first_inst(block);
         while let Some(inst) = next {
-            let new = clone_inst(function, inst);
+            let new = match way {
+                Some(index) if inst == last => clone_way(function, Edge { branch: inst, index }),
+                _ => clone_inst(function, inst),
+            };
             let dfg = &mut function.dfg;
             dfg.map_inst_values(new, |value| *names.get(&value).unwrap_or(&value));
             for (result, copied) in dfg.inst_results(inst).iter().zip(dfg.inst_results(new)) {
@@ -276,17 +284,26 @@ impl Repair<'_> {
                 self.arguments.push((edge.inst, block, argument));
             }
         }
+        // Arguments of the same call stay in the order of the parameters.
+        self.arguments.sort_by_key(|(inst, block, _)| (*inst, *block));
         let dfg = &mut function.dfg;
-        for (inst, block, argument) in self.arguments {
-            let calls =
-                dfg.insts[inst].branch_destination_mut(&mut dfg.jump_tables, &mut dfg.exception_tables);
-            for call in calls {
-                if call.block(&dfg.value_lists) == block {
-                    call.append_argument(BlockArg::Value(argument), &mut dfg.value_lists);
+        for arguments in self.arguments.chunk_by(|(inst, ..), (next, ..)| inst == next) {
+            let (tables, exceptions) = (&mut dfg.jump_tables, &mut dfg.exception_tables);
+            for call in dfg.insts[arguments[0].0].branch_destination_mut(tables, exceptions) {
+                let block = call.block(&dfg.value_lists);
+                let first = arguments.partition_point(|(_, to, _)| *to < block);
+                for (.., argument) in arguments[first..].iter().take_while(|(_, to, _)| *to == block) {
+                    call.append_argument(BlockArg::Value(*argument), &mut dfg.value_lists);
                 }
             }
         }
     }
+}
+
+/// Makes a jump of one way that a branch can go.
+fn clone_way(function: &mut Function, way: Edge) -> Inst {
+    let destination = way.call(function).deep_clone(&mut function.dfg.value_lists);
+    function.dfg.make_inst(InstructionData::Jump { opcode: Opcode::Jump, destination })
 }
 
 /// Clones an instruction with the lists that it refers to.

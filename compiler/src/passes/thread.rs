@@ -28,7 +28,7 @@ mod budget {
     pub const GROWTH_PART: usize = 4;
     /// CLIF instructions of a function, and blocks times copied values: what the repair may cost.
     pub const FUNCTION: usize = 400_000;
-    pub const REPAIR: usize = 8_000_000;
+    pub const REPAIR: usize = 4_000_000;
 }
 
 /// Threads the jumps of a function. Nothing is expected of the control-flow graph of the context, and nothing said.
@@ -49,6 +49,7 @@ pub(crate) fn thread_jumps(context: &mut Context) {
         left: budget::GROWTH + context.func.dfg.num_insts() / budget::GROWTH_PART,
         copies: Copies::default(),
         escaping: escaping(&context.func),
+        loops: loops(context),
         context,
     };
     for edge in edges {
@@ -74,6 +75,18 @@ fn escaping(function: &Function) -> EntitySet<Block> {
         }
     }
     blocks
+}
+
+/// Blocks that loops begin with: that a block goes to which they dominate.
+fn loops(context: &Context) -> EntitySet<Block> {
+    let mut loops = EntitySet::new();
+    for block in context.func.layout.blocks() {
+        let dominates = |from: Block| context.domtree.block_dominates(block, from);
+        if context.cfg.pred_iter(block).any(|edge| dominates(edge.block)) {
+            loops.insert(block);
+        }
+    }
+    loops
 }
 
 /// Values that are constant on a path: a few at most.
@@ -233,6 +246,8 @@ struct Threading<'c> {
     copies: Copies,
     /// Blocks with values that other blocks use.
     escaping: EntitySet<Block>,
+    /// Blocks that loops begin with.
+    loops: EntitySet<Block>,
     /// Instructions that may still be copied.
     left: usize,
 }
@@ -259,13 +274,8 @@ impl Threading<'_> {
             {
                 return;
             }
-            let Some(copy) = self.copy(block, edge) else { return };
-            let function = &mut self.context.func;
-            let Some(branch) = function.layout.last_inst(copy) else { return };
-            if let Some(index) = decision {
-                let destination = Edge { branch, index }.call(function);
-                function.dfg.insts[branch] = InstructionData::Jump { opcode: Opcode::Jump, destination };
-            }
+            let Some(copy) = self.copy(block, edge, decision) else { return };
+            let Some(branch) = self.context.func.layout.last_inst(copy) else { return };
             path.push(block);
             edge = Edge { branch, index: 0 };
             from = block;
@@ -278,14 +288,13 @@ impl Threading<'_> {
     fn is_worth(&self, from: Block, block: Block) -> bool {
         let (function, domtree) = (&self.context.func, &self.context.domtree);
         let last = function.layout.last_inst(block).map(|last| function.dfg.insts[last].opcode());
-        let begins_loop =
-            || self.context.cfg.pred_iter(block).any(|edge| domtree.block_dominates(block, edge.block));
         last != Some(Opcode::Brif)
-            || !self.escaping.contains(block) && (domtree.block_dominates(block, from) || !begins_loop())
+            || !self.escaping.contains(block)
+                && (!self.loops.contains(block) || domtree.block_dominates(block, from))
     }
 
-    /// A copy of a block for an edge to it, if there is room.
-    fn copy(&mut self, block: Block, edge: Edge) -> Option<Block> {
+    /// A copy of a block for an edge to it, if there is room; and the way that its branch goes, if that is known.
+    fn copy(&mut self, block: Block, edge: Edge, way: Option<usize>) -> Option<Block> {
         let function = &mut self.context.func;
         let insts = function.layout.block_insts(block).count();
         let values = self.copies.len() + function.dfg.block_params(block).len() + insts;
@@ -293,13 +302,14 @@ impl Threading<'_> {
             return None;
         }
         self.left = self.left.checked_sub(insts)?;
-        self.copies.split(function, edge)
+        self.copies.split(function, edge, way)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::thread_jumps;
+    use crate::passes::ssa::destinations;
     use cranelift_codegen::ir::{Block, Function, Opcode};
     use cranelift_codegen::settings::{self, Configurable as _};
     use cranelift_codegen::{Context, verify_function};
@@ -369,9 +379,7 @@ mod tests {
         assert_eq!(count(&function, Opcode::BrTable), 1, "{}", function.display());
         // Both jumps with a known state went past it.
         let to_switch = function.layout.blocks().filter(|block| {
-            let last = function.layout.last_inst(*block).unwrap();
-            let (tables, exceptions) = (&function.dfg.jump_tables, &function.dfg.exception_tables);
-            let calls = function.dfg.insts[last].branch_destination(tables, exceptions);
+            let calls = destinations(&function, function.layout.last_inst(*block).unwrap());
             calls.iter().any(|call| call.block(&function.dfg.value_lists).as_u32() == 1)
         });
         assert_eq!(to_switch.count(), 2, "{}", function.display());
