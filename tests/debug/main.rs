@@ -4,7 +4,9 @@
 mod backtrace;
 #[path = "../emulator.rs"]
 mod emulator;
+mod formats;
 mod inlining;
+mod library;
 mod listing;
 mod lldb;
 mod loaded;

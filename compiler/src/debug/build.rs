@@ -33,6 +33,9 @@ pub(crate) struct Parts<'p, 'a> {
     pub endian: RunTimeEndian,
     pub level: DebugInfo,
     pub state: State,
+    /// Whether units say where a table of addresses is. They have no use for one, but `dsymutil` writes addresses of what it
+    /// links to such a table, and units that name none would not find it.
+    pub has_address_table: bool,
 }
 
 /// What the module says of its source.
@@ -199,7 +202,11 @@ impl<'b, 'a> Builder<'b, 'a> {
         let Parts { info, text, .. } = self.parts;
         let bodies = info.debug.bodies.iter().cloned().chain(std::iter::repeat(0..0));
         let functions = text.ranges.iter().filter(|range| range.is_function).zip(bodies);
-        let functions: Vec<_> = functions.filter(|(range, _)| range.len > 0).collect();
+        let exports = text.ranges.iter().filter_map(|range| {
+            let func = range.export_of?.checked_sub(info.imported_funcs)?;
+            Some((range, info.debug.bodies[func as usize].clone()))
+        });
+        let functions: Vec<_> = functions.chain(exports).filter(|(range, _)| range.len > 0).collect();
         for batch in functions.chunks(BATCH) {
             let (map, scopes) = (self.map, &self.scopes);
             let find =
@@ -274,6 +281,9 @@ impl<'b, 'a> Builder<'b, 'a> {
         }
         let language = language.unwrap_or(dw::DW_LANG_C99);
         self.set(&out, root, dw::DW_AT_language, AttributeValue::Language(language));
+        if self.parts.has_address_table {
+            self.set(&out, root, dw::DW_AT_addr_base, output::address_table());
+        }
         out
     }
 
@@ -303,7 +313,11 @@ impl<'b, 'a> Builder<'b, 'a> {
         let rows = &self.map.rows[rows.start as usize..rows.end as usize];
         // The function's own first row; the compiler leaves nothing before it but what makes the frame.
         let own = &rows[rows.partition_point(|row| row.offset < body)..];
-        let first = own.first().copied().unwrap_or(Row::NONE);
+        let declared = self.scopes.get(&body).and_then(|scope| self.map.scopes[*scope as usize].declared);
+        let first = match declared {
+            Some((file, line)) if code.is_export => Row { file, line, ..Row::NONE },
+            _ => own.first().copied().unwrap_or(Row::NONE),
+        };
         // Where the module's compiler has said that the frame is made; a body may be on the line that its function starts on.
         let start =
             own.iter().take_while(|row| row.prologue_end || (row.file, row.line) == (first.file, first.line));
@@ -314,12 +328,13 @@ impl<'b, 'a> Builder<'b, 'a> {
         let mut last_file = lines::FIRST_FILE;
         for piece in &code.pieces {
             let is_prologue = piece.frame == 0 && (piece.wasm == body || piece.wasm < start);
-            if is_prologue && piece.code.start > 0 {
+            if is_prologue && piece.code.start > 0 && !code.is_export {
                 continue;
             }
             let (row, file) = match self.map.row_with_start(piece.wasm) {
                 _ if is_prologue => (
-                    Row { column: 0, is_statement: true, prologue_end: false, ..first },
+                    // A breakpoint at the line is for the function, and not for what calls it.
+                    Row { column: 0, is_statement: !code.is_export, prologue_end: false, ..first },
                     self.numbered_file(out, first.file),
                 ),
                 Some(row) => (row, self.numbered_file(out, row.file)),
@@ -415,6 +430,9 @@ impl<'b, 'a> Builder<'b, 'a> {
             opened.map(|unit| &unit.lines[..]).filter(|lines| !lines.is_empty()).collect();
         lines::insert(&mut sections, &units, self.encoding.address_size, self.parts.endian)
             .ok_or("the line tables are too large")?;
+        if self.parts.has_address_table {
+            output::add_address_table(&mut sections, self.encoding.address_size, self.parts.endian);
+        }
         Ok(sections)
     }
 
@@ -491,8 +509,8 @@ fn offset_rows(
     for piece in &code.pieces {
         let source = inlined_row(map, piece).and_then(|row| Some((file(&row)?, row.line, row.column)));
         let (file, line, column) = source.unwrap_or_else(|| (0, info.source_offset(piece.wasm as u32), 0));
-        let code = piece.code.start;
-        sequence.row(lines::Row { code, file, line, column, is_statement: true, prologue_end: false });
+        let (start, is_statement) = (piece.code.start, piece.frame > 0 || !code.is_export);
+        sequence.row(lines::Row { code: start, file, line, column, is_statement, prologue_end: false });
     }
     sequence.end(code.len)
 }

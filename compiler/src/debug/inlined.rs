@@ -17,7 +17,7 @@ const MOST_SCOPES: u32 = 1 << 25;
 
 /// The entries of one function.
 struct Frames {
-    /// Where the bodies of its frames start in the wasm file.
+    /// Where the bodies of its frames start in the wasm file. What C calls has none.
     bodies: Vec<u64>,
     /// The entries of frames; those without code have that of the function.
     entries: Vec<UnitEntryId>,
@@ -34,7 +34,7 @@ impl<'b> Builder<'b, '_> {
         code: &FunctionCode<'_>,
         body: u64,
     ) {
-        let scope = self.scopes.get(&body).copied();
+        let scope = self.scopes.get(&body).copied().filter(|_| !code.is_export);
         // It is among the entries of its unit.
         let known = scope.filter(|_| out.is_full);
         let entry = match known {
@@ -52,7 +52,8 @@ impl<'b> Builder<'b, '_> {
                 entry
             }
         };
-        let mut frames = Frames { bodies: vec![body], entries: vec![entry], scopes: HashMap::new() };
+        let own_body = if code.is_export { u64::MAX } else { body };
+        let mut frames = Frames { bodies: vec![own_body], entries: vec![entry], scopes: HashMap::new() };
         if known.is_none() {
             self.scope_entries(out, 0, code, &mut frames);
         }

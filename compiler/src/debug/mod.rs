@@ -30,7 +30,7 @@ pub(crate) mod source;
 
 pub(crate) use build::{Debug, Parts, Source, build};
 pub use demangle::demangle;
-pub(crate) use expr::{Base, State};
+pub(crate) use expr::{Base, FrameBase, State};
 pub(crate) use function::{
     Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange,
 };
