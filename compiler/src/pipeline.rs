@@ -365,29 +365,43 @@ fn debug_information(
             false => gimli::RunTimeEndian::Little,
         },
         level: config.debug_info,
-        state: debug_state(context.info, context.plan, config),
+        states: debug_states(context.info, context.plan, config),
         has_address_table: config.target.system() == System::MacOs,
     })
 }
 
-/// Where variables of the source are, as far as they lie in memories and globals.
-fn debug_state(info: &ModuleInfo<'_>, plan: &Plan, config: &Config) -> debug::State {
-    let offsets = &plan.offsets;
-    let globals = if offsets.counts().globals > 0 { offsets.global(0) } else { 0 };
-    let context = static_context(offsets.size());
-    let base = match (plan.model, context) {
-        _ if info.imported_memories > 0 || info.memories.is_empty() => debug::Base::Elsewhere,
-        (Model::Static, Some(context)) => {
-            debug::Base::Fixed { memory: STATIC_MEMORY, globals: context + u64::from(globals) }
-        }
-        _ => debug::Base::Context { memory: offsets.memory(0), globals },
-    };
-    debug::State {
-        base,
+/// Where variables of the source are, as far as they lie in memories and globals: those of the module, and of the modules
+/// that were linked to it.
+fn debug_states(info: &ModuleInfo<'_>, plan: &Plan, config: &Config) -> Vec<debug::State> {
+    let own = (info.imported_memories == 0).then_some(0);
+    let linked = info.debug.linked.iter().map(|linked| (linked.memory, Some(linked.globals.clone())));
+    let state = |(memory, linked_globals)| debug::State {
+        base: debug_base(info, plan, memory),
+        linked_globals,
         imported_globals: info.imported_globals,
         global_size: GLOBAL_SIZE,
         address_size: config.target.pointer_size() as u8,
         frame: debug_frame(&config.target),
+    };
+    std::iter::once((own, None)).chain(linked).map(state).collect()
+}
+
+/// Where a memory and the globals are.
+fn debug_base(info: &ModuleInfo<'_>, plan: &Plan, memory: Option<u32>) -> debug::Base {
+    let offsets = &plan.offsets;
+    let globals = if offsets.counts().globals > 0 { offsets.global(0) } else { 0 };
+    let is_there = |memory: &u32| (*memory as usize) < info.memories.len();
+    let defined = memory.filter(is_there).and_then(|memory| memory.checked_sub(info.imported_memories));
+    let Some(memory) = defined else { return debug::Base::Elsewhere };
+    match (plan.model, static_context(offsets.size())) {
+        (Model::Static, Some(context)) => {
+            let globals = context + u64::from(globals);
+            match memory {
+                0 => debug::Base::Fixed { memory: STATIC_MEMORY, globals },
+                _ => debug::Base::Cell { memory: context + u64::from(offsets.memory(memory)), globals },
+            }
+        }
+        _ => debug::Base::Context { memory: offsets.memory(memory), globals },
     }
 }
 
@@ -735,6 +749,11 @@ impl CompiledModule {
             debug: &self.debug.sections,
             source: &self.debug.record,
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn debug_sections(&self) -> &[debug::output::DebugSection] {
+        &self.debug.sections
     }
 
     /// What of the module's debug information was damaged, and is missing from that of the code.

@@ -7,6 +7,7 @@ mod emulator;
 mod formats;
 mod inlining;
 mod library;
+mod linked;
 mod listing;
 mod lldb;
 mod loaded;

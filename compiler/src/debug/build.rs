@@ -32,7 +32,8 @@ pub(crate) struct Parts<'p, 'a> {
     pub text: &'p Text,
     pub endian: RunTimeEndian,
     pub level: DebugInfo,
-    pub state: State,
+    /// Of the module, and of those that were linked to it.
+    pub states: Vec<State>,
     /// Whether units say where a table of addresses is. They have no use for one, but `dsymutil` writes addresses of what it
     /// links to such a table, and units that name none would not find it.
     pub has_address_table: bool,
@@ -147,12 +148,12 @@ impl<'b, 'a> Builder<'b, 'a> {
         let mut scopes = HashMap::new();
         for (index, scope) in outer {
             for range in &scope.ranges {
-                if let Some(func) = parts.info.debug.function_at(range.start - parts.info.debug.code_start) {
+                if let Some(func) = parts.info.debug.function_at(range.start) {
                     scopes.entry(parts.info.debug.bodies[func as usize].start).or_insert(index as u32);
                 }
             }
         }
-        let address_size = parts.state.address_size;
+        let address_size = parts.states[0].address_size;
         let functions = parts.text.ranges.iter().enumerate().filter(|(_, range)| range.is_function);
         let position = |(index, range): (usize, &TextRange)| (range.len > 0).then_some(index as u32);
         Builder {
@@ -173,6 +174,11 @@ impl<'b, 'a> Builder<'b, 'a> {
         }
     }
 
+    /// What the expressions of a unit refer to.
+    pub fn state(&self, unit: usize) -> &'b State {
+        &self.parts.states[self.units_read.part(unit)]
+    }
+
     /// Whether functions of a unit are called what they are called in the source. `main` has another name for linkers of wasm.
     pub fn is_c(&self, unit: usize) -> bool {
         self.map.units.get(unit).is_some_and(SourceUnit::is_c)
@@ -184,14 +190,16 @@ impl<'b, 'a> Builder<'b, 'a> {
         self.warnings.push(format!("entries of `{}`: {error}", String::from_utf8_lossy(name)));
     }
 
-    /// The code of the function that an entry is about, and where its body is in the wasm file.
+    /// The code of the function that an entry of a unit is about, and where its body is in the wasm file.
     pub fn live_function(
         &self,
+        index: usize,
         unit: &gimli::Unit<Slice<'a>>,
         entry: &gimli::DebuggingInformationEntry<Slice<'a>>,
     ) -> Option<(&'b TextRange, u64)> {
-        let range = self.units_read.dwarf.die_ranges(unit, entry).ok()?.next().ok()??;
-        let func = self.parts.info.debug.function_at(range.begin)? as usize;
+        let range = self.units_read.dwarf(index).die_ranges(unit, entry).ok()?.next().ok()??;
+        let range = self.parts.info.debug.range(self.units_read.part(index), range.begin..range.end)?;
+        let func = self.parts.info.debug.function_at(range.start)? as usize;
         let position = self.ranges.get(func).copied()??;
         Some((&self.parts.text.ranges[position as usize], self.parts.info.debug.bodies[func].start))
     }

@@ -56,17 +56,16 @@ enum Shape {
 
 /// Converts the entries of all units. Says what they became.
 pub(super) fn convert(builder: &mut Builder<'_, '_>) -> Vec<Kept> {
-    let count = builder.units_read.iter().len();
+    let count = builder.units_read.len();
     let mut kept: Vec<Kept> = Vec::with_capacity(count);
     let mut memories = Vec::with_capacity(count);
     for index in 0..count {
-        let unit = builder.units_read.get(index);
         let mut out = builder.units[index].take().unwrap_or_else(|| builder.open(index));
         let (mut entries, mut functions) = (Vec::new(), BTreeMap::new());
-        if let Err(error) = reserve(builder, unit, &out, &mut entries, &mut functions) {
+        if let Err(error) = reserve(builder, index, &out, &mut entries, &mut functions) {
             builder.warn(index, &error);
         }
-        memories.push(memory_entry(builder, &out, &functions));
+        memories.push(memory_entry(builder, index, &out, &functions));
         entries.sort_unstable_by_key(|(offset, _)| *offset);
         kept.push(entries);
         out.is_full = true;
@@ -97,8 +96,9 @@ pub(super) fn convert(builder: &mut Builder<'_, '_>) -> Vec<Kept> {
             converter.set_list(memory, dw::DW_AT_location, places);
         }
         let Converter { out, guest_pointers, .. } = converter;
-        let memory = match (builder.parts.state.base, memory) {
+        let memory = match (builder.state(index).base, memory) {
             (Base::Fixed { memory, .. }, _) => Some(Memory::Address(memory)),
+            (Base::Cell { memory, .. }, _) => Some(Memory::Cell(memory)),
             (_, entry) => entry.map(Memory::Entry),
         };
         if let Some(memory) = memory {
@@ -120,10 +120,11 @@ pub(super) fn find(kept: &[Kept], unit: usize, offset: usize) -> Option<UnitEntr
 /// instance: what has no code of its own, as types and data, refers to it. Comes with what is to be its location.
 fn memory_entry<'b>(
     builder: &mut Builder<'b, '_>,
+    index: usize,
     out: &OutUnit,
     functions: &BTreeMap<u32, &'b TextRange>,
 ) -> Option<(UnitEntryId, LocationList)> {
-    let state = &builder.parts.state;
+    let state = builder.state(index);
     if !matches!(state.base, Base::Context { .. }) {
         return None;
     }
@@ -145,11 +146,12 @@ fn memory_entry<'b>(
 /// Makes entries for those of a unit that are kept, without attributes. Finds the functions that it has, by where they are.
 fn reserve<'b, 'a>(
     builder: &mut Builder<'b, 'a>,
-    unit: &ReadUnit<'a>,
+    index: usize,
     out: &OutUnit,
     kept: &mut Kept,
     functions: &mut BTreeMap<u32, &'b TextRange>,
 ) -> gimli::Result<()> {
+    let unit = builder.units_read.get(index);
     let mut entries = unit.entries();
     let mut around: Vec<(isize, UnitEntryId)> = Vec::new();
     let mut dropped = None;
@@ -172,7 +174,7 @@ fn reserve<'b, 'a>(
             continue;
         };
         let function = match entry.tag() == dw::DW_TAG_subprogram && has_code(entry) {
-            true => Some(builder.live_function(unit, entry)),
+            true => Some(builder.live_function(index, unit, entry)),
             false => None,
         };
         let is_lost = depth > MAX_DEPTH
@@ -232,7 +234,7 @@ impl<'a> Converter<'_, '_, 'a> {
             }
             if entry.tag() == dw::DW_TAG_subprogram
                 && has_code(entry)
-                && let Some(range) = self.builder.live_function(unit, entry)
+                && let Some(range) = self.builder.live_function(self.index, unit, entry)
             {
                 let (range, body) = range;
                 let code = FunctionCode::new(range, body);
@@ -242,6 +244,12 @@ impl<'a> Converter<'_, '_, 'a> {
             self.entry(entry, id, function.as_ref().map(|(_, function)| function), &numbers);
         }
         Ok(())
+    }
+
+    /// Where in the wasm file the code between two addresses is.
+    fn wasm(&self, addresses: Range<u64>) -> Option<Range<u64>> {
+        let part = self.builder.units_read.part(self.index);
+        self.builder.parts.info.debug.range(part, addresses)
     }
 
     /// The entry that an offset in a unit became.
@@ -301,11 +309,11 @@ impl<'a> Converter<'_, '_, 'a> {
         let ranges = match entry.tag() {
             dw::DW_TAG_subprogram if has_code(entry) => code.whole(),
             dw::DW_TAG_inlined_subroutine | dw::DW_TAG_lexical_block | dw::DW_TAG_try_block => {
-                let start = self.builder.parts.info.debug.code_start;
                 let mut found = Vec::new();
-                if let Ok(mut ranges) = self.builder.units_read.dwarf.die_ranges(self.unit, entry) {
+                if let Ok(mut ranges) = self.builder.units_read.dwarf(self.index).die_ranges(self.unit, entry)
+                {
                     while let Ok(Some(range)) = ranges.next() {
-                        let wasm = start.saturating_add(range.begin)..start.saturating_add(range.end);
+                        let Some(wasm) = self.wasm(range.begin..range.end) else { continue };
                         found.extend(code.ranges(0, &wasm));
                         if !code.calls.is_empty() {
                             self.builder
@@ -352,7 +360,7 @@ impl<'a> Converter<'_, '_, 'a> {
             None => match value {
                 In::Exprloc(expression) => {
                     let encoding = self.unit.encoding();
-                    let state = &self.builder.parts.state;
+                    let state = self.builder.state(self.index);
                     let scope = Scope { state, frame_size: None, memory: self.memory };
                     let found = expr::convert(&expression, encoding, scope, want, |_| None);
                     found.map(|expression| (0..u32::MAX, expression)).into_iter().collect()
@@ -384,11 +392,10 @@ impl<'a> Converter<'_, '_, 'a> {
             self.place_in(function, &(0..function.code.len), &expression, want, &mut found);
             return found;
         }
-        let start = self.builder.parts.info.debug.code_start;
-        let lists = self.builder.units_read.dwarf.attr_locations(self.unit, value);
+        let lists = self.builder.units_read.dwarf(self.index).attr_locations(self.unit, value);
         let Ok(Some(mut list)) = lists else { return found };
         while let Ok(Some(entry)) = list.next() {
-            let wasm = start.saturating_add(entry.range.begin)..start.saturating_add(entry.range.end);
+            let Some(wasm) = self.wasm(entry.range.begin..entry.range.end) else { continue };
             for range in function.code.ranges(0, &wasm) {
                 self.place_in(function, &range, &entry.data, want, &mut found);
             }
@@ -409,7 +416,7 @@ impl<'a> Converter<'_, '_, 'a> {
         want: Want,
         found: &mut Vec<(Range<u32>, Expression)>,
     ) {
-        let (encoding, state) = (self.unit.encoding(), &self.builder.parts.state);
+        let (encoding, state) = (self.unit.encoding(), self.builder.state(self.index));
         let scope = Scope { state, frame_size: function.frame_size, memory: None };
         let needed = expr::needed(expression, encoding, state);
         let first = |value: u32| function.values.partition_point(|other| other.value < value);
@@ -534,7 +541,7 @@ impl<'a> Converter<'_, '_, 'a> {
             return Some(*known);
         }
         let entry = self.unit.entry(pointer).ok()?;
-        let size = u64::from(self.builder.parts.state.address_size);
+        let size = u64::from(self.builder.parts.states[0].address_size);
         let root = self.builder.dwarf.units.get(self.out.id).root();
         let id = self.builder.dwarf.units.get_mut(self.out.id).add(root, entry.tag());
         self.set(id, dw::DW_AT_byte_size, AttributeValue::Udata(size));
@@ -559,8 +566,11 @@ impl<'a> Converter<'_, '_, 'a> {
         let mut members = Vec::new();
         while let Some(child) = children.next().ok()? {
             let entry = child.entry();
-            let name =
-                self.builder.units_read.dwarf.attr_string(self.unit, entry.attr_value(dw::DW_AT_name)?);
+            let name = self
+                .builder
+                .units_read
+                .dwarf(self.index)
+                .attr_string(self.unit, entry.attr_value(dw::DW_AT_name)?);
             let Some(In::UnitRef(ty)) = entry.attr_value(dw::DW_AT_type) else { return None };
             members.push((name.ok()?.slice(), ty));
             if members.len() > 2 {
@@ -586,7 +596,7 @@ impl<'a> Converter<'_, '_, 'a> {
         let (pointer, length) = (self.machine_pointer(pointer)?, self.find(self.index, length)?);
         let name = self.unit.entry(slice).ok()?.attr_value(dw::DW_AT_name)?;
         let name = self.attribute(name, &FileNumbers::new())?;
-        let size = u64::from(self.builder.parts.state.address_size);
+        let size = u64::from(self.builder.parts.states[0].address_size);
         let unit = self.builder.dwarf.units.get_mut(self.out.id);
         let root = unit.root();
         let id = unit.add(root, dw::DW_TAG_structure_type);
@@ -619,7 +629,7 @@ impl<'a> Converter<'_, '_, 'a> {
             In::Flag(false) => AttributeValue::Flag(false),
             In::UnitRef(offset) => AttributeValue::UnitRef(self.find(self.index, offset)?),
             In::DebugInfoRef(offset) => {
-                let (unit, offset) = self.builder.units_read.find(offset)?;
+                let (unit, offset) = self.builder.units_read.find(self.index, offset)?;
                 let id = self.find(unit, offset)?;
                 match unit == self.index {
                     true => AttributeValue::UnitRef(id),
@@ -629,7 +639,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 }
             }
             In::DebugStrRef(_) | In::DebugStrOffsetsIndex(_) | In::DebugLineStrRef(_) | In::String(_) => {
-                let text = self.builder.units_read.dwarf.attr_string(self.unit, value).ok()?;
+                let text = self.builder.units_read.dwarf(self.index).attr_string(self.unit, value).ok()?;
                 AttributeValue::StringRef(self.builder.dwarf.strings.add(text.slice()))
             }
             In::Encoding(value) => AttributeValue::Encoding(value),

@@ -18,16 +18,20 @@ const MAX_OPERATIONS: usize = 256;
 pub(crate) enum Base {
     /// The static model: the memory, and the first cell of the globals that the module defines.
     Fixed { memory: u64, globals: u64 },
+    /// The same with a memory that moves: the address of the word that says where it is.
+    Cell { memory: u64, globals: u64 },
     /// The instance model: bytes from the VM context to the address of the memory, and to the globals.
     Context { memory: u32, globals: u32 },
     /// In memories and globals of others.
     Elsewhere,
 }
 
-/// The state that expressions refer to.
-#[derive(Clone, Copy, Debug)]
+/// The state that expressions of a module refer to.
+#[derive(Debug)]
 pub(crate) struct State {
     pub base: Base,
+    /// What the globals of the module have become, if it was linked to others.
+    pub linked_globals: Option<Vec<u32>>,
     /// Globals that the module imports; they have no known place.
     pub imported_globals: u32,
     pub global_size: u32,
@@ -228,6 +232,12 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
         use Operation as O;
         match operation {
             O::Address { address } if address == u64::from(u32::MAX) => return None,
+            // gdb takes a number at the start of what it cannot compute for an address of its own.
+            O::Address { address } if let Some(memory) = self.scope.memory => {
+                self.out.op_call(memory);
+                self.out.op_plus_uconst(address);
+                self.stack.push(Item::Machine);
+            }
             O::Address { address } => {
                 self.out.op_constu(address);
                 self.stack.push(Item::Guest);
@@ -422,9 +432,15 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
     /// Pushes a global, which holds 32 bits.
     fn global(&mut self, index: u32) -> Option<()> {
         let state = self.scope.state;
+        let index = match &state.linked_globals {
+            Some(globals) => *globals.get(usize::try_from(index).ok()?)?,
+            None => index,
+        };
         let offset = index.checked_sub(state.imported_globals)?.checked_mul(state.global_size)?;
         match state.base {
-            Base::Fixed { globals, .. } => self.out.op_constu(globals + u64::from(offset)),
+            Base::Fixed { globals, .. } | Base::Cell { globals, .. } => {
+                self.out.op_constu(globals + u64::from(offset))
+            }
             Base::Context { globals, .. } => {
                 self.value(VMCTX)?;
                 self.out.op_plus_uconst(u64::from(globals) + u64::from(offset));
@@ -443,6 +459,10 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
     fn push_base(&mut self) -> Option<()> {
         match self.scope.state.base {
             Base::Fixed { memory, .. } => self.out.op_constu(memory),
+            Base::Cell { memory, .. } => {
+                self.out.op_constu(memory);
+                self.out.op_deref();
+            }
             Base::Context { memory, .. } => match self.scope.memory {
                 Some(entry) => self.out.op_call(entry),
                 None => {
@@ -465,7 +485,7 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
         if item != Item::Machine {
             match self.scope.state.base {
                 Base::Fixed { memory, .. } => self.out.op_plus_uconst(memory),
-                Base::Context { .. } | Base::Elsewhere => {
+                Base::Cell { .. } | Base::Context { .. } | Base::Elsewhere => {
                     self.push_base()?;
                     self.out.op(dw::DW_OP_plus);
                 }

@@ -19,6 +19,8 @@ const MAX_COPIED: usize = 4096;
 #[derive(Clone, Copy)]
 pub(super) enum Memory {
     Address(u64),
+    /// Where a word at an address says.
+    Cell(u64),
     /// Where the location of an entry says, which depends on the code that runs.
     Entry(UnitEntryId),
 }
@@ -89,6 +91,11 @@ impl Targets<'_> {
         expression.op(dw::DW_OP_push_object_address);
         match self.memory {
             Memory::Address(address) => expression.op_plus_uconst(address),
+            Memory::Cell(address) => {
+                expression.op_constu(address);
+                expression.op_deref();
+                expression.op(dw::DW_OP_plus);
+            }
             Memory::Entry(entry) => {
                 expression.op_call(entry);
                 expression.op(dw::DW_OP_plus);
