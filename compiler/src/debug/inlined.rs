@@ -283,7 +283,7 @@ mod tests {
             wasm_encoder::Section::append_to(&section, &mut wasm);
             Ok::<(), gimli::Error>(())
         };
-        sections.for_each(|id, bytes| add(id, bytes)).unwrap();
+        sections.for_each(&mut add).unwrap();
         wasm
     }
 

@@ -338,7 +338,7 @@ impl<'a> Reader<'_, 'a> {
         let mut sequence: Vec<Row> = Vec::new();
         let mut is_live = true;
         while let Some((_, row)) = rows.next_row()? {
-            let Some(offset) = self.row_offset(&row, &sequence) else { continue };
+            let Some(offset) = self.row_offset(row, &sequence) else { continue };
             if sequence.is_empty() {
                 is_live = self.input.function_at(offset).is_some();
             }
