@@ -23,7 +23,7 @@
 mod generate;
 mod names;
 
-use aot_compiler::{ErrorKind, Target};
+use aot_compiler::{DebugInfo, ErrorKind, Target};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::{env, fmt, fs};
@@ -40,6 +40,7 @@ pub struct Builder {
     out_dir: Option<PathBuf>,
     target: Option<String>,
     wasi: bool,
+    debug: Option<bool>,
     configure: Vec<Change>,
 }
 
@@ -63,7 +64,15 @@ impl Builder {
     /// For a module in the binary or text format. The path is relative to the package.
     pub fn new(wasm: impl Into<PathBuf>) -> Builder {
         let input = wasm.into();
-        Builder { input, name: None, out_dir: None, target: None, wasi: true, configure: Vec::new() }
+        Builder {
+            input,
+            name: None,
+            out_dir: None,
+            target: None,
+            wasi: true,
+            debug: None,
+            configure: Vec::new(),
+        }
     }
 
     /// The name of the Rust module, and of its file without `.rs`. Without one, it is that of the file.
@@ -106,6 +115,14 @@ impl Builder {
     #[must_use]
     pub fn wasi(mut self, on: bool) -> Builder {
         self.wasi = on;
+        self
+    }
+
+    /// Whether debuggers are told the types and variables of the module's source, as far as the module describes them. If
+    /// nothing is said, that is so where cargo builds the program with debug information. Lines are known in any case.
+    #[must_use]
+    pub fn debug(mut self, on: bool) -> Builder {
+        self.debug = Some(on);
         self
     }
 
@@ -162,6 +179,11 @@ impl Builder {
         let wasm = aot_compiler::parse_text(&bytes, &file).map_err(in_file)?;
         let runtime = runtime(&target)?;
         let mut config = Config { verify_clif: false, ..Config::image(target) };
+        // Cargo says so to build scripts.
+        let debug = self.debug.unwrap_or_else(|| env::var_os("DEBUG").is_some_and(|debug| debug == "true"));
+        if debug {
+            config.debug_info = DebugInfo::Full;
+        }
         for change in self.configure {
             change(&mut config);
         }

@@ -13,11 +13,11 @@ use crate::emit::interface::{self, Global, Interface, Memory};
 use crate::emit::{self, Image, Text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
-use crate::passes;
+use crate::passes::{self, Located};
 use crate::plan::{Plan, plan};
 use crate::profile::{self, ModuleProfile};
 use crate::scan::{self, Scan};
-use crate::target::Target;
+use crate::target::{System, Target};
 use crate::translate::state::StateModel;
 use crate::translate::{ImportCalls, ModuleContext, Profiling, Scratch, library, trampoline, translate};
 use aot_abi::image::flags;
@@ -111,7 +111,10 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
     let context = prepared.context(config, for_code.as_ref());
     let options = codegen_options(config);
     let Prepared { info, plan, interface, .. } = &prepared;
-    let leaves = interface.as_ref().map(|interface| leaves(&context, interface, &bodies)).unwrap_or_default();
+    let inlines = config.inlining && config.opt_level != OptLevel::None;
+    let interface_of_leaves = interface.as_ref().filter(|_| inlines);
+    let leaves = interface_of_leaves.map(|interface| leaves(&context, interface, &bodies));
+    let leaves = leaves.unwrap_or_default();
     let (compiled, for_lines) = rayon::join(
         || compile_bodies(&context, &prepared.scans, bodies, config, None),
         || prepared.source_for_lines(config),
@@ -356,27 +359,57 @@ fn debug_information(
             false => gimli::RunTimeEndian::Little,
         },
         level: config.debug_info,
-        state: debug_state(context.info, context.plan, config),
+        states: debug_states(context.info, context.plan, config),
+        has_address_table: config.target.system() == System::MacOs,
     })
 }
 
-/// Where variables of the source are, as far as they lie in memories and globals.
-fn debug_state(info: &ModuleInfo<'_>, plan: &Plan, config: &Config) -> debug::State {
-    let offsets = &plan.offsets;
-    let globals = if offsets.counts().globals > 0 { offsets.global(0) } else { 0 };
-    let context = static_context(offsets.size());
-    let base = match (plan.model, context) {
-        _ if info.imported_memories > 0 || info.memories.is_empty() => debug::Base::Elsewhere,
-        (Model::Static, Some(context)) => {
-            debug::Base::Fixed { memory: STATIC_MEMORY, globals: context + u64::from(globals) }
-        }
-        _ => debug::Base::Context { memory: offsets.memory(0), globals },
-    };
-    debug::State {
-        base,
+/// Where variables of the source are, as far as they lie in memories and globals: those of the module, and of the modules
+/// that were linked to it.
+fn debug_states(info: &ModuleInfo<'_>, plan: &Plan, config: &Config) -> Vec<debug::State> {
+    let own = (info.imported_memories == 0).then_some(0);
+    let linked = info.debug.linked.iter().map(|linked| (linked.memory, Some(linked.globals.clone())));
+    let state = |(memory, linked_globals)| debug::State {
+        base: debug_base(info, plan, memory),
+        linked_globals,
         imported_globals: info.imported_globals,
         global_size: GLOBAL_SIZE,
         address_size: config.target.pointer_size() as u8,
+        frame: debug_frame(&config.target),
+    };
+    std::iter::once((own, None)).chain(linked).map(state).collect()
+}
+
+/// Where a memory and the globals are.
+fn debug_base(info: &ModuleInfo<'_>, plan: &Plan, memory: Option<u32>) -> debug::Base {
+    let offsets = &plan.offsets;
+    let globals = if offsets.counts().globals > 0 { offsets.global(0) } else { 0 };
+    let is_there = |memory: &u32| (*memory as usize) < info.memories.len();
+    let defined = memory.filter(is_there).and_then(|memory| memory.checked_sub(info.imported_memories));
+    let Some(memory) = defined else { return debug::Base::Elsewhere };
+    match (plan.model, static_context(offsets.size())) {
+        (Model::Static, Some(context)) => {
+            let globals = context + u64::from(globals);
+            match memory {
+                0 => debug::Base::Fixed { memory: STATIC_MEMORY, globals },
+                _ => debug::Base::Cell { memory: context + u64::from(offsets.memory(memory)), globals },
+            }
+        }
+        _ => debug::Base::Context { memory: offsets.memory(memory), globals },
+    }
+}
+
+/// How debuggers find the frame of a function. What Windows unwinds by is no DWARF.
+fn debug_frame(target: &Target) -> debug::FrameBase {
+    /// The frame pointers, as DWARF numbers them.
+    const RBP: u16 = 6;
+    const X29: u16 = 29;
+    match (target.system(), target.triple().architecture) {
+        (System::Windows, target_lexicon::Architecture::X86_64) => {
+            debug::FrameBase::Pointer { register: RBP }
+        }
+        (System::Windows, _) => debug::FrameBase::Pointer { register: X29 },
+        _ => debug::FrameBase::Canonical,
     }
 }
 
@@ -513,27 +546,27 @@ fn add_trampolines(
 ) -> Result<()> {
     let info = context.info;
     let mut codegen = codegen::Scratch::default();
-    let mut compile = |function| codegen::compile(function, context.isa, &mut codegen, options);
+    let mut compile = |function: Located| codegen::compile(function, context.isa, &mut codegen, options);
     if context.imports != ImportCalls::Slots {
         for func in 0..info.imported_funcs {
-            text.import_shim(func, compile(trampoline::import_shim(context, func))?)?;
+            text.import_shim(func, compile(trampoline::import_shim(context, func).into())?)?;
         }
     } else {
         for ty in host_types(info) {
-            text.host_trampoline(ty, compile(trampoline::host(context, ty))?)?;
+            text.host_trampoline(ty, compile(trampoline::host(context, ty).into())?)?;
         }
     }
     for ty in canonical_types(info, info.escaped.iter().copied().chain(info.start)) {
-        text.entry(ty, compile(trampoline::entry(context, ty))?)?;
+        text.entry(ty, compile(trampoline::entry(context, ty).into())?)?;
     }
     if context.typed_entries {
         for func in exported_functions(info) {
-            text.typed_entry(func, compile(trampoline::typed_entry(context, func))?)?;
+            text.typed_entry(func, compile(trampoline::typed_entry(context, func).into())?)?;
         }
     }
     if let Some(interface) = interface {
         for interface::Function { symbol, func, .. } in &interface.functions {
-            let entry = compile(library::export(context, *func))?;
+            let entry = compile(library::export(context, *func).into())?;
             let shortcut = match leaves.get(func) {
                 Some(leaf) => Some(compile(library::shortcut(context, *func, leaf)?)?),
                 None => None,
@@ -541,16 +574,16 @@ fn add_trampolines(
             text.library_entry(symbol, *func, entry, shortcut)?;
         }
         for Memory { symbol, index, .. } in &interface.memories {
-            text.c_function(symbol, compile(library::memory(context, *index))?)?;
+            text.c_function(symbol, compile(library::memory(context, *index).into())?)?;
         }
         for Global { get, set, index, .. } in &interface.globals {
-            text.c_function(get, compile(library::global_get(context, *index))?)?;
+            text.c_function(get, compile(library::global_get(context, *index).into())?)?;
             if let Some(set) = set {
-                text.c_function(set, compile(library::global_set(context, *index))?)?;
+                text.c_function(set, compile(library::global_set(context, *index).into())?)?;
             }
         }
     }
-    text.helpers(compile)
+    text.helpers(|function| compile(function.into()))
 }
 
 /// The distinct types of some functions, ascending.
@@ -710,6 +743,11 @@ impl CompiledModule {
             debug: &self.debug.sections,
             source: &self.debug.record,
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn debug_sections(&self) -> &[debug::output::DebugSection] {
+        &self.debug.sections
     }
 
     /// What of the module's debug information was damaged, and is missing from that of the code.

@@ -4,7 +4,10 @@
 mod backtrace;
 #[path = "../emulator.rs"]
 mod emulator;
+mod formats;
 mod inlining;
+mod library;
+mod linked;
 mod listing;
 mod lldb;
 mod loaded;

@@ -47,7 +47,7 @@ impl Place {
         fs::create_dir_all(&place).unwrap();
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/debug");
         fs::create_dir_all(place.join("shop/src")).unwrap();
-        for file in ["list.c", "shapes.cc", "shop/src/main.rs"] {
+        for file in ["list.c", "shapes.cc", "guest.c", "host.c", "shop/src/main.rs"] {
             fs::copy(sources.join(file), place.join(file)).unwrap();
         }
         Place(place)

@@ -32,7 +32,11 @@ pub(crate) struct Parts<'p, 'a> {
     pub text: &'p Text,
     pub endian: RunTimeEndian,
     pub level: DebugInfo,
-    pub state: State,
+    /// Of the module, and of those that were linked to it.
+    pub states: Vec<State>,
+    /// Whether units say where a table of addresses is. They have no use for one, but `dsymutil` writes addresses of what it
+    /// links to such a table, and units that name none would not find it.
+    pub has_address_table: bool,
 }
 
 /// What the module says of its source.
@@ -146,12 +150,12 @@ impl<'b, 'a> Builder<'b, 'a> {
         let mut scopes = HashMap::new();
         for (index, scope) in outer {
             for range in &scope.ranges {
-                if let Some(func) = parts.info.debug.function_at(range.start - parts.info.debug.code_start) {
+                if let Some(func) = parts.info.debug.function_at(range.start) {
                     scopes.entry(parts.info.debug.bodies[func as usize].start).or_insert(index as u32);
                 }
             }
         }
-        let address_size = parts.state.address_size;
+        let address_size = parts.states[0].address_size;
         let functions = parts.text.ranges.iter().enumerate().filter(|(_, range)| range.is_function);
         let position = |(index, range): (usize, &TextRange)| (range.len > 0).then_some(index as u32);
         Builder {
@@ -172,6 +176,11 @@ impl<'b, 'a> Builder<'b, 'a> {
         }
     }
 
+    /// What the expressions of a unit refer to.
+    pub fn state(&self, unit: usize) -> &'b State {
+        &self.parts.states[self.units_read.part(unit)]
+    }
+
     /// Whether functions of a unit are called what they are called in the source. `main` has another name for linkers of wasm.
     pub fn is_c(&self, unit: usize) -> bool {
         self.map.units.get(unit).is_some_and(SourceUnit::is_c)
@@ -183,14 +192,16 @@ impl<'b, 'a> Builder<'b, 'a> {
         self.warnings.push(format!("entries of `{}`: {error}", String::from_utf8_lossy(name)));
     }
 
-    /// The code of the function that an entry is about, and where its body is in the wasm file.
+    /// The code of the function that an entry of a unit is about, and where its body is in the wasm file.
     pub fn live_function(
         &self,
+        index: usize,
         unit: &gimli::Unit<Slice<'a>>,
         entry: &gimli::DebuggingInformationEntry<Slice<'a>>,
     ) -> Option<(&'b TextRange, u64)> {
-        let range = self.units_read.dwarf.die_ranges(unit, entry).ok()?.next().ok()??;
-        let func = self.parts.info.debug.function_at(range.begin)? as usize;
+        let range = self.units_read.dwarf(index).die_ranges(unit, entry).ok()?.next().ok()??;
+        let range = self.parts.info.debug.range(self.units_read.part(index), range.begin..range.end)?;
+        let func = self.parts.info.debug.function_at(range.start)? as usize;
         let position = self.ranges.get(func).copied()??;
         Some((&self.parts.text.ranges[position as usize], self.parts.info.debug.bodies[func].start))
     }
@@ -203,7 +214,11 @@ impl<'b, 'a> Builder<'b, 'a> {
         let scopes = Arc::clone(&self.scopes);
         let bodies = info.debug.bodies.iter().cloned().chain(std::iter::repeat(0..0));
         let functions = text.ranges.iter().filter(|range| range.is_function).zip(bodies);
-        let functions: Vec<_> = functions.filter(|(range, _)| range.len > 0).collect();
+        let exports = text.ranges.iter().filter_map(|range| {
+            let func = range.export_of?.checked_sub(info.imported_funcs)?;
+            Some((range, info.debug.bodies[func as usize].clone()))
+        });
+        let functions: Vec<_> = functions.chain(exports).filter(|(range, _)| range.len > 0).collect();
         let mut batches = functions.chunks(BATCH);
         let find = |batch: &'_ [(&'b TextRange, Range<u64>)]| -> Vec<Found<'b>> {
             let found = batch.par_iter().map(|(range, body)| Found::new(info, map, &scopes, range, body));
@@ -284,6 +299,9 @@ impl<'b, 'a> Builder<'b, 'a> {
         }
         let language = language.unwrap_or(dw::DW_LANG_C99);
         self.set(&out, root, dw::DW_AT_language, AttributeValue::Language(language));
+        if self.parts.has_address_table {
+            self.set(&out, root, dw::DW_AT_addr_base, output::address_table());
+        }
         out
     }
 
@@ -313,7 +331,11 @@ impl<'b, 'a> Builder<'b, 'a> {
         let rows = &self.map.rows[rows.start as usize..rows.end as usize];
         // The function's own first row; the compiler leaves nothing before it but what makes the frame.
         let own = &rows[rows.partition_point(|row| row.offset < body)..];
-        let first = own.first().copied().unwrap_or(Row::NONE);
+        let declared = self.scopes.get(&body).and_then(|scope| self.map.scopes[*scope as usize].declared);
+        let first = match declared {
+            Some((file, line)) if code.is_export => Row { file, line, ..Row::NONE },
+            _ => own.first().copied().unwrap_or(Row::NONE),
+        };
         // Where the module's compiler has said that the frame is made; a body may be on the line that its function starts on.
         let start =
             own.iter().take_while(|row| row.prologue_end || (row.file, row.line) == (first.file, first.line));
@@ -324,12 +346,13 @@ impl<'b, 'a> Builder<'b, 'a> {
         let mut last_file = lines::FIRST_FILE;
         for piece in &code.pieces {
             let is_prologue = piece.frame == 0 && (piece.wasm == body || piece.wasm < start);
-            if is_prologue && piece.code.start > 0 {
+            if is_prologue && piece.code.start > 0 && !code.is_export {
                 continue;
             }
             let (row, file) = match self.map.row_with_start(piece.wasm) {
                 _ if is_prologue => (
-                    Row { column: 0, is_statement: true, prologue_end: false, ..first },
+                    // A breakpoint at the line is for the function, and not for what calls it.
+                    Row { column: 0, is_statement: !code.is_export, prologue_end: false, ..first },
                     self.numbered_file(out, first.file),
                 ),
                 Some(row) => (row, self.numbered_file(out, row.file)),
@@ -425,6 +448,9 @@ impl<'b, 'a> Builder<'b, 'a> {
             opened.map(|unit| &unit.lines[..]).filter(|lines| !lines.is_empty()).collect();
         lines::insert(&mut sections, &units, self.encoding.address_size, self.parts.endian)
             .ok_or("the line tables are too large")?;
+        if self.parts.has_address_table {
+            output::add_address_table(&mut sections, self.encoding.address_size, self.parts.endian);
+        }
         Ok(sections)
     }
 
@@ -506,8 +532,8 @@ fn offset_rows(
     for piece in &code.pieces {
         let source = inlined_row(map, piece).and_then(|row| Some((file(&row)?, row.line, row.column)));
         let (file, line, column) = source.unwrap_or_else(|| (0, info.source_offset(piece.wasm as u32), 0));
-        let code = piece.code.start;
-        sequence.row(lines::Row { code, file, line, column, is_statement: true, prologue_end: false });
+        let (start, is_statement) = (piece.code.start, piece.frame > 0 || !code.is_export);
+        sequence.row(lines::Row { code: start, file, line, column, is_statement, prologue_end: false });
     }
     sequence.end(code.len)
 }

@@ -15,6 +15,8 @@ pub(super) struct FunctionCode<'t> {
     /// Ascending by place in the code, without gaps.
     pub pieces: Vec<Piece>,
     pub calls: &'t [InlinedCall],
+    /// Whether it is what C programs call, and its own code stands for the call of the function.
+    pub is_export: bool,
     /// Code by what each frame is doing then, once somebody asks.
     by_frame: OnceCell<Vec<FramePieces>>,
     /// The code of each frame but the function itself, once somebody asks.
@@ -56,8 +58,15 @@ impl FunctionCode<'_> {
             }
             pieces.push(Piece { code: start..range.len, wasm, frame });
         }
-        let (start, len) = (range.offset, range.len);
-        FunctionCode { start, len, pieces, calls, by_frame: OnceCell::new(), frames: OnceCell::new() }
+        FunctionCode {
+            start: range.offset,
+            len: range.len,
+            pieces,
+            calls,
+            is_export: range.export_of.is_some(),
+            by_frame: OnceCell::new(),
+            frames: OnceCell::new(),
+        }
     }
 
     /// All of it, as ranges in the function.

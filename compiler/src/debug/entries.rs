@@ -7,14 +7,16 @@
 
 use super::build::{Builder, OutUnit, set_ranges, text_address};
 use super::code::{FunctionCode, merged};
-use super::expr::{self, Base, Want};
-use super::function::ValueRange;
+use super::expr::{self, Base, Scope, Want};
+use super::function::{VMCTX, ValueRange};
 use super::input::Slice;
+use super::pointee::{self, Memory};
 use super::source::FileNumbers;
+use crate::emit::text::TextRange;
 use gimli::read::{self, AttributeValue as In, DebuggingInformationEntry};
 use gimli::write::{AttributeValue, DebugInfoRef, Expression, Location, LocationList, UnitEntryId, UnitId};
 use gimli::{DwAt, DwTag, UnitOffset, constants as dw};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 /// Entries that lie in each other: deeper ones are left out.
@@ -38,6 +40,7 @@ struct Function<'f> {
     body: u64,
     code: FunctionCode<'f>,
     values: Vec<ValueRange>,
+    frame_size: Option<i64>,
 }
 
 /// What a type is, under its names and qualifiers.
@@ -53,22 +56,24 @@ enum Shape {
 
 /// Converts the entries of all units. Says what they became.
 pub(super) fn convert(builder: &mut Builder<'_, '_>) -> Vec<Kept> {
-    let count = builder.units_read.iter().len();
+    let count = builder.units_read.len();
     let mut kept: Vec<Kept> = Vec::with_capacity(count);
+    let mut memories = Vec::with_capacity(count);
     for index in 0..count {
-        let unit = builder.units_read.get(index);
         let mut out = builder.units[index].take().unwrap_or_else(|| builder.open(index));
-        let mut entries = Vec::new();
-        if let Err(error) = reserve(builder, unit, &out, &mut entries) {
+        let (mut entries, mut functions) = (Vec::new(), BTreeMap::new());
+        if let Err(error) = reserve(builder, index, &out, &mut entries, &mut functions) {
             builder.warn(index, &error);
         }
+        memories.push(memory_entry(builder, index, &out, &functions));
         entries.sort_unstable_by_key(|(offset, _)| *offset);
         kept.push(entries);
         out.is_full = true;
         builder.units[index] = Some(out);
     }
     let ids: Vec<Option<UnitId>> = builder.units.iter().map(|out| out.as_ref().map(|out| out.id)).collect();
-    for index in 0..count {
+    for (index, memory) in memories.into_iter().enumerate() {
+        let (memory, places) = memory.unzip();
         let unit = builder.units_read.get(index);
         let Some(out) = builder.units[index].take() else { continue };
         let mut converter = Converter {
@@ -80,14 +85,24 @@ pub(super) fn convert(builder: &mut Builder<'_, '_>) -> Vec<Kept> {
             shapes: HashMap::new(),
             machine_pointers: HashMap::new(),
             guest_pointers: Vec::new(),
+            memory,
             builder,
         };
         if let Err(error) = converter.entries() {
             converter.builder.warn(index, &error);
         }
+        // Readers expect lists in the order of the entries.
+        if let (Some(memory), Some(places)) = (memory, places) {
+            converter.set_list(memory, dw::DW_AT_location, places);
+        }
         let Converter { out, guest_pointers, .. } = converter;
-        if let Base::Fixed { memory, .. } = builder.parts.state.base {
-            super::pointee::add_locations(builder.dwarf.units.get_mut(out.id), &guest_pointers, memory);
+        let memory = match (builder.state(index).base, memory) {
+            (Base::Fixed { memory, .. }, _) => Some(Memory::Address(memory)),
+            (Base::Cell { memory, .. }, _) => Some(Memory::Cell(memory)),
+            (_, entry) => entry.map(Memory::Entry),
+        };
+        if let Some(memory) = memory {
+            pointee::add_locations(builder.dwarf.units.get_mut(out.id), &guest_pointers, memory);
         }
         builder.units[index] = Some(out);
     }
@@ -101,13 +116,42 @@ pub(super) fn find(kept: &[Kept], unit: usize, offset: usize) -> Option<UnitEntr
     Some(kept[at].1)
 }
 
-/// Makes entries for those of a unit that are kept, without attributes.
-fn reserve<'a>(
-    builder: &mut Builder<'_, 'a>,
-    unit: &ReadUnit<'a>,
+/// Makes an entry whose location is the address of the memory in the code of a unit's functions, if that depends on the
+/// instance: what has no code of its own, as types and data, refers to it. Comes with what is to be its location.
+fn memory_entry<'b>(
+    builder: &mut Builder<'b, '_>,
+    index: usize,
+    out: &OutUnit,
+    functions: &BTreeMap<u32, &'b TextRange>,
+) -> Option<(UnitEntryId, LocationList)> {
+    let state = builder.state(index);
+    if !matches!(state.base, Base::Context { .. }) {
+        return None;
+    }
+    let mut list = Vec::new();
+    for range in functions.values() {
+        let scope = Scope { state, frame_size: range.frame_size(), memory: None };
+        let values = range.debug.values.iter().filter(|value| value.value == VMCTX);
+        let found = values.take(MAX_LOCATIONS).filter_map(|value| {
+            let place = range.offset + value.start..range.offset + value.end;
+            Some((place, expr::memory(scope, value.place)?))
+        });
+        list.extend(found);
+    }
+    let list = location_list(list, 0)?;
+    let unit = builder.dwarf.units.get_mut(out.id);
+    Some((unit.add(unit.root(), dw::DW_TAG_dwarf_procedure), list))
+}
+
+/// Makes entries for those of a unit that are kept, without attributes. Finds the functions that it has, by where they are.
+fn reserve<'b, 'a>(
+    builder: &mut Builder<'b, 'a>,
+    index: usize,
     out: &OutUnit,
     kept: &mut Kept,
+    functions: &mut BTreeMap<u32, &'b TextRange>,
 ) -> gimli::Result<()> {
+    let unit = builder.units_read.get(index);
     let mut entries = unit.entries();
     let mut around: Vec<(isize, UnitEntryId)> = Vec::new();
     let mut dropped = None;
@@ -129,7 +173,12 @@ fn reserve<'a>(
             }
             continue;
         };
+        let function = match entry.tag() == dw::DW_TAG_subprogram && has_code(entry) {
+            true => Some(builder.live_function(index, unit, entry)),
+            false => None,
+        };
         let is_lost = depth > MAX_DEPTH
+            || matches!(function, Some(None))
             || matches!(
                 entry.tag(),
                 dw::DW_TAG_call_site
@@ -138,14 +187,12 @@ fn reserve<'a>(
                     | dw::DW_TAG_GNU_call_site_parameter
                     | dw::DW_TAG_label
                     | dw::DW_TAG_dwarf_procedure
-            )
-            || entry.tag() == dw::DW_TAG_subprogram && has_code(entry) && {
-                builder.live_function(unit, entry).is_none()
-            };
+            );
         if is_lost {
             dropped = Some(depth);
             continue;
         }
+        functions.extend(function.flatten().map(|(range, _)| (range.offset, range)));
         let id = builder.dwarf.units.get_mut(out.id).add(parent, entry.tag());
         kept.push((entry.offset().0, id));
         around.push((depth, id));
@@ -170,6 +217,8 @@ struct Converter<'c, 'b, 'a> {
     machine_pointers: HashMap<usize, UnitEntryId>,
     /// Pointers that lie in memory.
     guest_pointers: Vec<UnitEntryId>,
+    /// What [`memory_entry`] has made.
+    memory: Option<UnitEntryId>,
 }
 
 impl<'a> Converter<'_, '_, 'a> {
@@ -185,16 +234,22 @@ impl<'a> Converter<'_, '_, 'a> {
             }
             if entry.tag() == dw::DW_TAG_subprogram
                 && has_code(entry)
-                && let Some(range) = self.builder.live_function(unit, entry)
+                && let Some(range) = self.builder.live_function(self.index, unit, entry)
             {
                 let (range, body) = range;
                 let code = FunctionCode::new(range, body);
-                let values = range.debug.values.clone();
-                function = Some((entry.depth(), Function { body, code, values }));
+                let (values, frame_size) = (range.debug.values.clone(), range.frame_size());
+                function = Some((entry.depth(), Function { body, code, values, frame_size }));
             }
             self.entry(entry, id, function.as_ref().map(|(_, function)| function), &numbers);
         }
         Ok(())
+    }
+
+    /// Where in the wasm file the code between two addresses is.
+    fn wasm(&self, addresses: Range<u64>) -> Option<Range<u64>> {
+        let part = self.builder.units_read.part(self.index);
+        self.builder.parts.info.debug.range(part, addresses)
     }
 
     /// The entry that an offset in a unit became.
@@ -254,11 +309,11 @@ impl<'a> Converter<'_, '_, 'a> {
         let ranges = match entry.tag() {
             dw::DW_TAG_subprogram if has_code(entry) => code.whole(),
             dw::DW_TAG_inlined_subroutine | dw::DW_TAG_lexical_block | dw::DW_TAG_try_block => {
-                let start = self.builder.parts.info.debug.code_start;
                 let mut found = Vec::new();
-                if let Ok(mut ranges) = self.builder.units_read.dwarf.die_ranges(self.unit, entry) {
+                if let Ok(mut ranges) = self.builder.units_read.dwarf(self.index).die_ranges(self.unit, entry)
+                {
                     while let Ok(Some(range)) = ranges.next() {
-                        let wasm = start.saturating_add(range.begin)..start.saturating_add(range.end);
+                        let Some(wasm) = self.wasm(range.begin..range.end) else { continue };
                         found.extend(code.ranges(0, &wasm));
                         if !code.calls.is_empty() {
                             self.builder
@@ -305,9 +360,9 @@ impl<'a> Converter<'_, '_, 'a> {
             None => match value {
                 In::Exprloc(expression) => {
                     let encoding = self.unit.encoding();
-                    let state = &self.builder.parts.state;
-                    let place = |_| None;
-                    let found = expr::convert(&expression, encoding, state, want, place);
+                    let state = self.builder.state(self.index);
+                    let scope = Scope { state, frame_size: None, memory: self.memory };
+                    let found = expr::convert(&expression, encoding, scope, want, |_| None);
                     found.map(|expression| (0..u32::MAX, expression)).into_iter().collect()
                 }
                 _ => Vec::new(),
@@ -337,11 +392,10 @@ impl<'a> Converter<'_, '_, 'a> {
             self.place_in(function, &(0..function.code.len), &expression, want, &mut found);
             return found;
         }
-        let start = self.builder.parts.info.debug.code_start;
-        let lists = self.builder.units_read.dwarf.attr_locations(self.unit, value);
+        let lists = self.builder.units_read.dwarf(self.index).attr_locations(self.unit, value);
         let Ok(Some(mut list)) = lists else { return found };
         while let Ok(Some(entry)) = list.next() {
-            let wasm = start.saturating_add(entry.range.begin)..start.saturating_add(entry.range.end);
+            let Some(wasm) = self.wasm(entry.range.begin..entry.range.end) else { continue };
             for range in function.code.ranges(0, &wasm) {
                 self.place_in(function, &range, &entry.data, want, &mut found);
             }
@@ -362,7 +416,8 @@ impl<'a> Converter<'_, '_, 'a> {
         want: Want,
         found: &mut Vec<(Range<u32>, Expression)>,
     ) {
-        let (encoding, state) = (self.unit.encoding(), &self.builder.parts.state);
+        let (encoding, state) = (self.unit.encoding(), self.builder.state(self.index));
+        let scope = Scope { state, frame_size: function.frame_size, memory: None };
         let needed = expr::needed(expression, encoding, state);
         let first = |value: u32| function.values.partition_point(|other| other.value < value);
         let of =
@@ -379,7 +434,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 let holds = |place: &&ValueRange| place.start <= pair[0] && pair[1] <= place.end;
                 of(value).find(holds).map(|place| place.place)
             };
-            if let Some(expression) = expr::convert(expression, encoding, state, want, place) {
+            if let Some(expression) = expr::convert(expression, encoding, scope, want, place) {
                 found.push((pair[0]..pair[1], expression));
             }
         }
@@ -401,29 +456,14 @@ impl<'a> Converter<'_, '_, 'a> {
             self.set(id, name, AttributeValue::Exprloc(expression));
             return;
         }
-        let mut list: Vec<Location> = Vec::with_capacity(found.len());
-        let mut end_before = 0;
-        for (range, data) in found {
-            // Of several places at once the first one counts.
-            if range.start < end_before {
-                continue;
-            }
-            end_before = range.end;
-            let (begin, end) = (u64::from(start + range.start), u64::from(start + range.end));
-            match list.last_mut() {
-                Some(Location::OffsetPair { end: last, data: other, .. })
-                    if *last == begin && *other == data =>
-                {
-                    *last = end;
-                }
-                _ => list.push(Location::OffsetPair { begin, end, data }),
-            }
+        if let Some(list) = location_list(found, start) {
+            self.set_list(id, name, list);
         }
-        if list.is_empty() {
-            return;
-        }
+    }
+
+    fn set_list(&mut self, id: UnitEntryId, name: DwAt, list: LocationList) {
         let unit = self.builder.dwarf.units.get_mut(self.out.id);
-        let list = unit.locations.add(LocationList(list));
+        let list = unit.locations.add(list);
         unit.get_mut(id).set(name, AttributeValue::LocationListRef(list));
     }
 
@@ -501,7 +541,7 @@ impl<'a> Converter<'_, '_, 'a> {
             return Some(*known);
         }
         let entry = self.unit.entry(pointer).ok()?;
-        let size = u64::from(self.builder.parts.state.address_size);
+        let size = u64::from(self.builder.parts.states[0].address_size);
         let root = self.builder.dwarf.units.get(self.out.id).root();
         let id = self.builder.dwarf.units.get_mut(self.out.id).add(root, entry.tag());
         self.set(id, dw::DW_AT_byte_size, AttributeValue::Udata(size));
@@ -526,8 +566,11 @@ impl<'a> Converter<'_, '_, 'a> {
         let mut members = Vec::new();
         while let Some(child) = children.next().ok()? {
             let entry = child.entry();
-            let name =
-                self.builder.units_read.dwarf.attr_string(self.unit, entry.attr_value(dw::DW_AT_name)?);
+            let name = self
+                .builder
+                .units_read
+                .dwarf(self.index)
+                .attr_string(self.unit, entry.attr_value(dw::DW_AT_name)?);
             let Some(In::UnitRef(ty)) = entry.attr_value(dw::DW_AT_type) else { return None };
             members.push((name.ok()?.slice(), ty));
             if members.len() > 2 {
@@ -553,7 +596,7 @@ impl<'a> Converter<'_, '_, 'a> {
         let (pointer, length) = (self.machine_pointer(pointer)?, self.find(self.index, length)?);
         let name = self.unit.entry(slice).ok()?.attr_value(dw::DW_AT_name)?;
         let name = self.attribute(name, &FileNumbers::new())?;
-        let size = u64::from(self.builder.parts.state.address_size);
+        let size = u64::from(self.builder.parts.states[0].address_size);
         let unit = self.builder.dwarf.units.get_mut(self.out.id);
         let root = unit.root();
         let id = unit.add(root, dw::DW_TAG_structure_type);
@@ -586,7 +629,7 @@ impl<'a> Converter<'_, '_, 'a> {
             In::Flag(false) => AttributeValue::Flag(false),
             In::UnitRef(offset) => AttributeValue::UnitRef(self.find(self.index, offset)?),
             In::DebugInfoRef(offset) => {
-                let (unit, offset) = self.builder.units_read.find(offset)?;
+                let (unit, offset) = self.builder.units_read.find(self.index, offset)?;
                 let id = self.find(unit, offset)?;
                 match unit == self.index {
                     true => AttributeValue::UnitRef(id),
@@ -596,7 +639,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 }
             }
             In::DebugStrRef(_) | In::DebugStrOffsetsIndex(_) | In::DebugLineStrRef(_) | In::String(_) => {
-                let text = self.builder.units_read.dwarf.attr_string(self.unit, value).ok()?;
+                let text = self.builder.units_read.dwarf(self.index).attr_string(self.unit, value).ok()?;
                 AttributeValue::StringRef(self.builder.dwarf.strings.add(text.slice()))
             }
             In::Encoding(value) => AttributeValue::Encoding(value),
@@ -619,6 +662,27 @@ impl<'a> Converter<'_, '_, 'a> {
             _ => return None,
         })
     }
+}
+
+/// Places by the code that they hold for, which counts from `start`. Ascending.
+fn location_list(found: Vec<(Range<u32>, Expression)>, start: u32) -> Option<LocationList> {
+    let mut list: Vec<Location> = Vec::with_capacity(found.len());
+    let mut end_before = 0;
+    for (range, data) in found {
+        // Of several places at once the first one counts.
+        if range.is_empty() || range.start < end_before {
+            continue;
+        }
+        end_before = range.end;
+        let (begin, end) = (u64::from(start + range.start), u64::from(start + range.end));
+        match list.last_mut() {
+            Some(Location::OffsetPair { end: last, data: other, .. }) if *last == begin && *other == data => {
+                *last = end;
+            }
+            _ => list.push(Location::OffsetPair { begin, end, data }),
+        }
+    }
+    (!list.is_empty()).then_some(LocationList(list))
 }
 
 /// Types that are pointers to data or code.

@@ -7,7 +7,7 @@
 use super::function::{VMCTX, ValuePlace};
 use super::input::Slice;
 use gimli::read::{self, Operation};
-use gimli::write::{Address, Expression};
+use gimli::write::{Address, Expression, UnitEntryId};
 use gimli::{Encoding, Register, constants as dw};
 
 /// Operations of one expression that are looked at.
@@ -18,21 +18,45 @@ const MAX_OPERATIONS: usize = 256;
 pub(crate) enum Base {
     /// The static model: the memory, and the first cell of the globals that the module defines.
     Fixed { memory: u64, globals: u64 },
+    /// The same with a memory that moves: the address of the word that says where it is.
+    Cell { memory: u64, globals: u64 },
     /// The instance model: bytes from the VM context to the address of the memory, and to the globals.
     Context { memory: u32, globals: u32 },
     /// In memories and globals of others.
     Elsewhere,
 }
 
-/// The state that expressions refer to.
-#[derive(Clone, Copy, Debug)]
+/// The state that expressions of a module refer to.
+#[derive(Debug)]
 pub(crate) struct State {
     pub base: Base,
+    /// What the globals of the module have become, if it was linked to others.
+    pub linked_globals: Option<Vec<u32>>,
     /// Globals that the module imports; they have no known place.
     pub imported_globals: u32,
     pub global_size: u32,
     /// Bytes of an address of the machine.
     pub address_size: u8,
+    pub frame: FrameBase,
+}
+
+/// What places in the frame of a function are counted from. [`ValuePlace::Frame`] counts from the canonical frame address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameBase {
+    /// From there, which debuggers find by DWARF's unwind tables.
+    Canonical,
+    /// From the frame pointer, for systems that have none. The register, as DWARF numbers it.
+    Pointer { register: u16 },
+}
+
+/// What the expressions of a function, or of a unit outside of functions, go by.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'s> {
+    pub state: &'s State,
+    /// Bytes from the frame pointer up to the canonical frame address, if the function has a frame pointer.
+    pub frame_size: Option<i64>,
+    /// An entry of the unit whose location is the address of the memory, wherever its code is running.
+    pub memory: Option<UnitEntryId>,
 }
 
 /// Bytes of an address of the guest.
@@ -91,7 +115,7 @@ pub(super) fn needed(
 pub(super) fn convert(
     expression: &read::Expression<Slice<'_>>,
     encoding: Encoding,
-    state: &State,
+    scope: Scope<'_>,
     want: Want,
     place: impl Fn(u32) -> Option<ValuePlace>,
 ) -> Option<Expression> {
@@ -104,11 +128,11 @@ pub(super) fn convert(
         }
     }
     if want == Want::Location
-        && let Some(whole) = whole(&list, state, &place)
+        && let Some(whole) = whole(&list, scope, &place)
     {
         return Some(whole);
     }
-    let mut converter = Converter { state, place, out: Expression::new(), stack: Vec::new() };
+    let mut converter = Converter { scope, place, out: Expression::new(), stack: Vec::new() };
     if want == Want::Slice {
         converter.slice(&list)?;
         return Some(converter.out);
@@ -156,14 +180,14 @@ pub(super) fn convert(
 /// A whole local, or data at a fixed place: the debugger can change these.
 fn whole(
     list: &[Operation<Slice<'_>>],
-    state: &State,
+    scope: Scope<'_>,
     place: &impl Fn(u32) -> Option<ValuePlace>,
 ) -> Option<Expression> {
     let mut expression = Expression::new();
-    match (list, state.base) {
+    match (list, scope.state.base) {
         ([Operation::WasmLocal { index }, Operation::StackValue], _) => match place(*index)? {
             ValuePlace::Register(register) => expression.op_reg(Register(register)),
-            ValuePlace::Frame(offset) => frame_address(&mut expression, offset),
+            ValuePlace::Frame(offset) => frame_address(&mut expression, scope, offset)?,
         },
         // The linker has dropped it.
         ([Operation::Address { address }], _) if *address == u64::from(u32::MAX) => return None,
@@ -175,15 +199,29 @@ fn whole(
     Some(expression)
 }
 
+/// Computes the address of the memory from the VM context, which is in a place.
+pub(super) fn memory(scope: Scope<'_>, place: ValuePlace) -> Option<Expression> {
+    let place = |value| (value == VMCTX).then_some(place);
+    let mut converter = Converter { scope, place, out: Expression::new(), stack: Vec::new() };
+    converter.push_base()?;
+    Some(converter.out)
+}
+
 /// Pushes the address of a place in the frame.
-fn frame_address(out: &mut Expression, offset: i64) {
-    out.op(dw::DW_OP_call_frame_cfa);
-    out.op_consts(offset);
-    out.op(dw::DW_OP_plus);
+fn frame_address(out: &mut Expression, scope: Scope<'_>, offset: i64) -> Option<()> {
+    match scope.state.frame {
+        FrameBase::Canonical => {
+            out.op(dw::DW_OP_call_frame_cfa);
+            out.op_consts(offset);
+            out.op(dw::DW_OP_plus);
+        }
+        FrameBase::Pointer { register } => out.op_breg(Register(register), scope.frame_size? + offset),
+    }
+    Some(())
 }
 
 struct Converter<'s, P> {
-    state: &'s State,
+    scope: Scope<'s>,
     place: P,
     out: Expression,
     stack: Vec<Item>,
@@ -194,6 +232,12 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
         use Operation as O;
         match operation {
             O::Address { address } if address == u64::from(u32::MAX) => return None,
+            // gdb takes a number at the start of what it cannot compute for an address of its own.
+            O::Address { address } if let Some(memory) = self.scope.memory => {
+                self.out.op_call(memory);
+                self.out.op_plus_uconst(address);
+                self.stack.push(Item::Machine);
+            }
             O::Address { address } => {
                 self.out.op_constu(address);
                 self.stack.push(Item::Guest);
@@ -307,7 +351,7 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
     /// Converts the place of a pointer and a number: one after the other in memory, or a piece each.
     fn slice(&mut self, list: &[Operation<Slice<'_>>]) -> Option<()> {
         const BITS: u64 = 8 * GUEST_ADDRESS as u64;
-        let machine_bytes = u64::from(self.state.address_size);
+        let machine_bytes = u64::from(self.scope.state.address_size);
         let is_piece = |operation: &Operation<_>| match operation {
             Operation::Piece { size_in_bits, bit_offset } => *size_in_bits == BITS && bit_offset.is_none(),
             _ => false,
@@ -378,7 +422,7 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
         match (self.place)(value)? {
             ValuePlace::Register(register) => self.out.op_breg(Register(register), 0),
             ValuePlace::Frame(offset) => {
-                frame_address(&mut self.out, offset);
+                frame_address(&mut self.out, self.scope, offset)?;
                 self.out.op_deref();
             }
         }
@@ -387,9 +431,16 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
 
     /// Pushes a global, which holds 32 bits.
     fn global(&mut self, index: u32) -> Option<()> {
-        let offset = index.checked_sub(self.state.imported_globals)?.checked_mul(self.state.global_size)?;
-        match self.state.base {
-            Base::Fixed { globals, .. } => self.out.op_constu(globals + u64::from(offset)),
+        let state = self.scope.state;
+        let index = match &state.linked_globals {
+            Some(globals) => *globals.get(usize::try_from(index).ok()?)?,
+            None => index,
+        };
+        let offset = index.checked_sub(state.imported_globals)?.checked_mul(state.global_size)?;
+        match state.base {
+            Base::Fixed { globals, .. } | Base::Cell { globals, .. } => {
+                self.out.op_constu(globals + u64::from(offset))
+            }
             Base::Context { globals, .. } => {
                 self.value(VMCTX)?;
                 self.out.op_plus_uconst(u64::from(globals) + u64::from(offset));
@@ -406,13 +457,20 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
     }
 
     fn push_base(&mut self) -> Option<()> {
-        match self.state.base {
+        match self.scope.state.base {
             Base::Fixed { memory, .. } => self.out.op_constu(memory),
-            Base::Context { memory, .. } => {
-                self.value(VMCTX)?;
-                self.out.op_plus_uconst(u64::from(memory));
+            Base::Cell { memory, .. } => {
+                self.out.op_constu(memory);
                 self.out.op_deref();
             }
+            Base::Context { memory, .. } => match self.scope.memory {
+                Some(entry) => self.out.op_call(entry),
+                None => {
+                    self.value(VMCTX)?;
+                    self.out.op_plus_uconst(u64::from(memory));
+                    self.out.op_deref();
+                }
+            },
             Base::Elsewhere => return None,
         }
         Some(())
@@ -425,9 +483,9 @@ impl<P: Fn(u32) -> Option<ValuePlace>> Converter<'_, P> {
             self.clear_high_bits();
         }
         if item != Item::Machine {
-            match self.state.base {
+            match self.scope.state.base {
                 Base::Fixed { memory, .. } => self.out.op_plus_uconst(memory),
-                Base::Context { .. } | Base::Elsewhere => {
+                Base::Cell { .. } | Base::Context { .. } | Base::Elsewhere => {
                     self.push_base()?;
                     self.out.op(dw::DW_OP_plus);
                 }

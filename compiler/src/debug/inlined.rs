@@ -14,11 +14,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Scopes that are looked at in all frames together: hostile modules have many in a function that is inlined everywhere.
-const MOST_SCOPES: u32 = 1 << 25;
+const MOST_SCOPES: u32 = if cfg!(test) { 1 << 10 } else { 1 << 25 };
 
 /// The entries of one function.
 struct Frames {
-    /// Where the bodies of its frames start in the wasm file.
+    /// Where the bodies of its frames start in the wasm file. What C calls has none.
     bodies: Vec<u64>,
     /// The entries of frames; those without code have that of the function.
     entries: Vec<UnitEntryId>,
@@ -35,7 +35,7 @@ impl<'b> Builder<'b, '_> {
         code: &FunctionCode<'_>,
         body: u64,
     ) {
-        let scope = self.scopes.get(&body).copied();
+        let scope = self.scopes.get(&body).copied().filter(|_| !code.is_export);
         // It is among the entries of its unit.
         let known = scope.filter(|_| out.is_full);
         let entry = match known {
@@ -53,7 +53,8 @@ impl<'b> Builder<'b, '_> {
                 entry
             }
         };
-        let mut frames = Frames { bodies: vec![body], entries: vec![entry], scopes: HashMap::new() };
+        let own_body = if code.is_export { u64::MAX } else { body };
+        let mut frames = Frames { bodies: vec![own_body], entries: vec![entry], scopes: HashMap::new() };
         if known.is_none() {
             self.scope_entries(out, 0, code, &mut frames);
         }
@@ -231,4 +232,89 @@ impl<'b> Builder<'b, '_> {
 fn inner(map: &SourceMap, function: u32) -> impl Iterator<Item = u32> {
     let inner = map.scopes[function as usize + 1..].iter().take_while(|scope| scope.parent.is_some());
     (function + 1..).zip(inner).map(|(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MOST_SCOPES;
+    use crate::config::Config;
+    use crate::debug::Input;
+    use gimli::write::{Address, AttributeValue, Dwarf, EndianVec, LineProgram, LineString, Sections, Unit};
+    use gimli::{Encoding, EndianSlice, Format, LineEncoding, LittleEndian, constants as dw};
+
+    const CALLS: usize = 64;
+
+    /// A function that is called that often, and says that so many calls were inlined into it.
+    fn module(scopes: usize) -> Vec<u8> {
+        let calls = "(local.set 0 (call $leaf (local.get 0)))".repeat(CALLS);
+        let text = format!(
+            "(module (memory 1) (func $leaf (param i32) (result i32) (i32.load (local.get 0)))
+              (func (export \"_start\") (local i32) {calls}))"
+        );
+        let mut wasm = wat::parse_str(text).unwrap();
+        let input = Input::of_module(&wasm).unwrap();
+        let body = input.bodies[0].clone();
+        let (start, len) = (body.start - input.code_start, body.end - body.start);
+
+        let encoding = Encoding { format: Format::Dwarf32, version: 4, address_size: 4 };
+        let name = |name: &str| LineString::String(name.into());
+        let lines =
+            LineProgram::new(encoding, LineEncoding::default(), name("/"), None, name("leaf.c"), None);
+        let mut dwarf = Dwarf::new();
+        let unit = dwarf.units.add(Unit::new(encoding, lines));
+        let unit = dwarf.units.get_mut(unit);
+        let origin = unit.add(unit.root(), dw::DW_TAG_subprogram);
+        unit.get_mut(origin).set(dw::DW_AT_name, AttributeValue::String(b"inner".to_vec()));
+        let function = unit.add(unit.root(), dw::DW_TAG_subprogram);
+        let mut covered = vec![function];
+        for _ in 0..scopes {
+            let scope = unit.add(function, dw::DW_TAG_inlined_subroutine);
+            unit.get_mut(scope).set(dw::DW_AT_abstract_origin, AttributeValue::UnitRef(origin));
+            covered.push(scope);
+        }
+        for entry in covered {
+            let entry = unit.get_mut(entry);
+            entry.set(dw::DW_AT_low_pc, AttributeValue::Address(Address::Constant(start)));
+            entry.set(dw::DW_AT_high_pc, AttributeValue::Udata(len));
+        }
+        let mut sections = Sections::new(EndianVec::new(LittleEndian));
+        dwarf.write(&mut sections).unwrap();
+        let mut add = |id: gimli::SectionId, bytes: &EndianVec<LittleEndian>| {
+            let section = wasm_encoder::CustomSection { name: id.name().into(), data: bytes.slice().into() };
+            wasm_encoder::Section::append_to(&section, &mut wasm);
+            Ok::<(), gimli::Error>(())
+        };
+        sections.for_each(&mut add).unwrap();
+        wasm
+    }
+
+    /// Entries of inlined calls in what a module becomes.
+    fn inlined(wasm: &[u8]) -> usize {
+        let config = Config::executable("x86_64-linux".parse().unwrap(), |_, _| None);
+        let compiled = crate::pipeline::compile(wasm, &config).unwrap();
+        let sections = compiled.debug_sections();
+        let resolved: Vec<_> =
+            sections.iter().map(|section| (section.id, section.resolved(0, false))).collect();
+        let load = |id| {
+            let bytes = resolved.iter().find(|(other, _)| *other == id).map_or(&[][..], |(_, bytes)| bytes);
+            Ok::<_, gimli::Error>(EndianSlice::new(bytes, LittleEndian))
+        };
+        let dwarf = gimli::Dwarf::load(load).unwrap();
+        let (mut units, mut count) = (dwarf.units(), 0);
+        while let Some(header) = units.next().unwrap() {
+            let unit = dwarf.unit(header).unwrap();
+            let mut entries = unit.entries();
+            while let Some(entry) = entries.next_dfs().unwrap() {
+                count += usize::from(entry.tag() == dw::DW_TAG_inlined_subroutine);
+            }
+        }
+        count
+    }
+
+    #[test]
+    fn scopes_of_inlined_functions_are_bounded() {
+        // The function itself is not called any more, and has no code.
+        assert_eq!(inlined(&module(3)), CALLS + 3 * CALLS);
+        assert_eq!(inlined(&module(100)), CALLS + MOST_SCOPES as usize);
+    }
 }

@@ -3,6 +3,7 @@
 //! - [`input`]: the custom sections of the module → a reader of its DWARF.
 //! - [`source`]: that DWARF → [`SourceMap`], plain data: file, line and inlined functions by offset in the wasm file.
 //!   Whoever has such an offset (line tables, backtraces, listings) asks it.
+//! - [`linked`]: the same of modules that were linked, inside of what they became.
 //! - [`mappings`]: a source map in JSON → the same, with less in it.
 //! - [`function`], [`code`]: what code generation says of one function; wasm offsets ↔ its machine code.
 //! - [`entries`], [`expr`], [`pointee`]: types, functions and variables of the module's DWARF → the same for the machine.
@@ -22,6 +23,7 @@ pub(crate) mod function;
 mod inlined;
 pub(crate) mod input;
 mod lines;
+mod linked;
 mod mappings;
 pub(crate) mod output;
 mod pointee;
@@ -30,10 +32,11 @@ pub(crate) mod source;
 
 pub(crate) use build::{Debug, Parts, Source, build};
 pub use demangle::demangle;
-pub(crate) use expr::{Base, State};
+pub(crate) use expr::{Base, FrameBase, State};
 pub(crate) use function::{
     Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange,
 };
 pub(crate) use input::Input;
 pub use input::{SOURCE_MAP_SECTION, URL_SECTION, source_map_url};
+pub(crate) use linked::{Linked, LinkedFunction};
 pub use source::{Frame, Location, SourceMap};

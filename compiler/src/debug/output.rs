@@ -1,7 +1,9 @@
 //! Debug sections as bytes with relocations, for whatever file they become part of.
 
-use gimli::write::{Dwarf, EndianVec, RelocateWriter, Relocation, RelocationTarget, Sections};
-use gimli::{RunTimeEndian, SectionId};
+use gimli::write::{
+    AttributeValue, Dwarf, EndianVec, RelocateWriter, Relocation, RelocationTarget, Sections, Writer as _,
+};
+use gimli::{DebugMacroOffset, RunTimeEndian, SectionId};
 
 /// A section of debug information.
 #[derive(Debug)]
@@ -21,16 +23,54 @@ impl DebugSection {
                 RelocationTarget::Symbol(_) => text_address,
                 RelocationTarget::Section(_) => 0,
             };
-            let value = base.wrapping_add_signed(relocation.addend);
-            let size = usize::from(relocation.size);
-            let field = &mut bytes[relocation.offset..relocation.offset + size];
-            match is_big_endian {
-                true => field.copy_from_slice(&value.to_be_bytes()[8 - size..]),
-                false => field.copy_from_slice(&value.to_le_bytes()[..size]),
-            }
+            put(relocation, base, &mut bytes, is_big_endian);
         }
         bytes
     }
+}
+
+/// Writes into a section what a relocation stands for, if what it refers to starts at `base`.
+pub(crate) fn put(relocation: &Relocation, base: u64, bytes: &mut [u8], is_big_endian: bool) {
+    let value = base.wrapping_add_signed(relocation.addend);
+    let size = usize::from(relocation.size);
+    let field = &mut bytes[relocation.offset..relocation.offset + size];
+    match is_big_endian {
+        true => field.copy_from_slice(&value.to_be_bytes()[8 - size..]),
+        false => field.copy_from_slice(&value.to_le_bytes()[..size]),
+    }
+}
+
+/// What comes before the addresses of `.debug_addr`: length, version, sizes of addresses and segments.
+const ADDRESS_HEADER: usize = 8;
+
+/// The reference to the table of addresses. The writer has none of that form but those to macros, which nothing else has.
+pub(super) fn address_table() -> AttributeValue {
+    AttributeValue::DebugMacroRef(DebugMacroOffset(ADDRESS_HEADER))
+}
+
+/// Adds a table with one address, that of the text section, for what [`address_table`] refers to.
+pub(super) fn add_address_table(sections: &mut Vec<DebugSection>, address_size: u8, endian: RunTimeEndian) {
+    let references = sections.iter_mut().flat_map(|section| &mut section.relocations);
+    for reference in
+        references.filter(|reference| reference.target == RelocationTarget::Section(SectionId::DebugMacro))
+    {
+        reference.target = RelocationTarget::Section(SectionId::DebugAddr);
+    }
+    let mut bytes = EndianVec::new(endian);
+    let len = ADDRESS_HEADER - 4 + usize::from(address_size);
+    let fields = [(len as u64, 4), (5, 2), (u64::from(address_size), 1), (0, 1), (0, address_size)];
+    for (value, size) in fields {
+        bytes.write_udata(value, size).expect("a vector takes all bytes");
+    }
+    let address = Relocation {
+        offset: ADDRESS_HEADER,
+        size: address_size,
+        target: RelocationTarget::Symbol(0),
+        addend: 0,
+        eh_pe: None,
+    };
+    let (id, bytes) = (SectionId::DebugAddr, bytes.into_vec());
+    sections.push(DebugSection { id, bytes, relocations: vec![address] });
 }
 
 #[derive(Clone)]

@@ -15,8 +15,18 @@ const MAX_DEPTH: usize = 32;
 /// Entries of one type that are copied.
 const MAX_COPIED: usize = 4096;
 
+/// Where the linear memory starts.
+#[derive(Clone, Copy)]
+pub(super) enum Memory {
+    Address(u64),
+    /// Where a word at an address says.
+    Cell(u64),
+    /// Where the location of an entry says, which depends on the code that runs.
+    Entry(UnitEntryId),
+}
+
 /// Gives the targets of some pointers types that say where their data is.
-pub(super) fn add_locations(unit: &mut Unit, pointers: &[UnitEntryId], memory: u64) {
+pub(super) fn add_locations(unit: &mut Unit, pointers: &[UnitEntryId], memory: Memory) {
     let mut targets = Targets { unit, memory, known: HashMap::new() };
     for pointer in pointers {
         let Some(target) = targets.reference(*pointer, dw::DW_AT_type) else { continue };
@@ -27,7 +37,7 @@ pub(super) fn add_locations(unit: &mut Unit, pointers: &[UnitEntryId], memory: u
 
 struct Targets<'u> {
     unit: &'u mut Unit,
-    memory: u64,
+    memory: Memory,
     known: HashMap<UnitEntryId, UnitEntryId>,
 }
 
@@ -79,7 +89,18 @@ impl Targets<'_> {
     fn add_location(&mut self, entry: UnitEntryId) {
         let mut expression = Expression::new();
         expression.op(dw::DW_OP_push_object_address);
-        expression.op_plus_uconst(self.memory);
+        match self.memory {
+            Memory::Address(address) => expression.op_plus_uconst(address),
+            Memory::Cell(address) => {
+                expression.op_constu(address);
+                expression.op_deref();
+                expression.op(dw::DW_OP_plus);
+            }
+            Memory::Entry(entry) => {
+                expression.op_call(entry);
+                expression.op(dw::DW_OP_plus);
+            }
+        }
         self.unit.get_mut(entry).set(dw::DW_AT_data_location, AttributeValue::Exprloc(expression));
     }
 

@@ -86,7 +86,7 @@ impl Recorder<'_> {
             }
         }
         let inlined = frames.list;
-        let name = outer.function.map_or(0, |outer| self.function_name(outer));
+        let name = outer.function.map_or(0, |outer| self.function_name(outer, body));
         let is_known = is_known || !inlined.is_empty();
         is_known.then_some(FunctionSource { offset: code.start, len: code.len, name, inlined, rows })
     }
@@ -162,7 +162,7 @@ impl Recorder<'_> {
     /// What the callee of an inlined call is called.
     fn callee_name(&mut self, callee: u32) -> u32 {
         let body = self.info.debug.bodies[callee as usize].start;
-        let name = self.scopes_of(body).function.map_or(0, |scope| self.function_name(scope));
+        let name = self.scopes_of(body).function.map_or(0, |scope| self.function_name(scope, body));
         match name {
             0 => self.strings.add(self.info.display_name(callee + self.info.imported_funcs)),
             name => name,
@@ -192,8 +192,16 @@ impl Recorder<'_> {
     }
 
     /// The same of a function with code, where the name section does not say as much or more.
-    fn function_name(&mut self, scope: u32) -> u32 {
-        let Scope { linkage_name, unit, .. } = &self.map.scopes[scope as usize];
+    fn function_name(&mut self, scope: u32, body: u64) -> u32 {
+        let Scope { name, linkage_name, unit, .. } = &self.map.scopes[scope as usize];
+        let known = self.info.debug.function_at(body).map(|func| func + self.info.imported_funcs);
+        let known = known.and_then(|func| self.info.func_name(func)).unwrap_or_default();
+        // Linking has put the name of the module before it.
+        if !name.is_empty()
+            && known.as_bytes().strip_suffix(&name[..]).is_some_and(|rest| rest.ends_with(b"."))
+        {
+            return 0;
+        }
         let is_c = self.map.units.get(*unit as usize).is_some_and(|unit| unit.is_c());
         match is_c || !linkage_name.is_empty() {
             true => self.scope_name(scope),

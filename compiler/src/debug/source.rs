@@ -162,8 +162,11 @@ impl SourceMap {
         if let Some(json) = input.source_map() {
             return mappings::read(input, &json);
         }
-        let mut reader = Reader { input, units, map: SourceMap::default(), files: HashMap::new() };
-        for (index, unit) in units.iter().enumerate() {
+        let (map, files) = (SourceMap::default(), HashMap::new());
+        let mut reader = Reader { input, units, index: 0, map, files };
+        for index in 0..units.len() {
+            let unit = units.get(index);
+            reader.index = index;
             if let Err(error) = reader.unit(unit) {
                 let name = unit.name.map_or(String::from("?"), |name| name.to_string_lossy().into_owned());
                 reader.map.warnings.push(format!("lines of unit {index}, `{name}`: {error}"));
@@ -279,6 +282,8 @@ impl SourceMap {
 struct Reader<'i, 'a> {
     input: &'i Input<'a>,
     units: &'i Units<'a>,
+    /// The unit that is read.
+    index: usize,
     map: SourceMap,
     files: HashMap<SourceFile, u32>,
 }
@@ -292,7 +297,8 @@ impl<'a> Reader<'_, 'a> {
         let mut entries = unit.entries();
         let root = entries.next_dfs()?.map(|root| {
             let producer = root.attr_value(dw::DW_AT_producer);
-            let producer = producer.and_then(|value| self.units.dwarf.attr_string(unit, value).ok());
+            let producer =
+                producer.and_then(|value| self.units.dwarf(self.index).attr_string(unit, value).ok());
             let language = match root.attr_value(dw::DW_AT_language) {
                 Some(gimli::AttributeValue::Language(language)) => Some(language),
                 _ => None,
@@ -332,9 +338,9 @@ impl<'a> Reader<'_, 'a> {
         let mut sequence: Vec<Row> = Vec::new();
         let mut is_live = true;
         while let Some((_, row)) = rows.next_row()? {
-            let offset = self.input.code_start.saturating_add(row.address());
+            let Some(offset) = self.row_offset(row, &sequence) else { continue };
             if sequence.is_empty() {
-                is_live = self.input.function_at(row.address()).is_some();
+                is_live = self.input.function_at(offset).is_some();
             }
             if row.end_sequence() {
                 if let Some(first) = sequence.first()
@@ -373,6 +379,19 @@ impl<'a> Reader<'_, 'a> {
         Ok(numbers)
     }
 
+    /// Where in the file the code of a row is. Nothing if it was left out, but ends of sequences are needed.
+    fn row_offset(&self, row: &gimli::LineRow, sequence: &[Row]) -> Option<u64> {
+        let offset = self.input.offset(self.units.part(self.index), row.address());
+        match (offset, sequence.last()) {
+            (None, Some(last)) if row.end_sequence() => {
+                let func = self.input.function_at(last.offset)?;
+                Some(self.input.bodies[func as usize].end)
+            }
+            (None, None) if row.end_sequence() => Some(0),
+            (offset, _) => offset,
+        }
+    }
+
     /// The number of a file of a line program.
     fn file(
         &mut self,
@@ -380,8 +399,9 @@ impl<'a> Reader<'_, 'a> {
         header: &gimli::LineProgramHeader<Slice<'a>>,
         file: &gimli::FileEntry<Slice<'a>>,
     ) -> Option<u32> {
-        let name = self.units.dwarf.attr_string(unit, file.path_name()).ok()?.slice().to_vec();
-        let directory = file.directory(header).and_then(|dir| self.units.dwarf.attr_string(unit, dir).ok());
+        let name = self.units.dwarf(self.index).attr_string(unit, file.path_name()).ok()?.slice().to_vec();
+        let directory =
+            file.directory(header).and_then(|dir| self.units.dwarf(self.index).attr_string(unit, dir).ok());
         let mut directory = directory.map_or(Vec::new(), |directory| directory.slice().to_vec());
         let base = unit.comp_dir.map_or(&b""[..], |base| base.slice());
         if !directory.starts_with(b"/") && !base.is_empty() && directory != base {
@@ -423,13 +443,13 @@ impl<'a> Reader<'_, 'a> {
             entries = this;
             entries.read_entry(&mut entry)?;
             let mut ranges = Vec::new();
-            let mut found = self.units.dwarf.die_ranges(unit, &entry)?;
+            let mut found = self.units.dwarf(self.index).die_ranges(unit, &entry)?;
             while let Some(range) = found.next()? {
-                let start = self.input.code_start.saturating_add(range.begin);
-                let end = self.input.code_start.saturating_add(range.end);
-                if start < end && self.input.function_at(range.begin).is_some() {
-                    ranges.push(start..end);
-                }
+                let range = self.input.range(self.units.part(self.index), range.begin..range.end);
+                let is_live = |range: &std::ops::Range<u64>| {
+                    range.start < range.end && self.input.function_at(range.start).is_some()
+                };
+                ranges.extend(range.filter(is_live));
             }
             ranges.sort_by_key(|range| range.start);
             if ranges.is_empty() {
@@ -442,7 +462,7 @@ impl<'a> Reader<'_, 'a> {
             if is_function
                 && let Some(gimli::AttributeValue::Exprloc(base)) = entry.attr_value(dw::DW_AT_frame_base)
                 && let Ok(Some(Operation::WasmLocal { index })) = base.operations(unit.encoding()).next()
-                && let Some(func) = self.input.function_at(ranges[0].start - self.input.code_start)
+                && let Some(func) = self.input.function_at(ranges[0].start)
             {
                 self.map.frame_locals.insert(func, index);
             }
@@ -477,7 +497,7 @@ impl<'a> Reader<'_, 'a> {
         for _ in 0..MAX_REFERENCES {
             let Ok(entry) = unit.entry(offset) else { break };
             let text = |name: DwAt| {
-                let value = self.units.dwarf.attr_string(unit, entry.attr_value(name)?).ok()?;
+                let value = self.units.dwarf(self.index).attr_string(unit, entry.attr_value(name)?).ok()?;
                 Some(value.slice().to_vec())
             };
             names.name = names.name.or_else(|| text(dw::DW_AT_name));
@@ -494,7 +514,7 @@ impl<'a> Reader<'_, 'a> {
                 Some(gimli::AttributeValue::UnitRef(next)) => offset = next,
                 // In another unit, as link-time optimisation leaves it.
                 Some(gimli::AttributeValue::DebugInfoRef(next)) => {
-                    let Some((found, at)) = self.units.find(next) else { break };
+                    let Some((found, at)) = self.units.find(self.index, next) else { break };
                     (unit, offset) = (self.units.get(found), at);
                     // Its files have other numbers.
                     names.file = names.file.or(Some(u64::MAX));

@@ -2,7 +2,6 @@
 
 use super::format::{Format, Frames, Part, Place, add_relocation, generic_relocation, no_relocation};
 use super::windows_unwind;
-use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use cranelift_codegen::binemit::Reloc;
@@ -42,9 +41,9 @@ impl Format for Coff {
         Place { segment: "", name, kind: SectionKind::ReadOnlyData }
     }
 
-    /// Not yet: these objects have symbols and unwind information only (docs/debugging.md).
-    fn add_debug<'a>(&self, _: &mut Object<'a>, _: SymbolId, _: &'a [DebugSection]) -> Result<()> {
-        Ok(())
+    fn section_offset(&self, size: u8) -> Option<RelocationFlags> {
+        let (kind, encoding) = (RelocationKind::SectionOffset, RelocationEncoding::Generic);
+        Some(RelocationFlags::Generic { kind, encoding, size: size * 8 })
     }
 
     fn section_start(&self, object: &mut Object<'_>, section: SectionId) -> SymbolId {

@@ -5,19 +5,16 @@ use super::format::{
     Format, Frames, Part, Place, absolute, add_relocation, generic_relocation, no_relocation,
 };
 use super::text::Text;
-use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use aot_abi::descriptor::MEMORY_SECTION;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::isa::TargetIsa;
-use gimli::write::RelocationTarget;
 use object::write::{Object, Relocation, SectionId, SymbolId};
 use object::{
     Architecture, BinaryFormat, Endianness, FileFlags, RelocationEncoding, RelocationFlags, RelocationKind,
     SectionKind, elf,
 };
-use std::collections::HashMap;
 
 pub(super) struct Elf;
 
@@ -108,34 +105,8 @@ impl Format for Elf {
         Ok(())
     }
 
-    fn add_debug<'a>(
-        &self,
-        object: &mut Object<'a>,
-        text: SymbolId,
-        sections: &'a [DebugSection],
-    ) -> Result<()> {
-        let mut symbols = HashMap::new();
-        for section in sections {
-            let id = object.add_section(Vec::new(), section.id.name().into(), SectionKind::Debug);
-            object.set_section_data(id, &section.bytes[..], 1);
-            symbols.insert(section.id, (id, object.section_symbol(id)));
-        }
-        for section in sections {
-            for relocation in &section.relocations {
-                let symbol = match relocation.target {
-                    RelocationTarget::Symbol(_) => text,
-                    RelocationTarget::Section(id) => match symbols.get(&id) {
-                        Some((_, symbol)) => *symbol,
-                        None => return Err(Error::internal(format!("there is no section {}", id.name()))),
-                    },
-                };
-                let flags = absolute(u32::from(relocation.size));
-                let (offset, addend) = (relocation.offset as u64, relocation.addend);
-                let relocation = Relocation { offset, symbol, addend, flags };
-                add_relocation(object, symbols[&section.id].0, relocation)?;
-            }
-        }
-        Ok(())
+    fn section_offset(&self, size: u8) -> Option<RelocationFlags> {
+        Some(absolute(u32::from(size)))
     }
 
     fn has_source(&self) -> bool {

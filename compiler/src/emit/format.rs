@@ -5,7 +5,6 @@ use super::eh_frame;
 use super::elf::Elf;
 use super::macho::MachO;
 use super::text::Text;
-use crate::debug::output::DebugSection;
 use crate::error::{Error, Result};
 use crate::target::Target;
 use cranelift_codegen::binemit::Reloc;
@@ -76,13 +75,13 @@ pub(super) trait Format: Sync {
     /// Adds the description of the frames of all functions.
     fn add_unwind(&self, object: &mut Object<'_>, frames: Frames<'_>) -> Result<()>;
 
-    /// Adds debug information. `text` is a symbol at the first byte of the text section.
-    fn add_debug<'a>(
-        &self,
-        object: &mut Object<'a>,
-        text: SymbolId,
-        sections: &'a [DebugSection],
-    ) -> Result<()>;
+    /// Segment and name of a section of debug information.
+    fn debug_section(&self, id: gimli::SectionId) -> (&'static str, String) {
+        ("", id.name().to_owned())
+    }
+
+    /// What refers to a place in a section of debug information; nothing if that is the offset alone.
+    fn section_offset(&self, size: u8) -> Option<RelocationFlags>;
 
     /// Whether programs of this format can read source positions from their files.
     fn has_source(&self) -> bool {

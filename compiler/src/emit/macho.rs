@@ -8,11 +8,10 @@ use super::format::{
 };
 use super::text::{Text, TextRange};
 use super::{compact_unwind, eh_frame};
-use crate::debug::output::DebugSection;
 use crate::error::{Error, ErrorKind, Result};
 use crate::target::Target;
 use cranelift_codegen::binemit::Reloc;
-use cranelift_codegen::gimli;
+use cranelift_codegen::gimli as frames;
 use cranelift_codegen::isa::TargetIsa;
 use object::write::{
     MachOBuildVersion, Object, Relocation, SectionId, StandardSection, Symbol, SymbolId, SymbolSection,
@@ -61,9 +60,16 @@ impl Format for MachO {
         Place { segment, name, kind }
     }
 
-    /// Not yet: these objects have symbols and unwind information only (docs/debugging.md).
-    fn add_debug<'a>(&self, _: &mut Object<'a>, _: SymbolId, _: &'a [DebugSection]) -> Result<()> {
-        Ok(())
+    /// Names have no more than 16 bytes.
+    fn debug_section(&self, id: gimli::SectionId) -> (&'static str, String) {
+        let mut name = id.name().replacen('.', "__", 1);
+        name.truncate(16);
+        ("__DWARF", name)
+    }
+
+    /// Linkers leave these sections in the objects, where `dsymutil` reads them: nothing in them moves.
+    fn section_offset(&self, _: u8) -> Option<RelocationFlags> {
+        None
     }
 
     /// A name that starts with `l` is for linkers only: they leave it out of what they make.
@@ -92,7 +98,7 @@ impl Format for MachO {
         let is_dwarf = |range: &TextRange| {
             compact_unwind::is_dwarf(architecture, compact_unwind::encoding(architecture, range))
         };
-        let pointers = gimli::DwEhPe(gimli::DW_EH_PE_pcrel.0 | gimli::DW_EH_PE_absptr.0);
+        let pointers = frames::DwEhPe(frames::DW_EH_PE_pcrel.0 | frames::DW_EH_PE_absptr.0);
         eh_frame::encode(layout, isa, pointers, is_dwarf)
     }
 

@@ -9,7 +9,7 @@ use super::text::Text;
 use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
 use crate::cpu;
-use crate::debug::output::DebugSection;
+use crate::debug::output::{DebugSection, put};
 use crate::error::{Error, Result};
 use crate::target::Target;
 use crate::translate::state::TABLE_ENTRY;
@@ -20,6 +20,7 @@ use aot_abi::module::Module;
 use aot_abi::source;
 use cranelift_codegen::ir;
 use cranelift_codegen::isa::TargetIsa;
+use gimli::write::RelocationTarget;
 use object::write::{
     Object, Relocation, SectionId, StandardSection, Symbol as ObjectSymbol, SymbolId, SymbolSection,
 };
@@ -107,7 +108,7 @@ pub(crate) fn write(input: &Input<'_>) -> Result<Vec<u8>> {
     let (layout, isa) = (input.text, input.isa);
     let frames = Frames { start: text.start, functions: &functions, layout, isa, dwarf: dwarf? };
     format.add_unwind(&mut builder.object, frames)?;
-    format.add_debug(&mut builder.object, text.start, input.debug)?;
+    builder.define_debug(text.id)?;
     format.finish(&mut builder.object);
     builder.object.write().map_err(|error| Error::internal(format!("cannot write the object file: {error}")))
 }
@@ -435,6 +436,41 @@ impl<'a> Builder<'a> {
         let len = self.input.target.word(names.len() as u64);
         let at = descriptor.offset as usize + (CPU_WORD as usize + 2) * len.len();
         self.object.section_mut(descriptor.section).data_mut()[at..at + len.len()].copy_from_slice(&len);
+        Ok(())
+    }
+
+    /// Adds debug information.
+    fn define_debug(&mut self, text: SectionId) -> Result<()> {
+        let Builder { input, format, object } = self;
+        let text = object.section_symbol(text);
+        let mut ids = HashMap::new();
+        for section in input.debug {
+            let (segment, name) = format.debug_section(section.id);
+            let id = object.add_section(segment.into(), name.into(), SectionKind::Debug);
+            object.set_section_data(id, &section.bytes[..], 1);
+            ids.insert(section.id, id);
+        }
+        for section in input.debug {
+            let id = ids[&section.id];
+            for relocation in &section.relocations {
+                let (symbol, flags) = match relocation.target {
+                    RelocationTarget::Symbol(_) => (text, absolute(u32::from(relocation.size))),
+                    RelocationTarget::Section(target) => {
+                        let Some(other) = ids.get(&target) else {
+                            return Err(Error::internal(format!("there is no section {}", target.name())));
+                        };
+                        let Some(flags) = format.section_offset(relocation.size) else {
+                            let bytes = object.section_mut(id).data_mut();
+                            put(relocation, 0, bytes, input.target.is_big_endian());
+                            continue;
+                        };
+                        (object.section_symbol(*other), flags)
+                    }
+                };
+                let (offset, addend) = (relocation.offset as u64, relocation.addend);
+                add_relocation(object, id, Relocation { offset, symbol, addend, flags })?;
+            }
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use crate::translate::ModuleContext;
 use aot_abi::module::{Entry, HostTrampoline, TrapSite, TypedEntry};
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::{Function, LibCall};
+use cranelift_codegen::isa::unwind::UnwindInst;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -23,10 +24,25 @@ pub(crate) struct TextRange {
     pub name: String,
     /// Whether the name is the wasm function's own, for backtraces.
     pub is_function: bool,
+    /// The function of the module that C programs call by this one, in a library.
+    pub export_of: Option<u32>,
     pub traps: Vec<TrapSite>,
     /// Nothing for a function without code.
     pub unwind: Option<Unwind>,
     pub debug: FunctionDebug,
+}
+
+impl TextRange {
+    /// Bytes from the frame pointer up to the stack pointer before the call, if the function has a frame pointer.
+    pub fn frame_size(&self) -> Option<i64> {
+        let prologue = &self.unwind.as_ref()?.prologue;
+        prologue.iter().find_map(|(_, event)| match event {
+            UnwindInst::PushFrameRegs { offset_upward_to_caller_sp } => {
+                Some(i64::from(*offset_upward_to_caller_sp))
+            }
+            _ => None,
+        })
+    }
 }
 
 /// A relocation of the text section.
@@ -232,12 +248,21 @@ impl<'m> Builder<'m> {
             let (code_offset, pad_offset, frame_size) = self.append_entry(symbol.to_owned(), compiled)?;
             self.text.typed_entries.push(TypedEntry { func, code_offset, pad_offset, frame_size });
             self.text.exported.push(code_offset);
+            self.set_export_of(func);
             return Ok(());
         };
         self.typed_entry(func, compiled)?;
+        self.set_export_of(func);
         let entry = self.text.typed_entries.last().expect("just added").code_offset;
         self.text.symbols.insert(Symbol::Export(func), entry);
-        self.c_function(symbol, shortcut)
+        self.c_function(symbol, shortcut)?;
+        self.set_export_of(func);
+        Ok(())
+    }
+
+    /// Says what the function that was just added stands for.
+    fn set_export_of(&mut self, func: u32) {
+        self.text.ranges.last_mut().expect("just added").export_of = Some(func);
     }
 
     /// Adds a function of a library that cannot trap, under its name in C.
@@ -360,7 +385,8 @@ impl Placed {
         });
         let relocs = relocs.collect();
         let len = code.len() as u32;
-        let range = TextRange { offset, len, name, is_function, traps, unwind: Some(unwind), debug };
+        let unwind = Some(unwind);
+        let range = TextRange { offset, len, name, is_function, export_of: None, traps, unwind, debug };
         Placed { range, relocs, alignment, uses_vectors, clif, asm }
     }
 }

@@ -7,8 +7,9 @@ use super::expr::Exprs;
 use super::number::{DEAD, Numbers, Types, memories, number};
 use super::start::{self, Initialisation, Step};
 use super::types::{const_expr, global_type, instructions, memory_type, ref_type, table_type, val_type};
+use crate::debug::{Linked, LinkedFunction};
 use crate::error::{Error, ErrorKind, Result};
-use crate::module::LinkSection;
+use crate::module::{LinkSection, SourceOffsets};
 use aot_abi::module::{ConstOp, ElementItems, SegmentMode};
 use aot_abi::types::{EntityKind, FuncType, ValType};
 use std::borrow::Cow;
@@ -136,6 +137,9 @@ pub(super) fn encode(units: &[Unit<'_>], bound: &Bound, live: &[Vec<bool>]) -> R
         section.raw(body);
     }
     module.section(&section).section(&data).section(&names(units, bound, &numbers, start_index));
+    for linked in debug_information(units, bound, &numbers, live, &offsets) {
+        module.section(&linked.encode());
+    }
     let link = LinkSection { import_memories: import_memories(units, bound, &numbers), offsets };
     module.section(&link.encode());
     let wasm = module.finish();
@@ -271,6 +275,39 @@ fn data(units: &[Unit<'_>], initialisation: &Initialisation) -> out::DataSection
         }
     }
     section
+}
+
+/// The debug information of the units that have some.
+fn debug_information<'u>(
+    units: &'u [Unit<'u>],
+    bound: &Bound,
+    numbers: &[Numbers],
+    live: &[Vec<bool>],
+    offsets: &[SourceOffsets],
+) -> Vec<Linked<'u>> {
+    let imported = bound.imports.iter().filter(|import| matches!(import.ty, ExternType::Func(_)));
+    let imported = imported.count() as u32;
+    let mut found = Vec::new();
+    for ((unit, numbers), live) in units.iter().zip(numbers).zip(live) {
+        let sections: Vec<_> = unit.info.debug.dwarf_sections().collect();
+        if sections.is_empty() {
+            continue;
+        }
+        let first = unit.info.imported_funcs as usize;
+        let functions = unit.info.debug.bodies.iter().zip(&numbers.funcs[first..]).zip(&live[first..]);
+        let functions = functions.filter(|(_, is_live)| **is_live).map(|((body, number), _)| {
+            let func = number - imported;
+            LinkedFunction::new(func, body.clone(), &offsets[func as usize])
+        });
+        found.push(Linked {
+            sections,
+            code_start: unit.info.debug.code_start,
+            memory: numbers.memories.first().copied(),
+            globals: numbers.globals.clone(),
+            functions: functions.collect(),
+        });
+    }
+    found
 }
 
 /// Names of all functions: those of libraries after the library, those without a name after their index in their module.

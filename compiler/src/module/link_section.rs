@@ -40,6 +40,11 @@ pub(crate) struct SourceOffsets {
 }
 
 impl SourceOffsets {
+    /// Offset from the start of the body and offset in the file, wherever their distance changes. Both ascending.
+    pub fn runs(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.runs.iter().copied()
+    }
+
     /// Adds the next instruction.
     pub fn add(&mut self, offset: u64, source: u64) {
         // In a module, offsets have 32 bits.

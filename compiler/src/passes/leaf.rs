@@ -1,11 +1,13 @@
 //! Puts the body of a small function in place of the one call of it in a trampoline.
 
 use super::call_graph;
+use super::location::{Located, Locations};
 use crate::error::{Error, Result};
 use cranelift_codegen::Context;
 use cranelift_codegen::inline::{Inline, InlineCommand};
-use cranelift_codegen::ir::{FuncRef, Function, Inst, Opcode, Value};
+use cranelift_codegen::ir::{Block, FuncRef, Function, Inst, Opcode, SourceLoc, Value};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// CLIF instructions of the largest leaf.
 const MOST: usize = 50;
@@ -25,20 +27,47 @@ pub(crate) fn is_leaf(function: &Function) -> bool {
     })
 }
 
-/// Inlines `leaf`, which is the defined function `func` of the module, wherever `function` calls it.
+/// Inlines `leaf`, which is the function `func` of the module, where `function` calls it. `range` is where its body is in the
+/// wasm file; the start of it is the location of the call. `imported` functions have the lowest indices.
 ///
 /// # Errors
 /// If Cranelift's inliner refuses.
-pub(crate) fn inline_leaf(function: Function, func: u32, leaf: &Function) -> Result<Function> {
+pub(crate) fn inline_leaf(
+    function: Function,
+    func: u32,
+    imported: u32,
+    leaf: &Function,
+    range: &Range<u64>,
+) -> Result<Located> {
     let mut context = Context::for_function(function);
-    let result = context.inline(Leaf { func, body: leaf });
+    let mut inliner = Leaf { func, imported, body: leaf, blocks: None };
+    let result = context.inline(&mut inliner);
     result.map_err(|error| Error::internal(format!("inlining failed: {error}")))?;
-    Ok(context.func)
+    let blocks = inliner.blocks;
+    let mut function = context.func;
+    let mut locations = Locations::new(&(range.start..range.start + 1));
+    let call = SourceLoc::new(u32::try_from(range.start).unwrap_or(!0));
+    let moved = locations.add(func - imported, &Locations::new(range), call, false);
+    for block in leaf.layout.blocks() {
+        let (Some(before), Some(moved)) = (blocks, moved) else { break };
+        // The same instructions, in the same order.
+        let mut next = function.layout.first_inst(Block::from_u32(before + block.as_u32()));
+        for original in leaf.layout.block_insts(block) {
+            let Some(inst) = next else { break };
+            let location = leaf.srcloc(original);
+            function.set_srcloc(inst, if location.is_default() { call } else { moved.location(location) });
+            next = function.layout.next_inst(inst);
+        }
+    }
+    Ok(Located { function, locations })
 }
 
 struct Leaf<'l> {
     func: u32,
+    imported: u32,
     body: &'l Function,
+    /// Blocks that the caller had: those of the leaf come after them.
+    blocks: Option<u32>,
 }
 
 impl Inline for Leaf<'_> {
@@ -50,10 +79,14 @@ impl Inline for Leaf<'_> {
         callee: FuncRef,
         _args: &[Value],
     ) -> InlineCommand<'_> {
-        match call_graph::callee(caller, callee, 0) == Some(self.func) {
-            true => InlineCommand::Inline { callee: Cow::Borrowed(self.body), visit_callee: false },
-            false => InlineCommand::KeepCall,
+        // The trampoline has one call of it.
+        if call_graph::callee(caller, callee, self.imported) != self.func.checked_sub(self.imported)
+            || self.blocks.is_some()
+        {
+            return InlineCommand::KeepCall;
         }
+        self.blocks = Some(caller.dfg.num_blocks() as u32);
+        InlineCommand::Inline { callee: Cow::Borrowed(self.body), visit_callee: false }
     }
 }
 

@@ -6,11 +6,13 @@ use super::trampoline::{Entered, build, call_wasm, set_caller_memory};
 use super::types::clif_type;
 use crate::codegen::symbol::Symbol;
 use crate::error::Result;
-use crate::passes;
+use crate::passes::{self, Located};
 use aot_abi::call::library::{SET_AT_POINTERS, TOLERANCE};
 use aot_abi::types::ValType;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, MemFlagsData, Signature, Type, Value, types};
+use cranelift_codegen::ir::{
+    AbiParam, Function, InstBuilder, MemFlagsData, Signature, SourceLoc, Type, Value, types,
+};
 use cranelift_frontend::FunctionBuilder;
 
 /// An exported function for C: `result f(instance, parameters…, addresses of results…, aot_trap **)`. What is returned
@@ -70,13 +72,17 @@ pub(crate) fn export(module: &ModuleContext<'_>, func: u32) -> Function {
 ///
 /// # Errors
 /// If the inliner refuses.
-pub(crate) fn shortcut(module: &ModuleContext<'_>, func: u32, leaf: &Function) -> Result<Function> {
+pub(crate) fn shortcut(module: &ModuleContext<'_>, func: u32, leaf: &Function) -> Result<Located> {
+    let imported = module.info.imported_funcs;
+    let range = &module.info.debug.bodies[(func - imported) as usize];
     let pointer = module.isa.pointer_type();
     let type_index = module.info.funcs[func as usize];
     let ty = &module.info.types[type_index as usize];
     let mut sig = c_abi::signature(ty, module.isa);
     sig.params.push(AbiParam::new(pointer));
     let function = build(sig.clone(), |builder| {
+        // All of it stands for the call.
+        builder.set_srcloc(SourceLoc::new(u32::try_from(range.start).unwrap_or(!0)));
         let params = builder.block_params(builder.current_block().expect("entry")).to_vec();
         let constant = MemFlagsData::trusted().with_readonly().with_can_move();
         let limit_at = module.plan.offsets.stack_limit() as i32;
@@ -105,7 +111,7 @@ pub(crate) fn shortcut(module: &ModuleContext<'_>, func: u32, leaf: &Function) -
         let results = builder.inst_results(call).to_vec();
         builder.ins().return_(&results);
     })(module);
-    passes::inline_leaf(function, func, leaf)
+    passes::inline_leaf(function, func, imported, leaf, range)
 }
 
 /// Goes on in a new block if the stack limit is good, or could be set; else in `failed`.
