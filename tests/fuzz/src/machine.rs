@@ -157,7 +157,7 @@ impl Writer<'_> {
             ),
             5 => writeln!(
                 self.text,
-                "(local.set $z (i32.const 3)) (loop $l (local.set {number} (i32.add (local.get {number}) {value})) \
+                "(local.set $z (i32.const 3)) (loop $l (local.set $x (i32.add (local.get {number}) {value})) \
                  (br_if $l (local.tee $z (i32.shr_u (local.get $z) (i32.const 1)))))"
             ),
             _ => writeln!(self.text, "(local.set {number} {value})"),
