@@ -111,6 +111,16 @@ fn rows(place: &Place, file: &str) -> Vec<(u64, String)> {
     text.lines().filter_map(row).collect()
 }
 
+/// Objects have no sections of DWARF where none are wanted.
+fn check_stripped(place: &Place, target: &str) {
+    for strip in ["debug", "all"] {
+        let wasm = place.wasm("clang-19", &["-O2"], "list.c");
+        let words = ["build", &wasm, "-g", "--emit", "obj", "--target", target, "--strip", strip];
+        place.aot(&[&words[..], &["-o", "in.o"]].concat());
+        assert_eq!(sections(place, "in.o"), []);
+    }
+}
+
 fn windows(target: &str, clang_target: &str, emulation: Option<&str>) {
     if !has_tools(&TOOLS) || !has_tools(&["lld-link-19", "ld.lld-19"]) {
         return;
@@ -140,12 +150,7 @@ fn windows(target: &str, clang_target: &str, emulation: Option<&str>) {
             assert!(moved == after, "{image} -O{level} {flags:?}: lines are not where they were");
         }
     }
-    for strip in ["debug", "all"] {
-        let wasm = place.wasm("clang-19", &["-O2"], "list.c");
-        let words = ["build", &wasm, "-g", "--emit", "obj", "--target", target, "--strip", strip];
-        place.aot(&[&words[..], &["-o", "in.o"]].concat());
-        assert_eq!(sections(&place, "in.o"), []);
-    }
+    check_stripped(&place, target);
 }
 
 #[test]
@@ -190,12 +195,7 @@ fn macos(target: &str, machine: &str) {
         }
         assert_eq!(before.len(), after.len());
     }
-    for strip in ["debug", "all"] {
-        let wasm = place.wasm("clang-19", &["-O2"], "list.c");
-        let words = ["build", &wasm, "-g", "--emit", "obj", "--target", target, "--strip", strip];
-        place.aot(&[&words[..], &["-o", "in.o"]].concat());
-        assert_eq!(sections(&place, "in.o"), []);
-    }
+    check_stripped(&place, target);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Modules as libraries of C programs: gdb goes from the program into its modules, and back.
 
-use crate::place::{Place, has_tools};
+use crate::place::{Place, expect, has_tools};
 
 /// A program with the same module as two libraries: an object, and a shared object.
 fn program(place: &Place, level: &str, flags: &[&str]) {
@@ -22,14 +22,6 @@ fn session(place: &Place, commands: &[&str]) -> String {
     let mut words = vec!["set breakpoint pending on"];
     words.extend(commands.iter().map(String::as_str));
     place.gdb("host", &words)
-}
-
-fn expect(output: &str, wanted: &[&str]) {
-    let mut rest = output;
-    for wanted in wanted {
-        let Some(at) = rest.find(wanted) else { panic!("no `{wanted}`, or not in its place, in\n{output}") };
-        rest = &rest[at + wanted.len()..];
-    }
 }
 
 #[test]

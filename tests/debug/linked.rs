@@ -1,6 +1,6 @@
 //! Modules that are linked (`aot link`): each keeps its debug information, with its own memory.
 
-use crate::place::{self, AOT, Place, has_tools};
+use crate::place::{self, AOT, Place, expect, has_tools};
 
 const LIBRARY: &str = "\
 struct item { int price; struct item *next; };
@@ -58,14 +58,6 @@ fn modules(place: &Place, level: &str) -> [String; 2] {
     let level = format!("-O{level}");
     let library = place.wasm("clang-19", &["-mexec-model=reactor", &level], "shop.c");
     [place.wasm("clang-19", &[&level], "app.c"), format!("shop={library}")]
-}
-
-fn expect(output: &str, wanted: &[&str]) {
-    let mut rest = output;
-    for wanted in wanted {
-        let Some(at) = rest.find(wanted) else { panic!("no `{wanted}`, or not in its place, in\n{output}") };
-        rest = &rest[at + wanted.len()..];
-    }
 }
 
 #[test]

@@ -17,6 +17,16 @@ pub fn has_tools(names: &[&str]) -> bool {
     false
 }
 
+/// Checks that texts are in an output, one after the other.
+#[track_caller]
+pub fn expect(output: &str, wanted: &[&str]) {
+    let mut rest = output;
+    for wanted in wanted {
+        let Some(at) = rest.find(wanted) else { panic!("no `{wanted}`, or not in its place, in\n{output}") };
+        rest = &rest[at + wanted.len()..];
+    }
+}
+
 /// Whether bytes are sections one after the other, as far as a loader of modules looks.
 pub fn is_module(bytes: &[u8]) -> bool {
     let mut at = 8;

@@ -231,11 +231,16 @@ struct Repair<'c> {
 
 impl Repair<'_> {
     /// What stands for a value at the start or the end of a block.
-    fn find(&mut self, function: &mut Function, place: Place, mut block: Block, mut value: Value) -> Value {
+    fn find(
+        &mut self,
+        function: &mut Function,
+        mut place: Place,
+        mut block: Block,
+        mut value: Value,
+    ) -> Value {
         let mut passed = Vec::new();
-        let mut is_end = place == Place::End;
         let found = loop {
-            if is_end {
+            if place == Place::End {
                 if !self.copies.is_foreign(block, value) {
                     break value;
                 }
@@ -268,7 +273,7 @@ impl Repair<'_> {
                     break function.dfg.append_block_param(block, ty);
                 }
             }
-            is_end = true;
+            place = Place::End;
         };
         self.at_start.extend(passed.into_iter().map(|place| (place, found)));
         found
