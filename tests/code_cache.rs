@@ -206,6 +206,34 @@ fn edits_compile_what_changed() {
     }
 }
 
+/// A function whose address is taken, and which might be inlined, comes from the cache: what it calls stays, although nobody
+/// else calls that.
+#[test]
+fn what_might_be_inlined_keeps_its_callees() {
+    let wasm = wat::parse_str(
+        r#"(module
+            (func $deep (param i32) (result i32)
+                (if (result i32) (local.get 0)
+                    (then (i32.add (call $deep (i32.sub (local.get 0) (i32.const 1))) (local.get 0)))
+                    (else (i32.const 1))))
+            (func $shared (param i32) (result i32) (call $deep (local.get 0)))
+            (func $dead (param i32) (result i32) (i32.mul (call $shared (local.get 0)) (i32.const 5)))
+            (table funcref (elem $shared $other))
+            (func $other (param i32) (result i32) (local.get 0))
+            (global $index (mut i32) (i32.const 1))
+            (func (export "_start")
+                (drop (call_indirect (param i32) (result i32) (i32.const 9) (global.get $index)))
+                (global.set $index (i32.const 0))))"#,
+    );
+    let wasm = edit(&wasm.unwrap(), u32::MAX, false);
+    let config = &configs()[0].1;
+    for function in 0..5 {
+        let store = Arc::default();
+        check("at first", &wasm, config, &store);
+        check(&format!("function {function}"), &edit(&wasm, function, false), config, &store);
+    }
+}
+
 /// Other options, other code: nothing of one is taken for the other.
 #[test]
 fn options_do_not_mix() {
