@@ -1,4 +1,4 @@
-//! The smallest modules that show bugs of the past: `tests/regress/*.wast`, in every configuration.
+//! The smallest modules that show bugs of the past, or what has many forms: `tests/regress/*.wast`, in every configuration.
 
 use std::path::Path;
 use std::process::Command;

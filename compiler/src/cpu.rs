@@ -5,7 +5,7 @@ use crate::target::Target;
 use cranelift_codegen::isa::{self, Builder, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable as _, Setting, SettingKind, Value};
 use std::str::FromStr;
-use target_lexicon::Triple;
+use target_lexicon::{Architecture, Triple};
 
 /// A CPU, as a set of features.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -158,6 +158,12 @@ pub(crate) fn used_features(flags: &[Value]) -> Vec<String> {
     let mut names: Vec<String> = names.collect();
     names.sort();
     names
+}
+
+/// Whether the machine has an instruction for each shuffle of bytes: x86-64 has some before SSSE3, and all with it.
+pub(crate) fn shuffles_bytes(target: &Target, isa: &dyn TargetIsa) -> bool {
+    target.triple().architecture != Architecture::X86_64
+        || used_features(&isa.isa_flags()).iter().any(|name| name == "ssse3")
 }
 
 /// The names of the features that a machine must have to run code that was made with these settings, sorted. What every

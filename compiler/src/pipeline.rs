@@ -6,6 +6,7 @@ use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
 use crate::codegen::{self, CompiledFunction};
 use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
+use crate::cpu;
 use crate::debug::{self, Debug, FunctionDebug, Tracking};
 use crate::emit::fixed::Fixed;
 use crate::emit::initial::Initial;
@@ -257,6 +258,7 @@ impl<'a> Prepared<'a> {
             info: &self.info,
             plan: &self.plan,
             isa: &*self.isa,
+            shuffles_bytes: cpu::shuffles_bytes(&config.target, &*self.isa),
             model: StateModel::from(self.plan.model),
             imports: match config.imports {
                 Imports::AtInstantiation => ImportCalls::Slots,

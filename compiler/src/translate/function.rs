@@ -43,6 +43,8 @@ pub(crate) struct ModuleContext<'m> {
     pub info: &'m ModuleInfo<'m>,
     pub plan: &'m Plan,
     pub isa: &'m dyn TargetIsa,
+    /// Whether the machine has an instruction for each shuffle of bytes.
+    pub shuffles_bytes: bool,
     pub model: StateModel,
     pub imports: ImportCalls,
     /// Symbols of imported functions, by function index; empty if imports are slots.

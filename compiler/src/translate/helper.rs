@@ -8,7 +8,8 @@ use super::trampoline;
 use crate::error::{Error, Result};
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::{
-    Function, InstBuilder, LibCall, MemFlagsData, StackSlotData, StackSlotKind, Type, Value, types,
+    Endianness, Function, InstBuilder, LibCall, MemFlagsData, StackSlotData, StackSlotKind, Type, Value,
+    types,
 };
 use cranelift_frontend::FunctionBuilder;
 
@@ -93,29 +94,39 @@ fn round(builder: &mut FunctionBuilder<'_>, direction: Direction, x: Value) -> V
 fn pshufb(builder: &mut FunctionBuilder<'_>, pointer: Type, source: Value, mask: Value) -> Value {
     const LANES: i32 = 16;
     let flags = MemFlagsData::trusted();
-    let mut slot = |size: i32| {
-        let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, size as u32, 4);
-        let slot = builder.create_sized_stack_slot(slot);
-        builder.ins().stack_addr(pointer, slot, 0)
-    };
     // The source, and a second row of zeros.
-    let table = slot(2 * LANES);
-    let indices = slot(LANES);
-    let picked = slot(LANES);
+    let table = StackSlotData::new(StackSlotKind::ExplicitSlot, 2 * LANES as u32, 4);
+    let table = builder.create_sized_stack_slot(table);
+    let table = builder.ins().stack_addr(pointer, table, 0);
     let zero = builder.func.dfg.constants.insert(vec![0; LANES as usize].into());
     let zero = builder.ins().vconst(types::I8X16, zero);
     builder.ins().store(flags, source, table, 0);
     builder.ins().store(flags, zero, table, LANES);
-    builder.ins().store(flags, mask, indices, 0);
-    for lane in 0..LANES {
-        let index = builder.ins().uload8(pointer, flags, indices, lane);
-        let column = builder.ins().band_imm_u(index, 15);
-        let sign = builder.ins().band_imm_u(index, 128);
-        let row = builder.ins().ushr_imm_u(sign, 3);
-        let cell = builder.ins().bor(row, column);
-        let address = builder.ins().iadd(table, cell);
-        let byte = builder.ins().load(types::I8, flags, address, 0);
-        builder.ins().store(flags, byte, picked, lane);
-    }
-    builder.ins().load(types::I8X16, flags, picked, 0)
+    let bitcast = MemFlagsData::new().with_endianness(Endianness::Little);
+    let mask = builder.ins().bitcast(types::I64X2, bitcast, mask);
+    let halves = [0, 1].map(|half| {
+        let mask = builder.ins().extractlane(mask, half);
+        // Of eight bytes at once: column and row in the table.
+        let columns = builder.ins().band_imm_u(mask, 0x0f0f_0f0f_0f0f_0f0f);
+        let signs = builder.ins().band_imm_u(mask, 0x8080_8080_8080_8080_u64 as i64);
+        let rows = builder.ins().ushr_imm_u(signs, 3);
+        let mut cells = builder.ins().bor(columns, rows);
+        let mut bytes = None;
+        for lane in 0..8 {
+            let cell = builder.ins().band_imm_u(cells, 0xff);
+            cells = builder.ins().ushr_imm_u(cells, 8);
+            let address = builder.ins().iadd(table, cell);
+            // Put together here: bytes that are stored are not there yet when a vector of them is loaded.
+            let byte = builder.ins().uload8(types::I64, flags, address, 0);
+            let byte = builder.ins().ishl_imm_u(byte, 8 * lane);
+            bytes = Some(match bytes {
+                Some(bytes) => builder.ins().bor(bytes, byte),
+                None => byte,
+            });
+        }
+        bytes.expect("there are lanes")
+    });
+    let low = builder.ins().scalar_to_vector(types::I64X2, halves[0]);
+    let picked = builder.ins().insertlane(low, halves[1], 1);
+    builder.ins().bitcast(types::I8X16, bitcast, picked)
 }

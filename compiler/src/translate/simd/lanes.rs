@@ -1,6 +1,7 @@
 //! Constants, and instructions that move lanes without computing.
 
 use super::super::function::FunctionTranslator;
+use super::shuffle::shuffle;
 use cranelift_codegen::ir::{ConstantData, InstBuilder, Type, Value, types};
 use wasmparser::Operator;
 
@@ -16,9 +17,16 @@ impl FunctionTranslator<'_, '_> {
                 self.push(value);
             }
             Operator::I8x16Shuffle { lanes } => {
-                let lanes = ConstantData::from(lanes.as_slice());
-                let lanes = self.builder.func.dfg.immediates.push(lanes);
-                self.vector_binary(I8X16, |ins, x, y| ins.shuffle(x, y, lanes));
+                let [x, y] = self.pop_vectors(I8X16);
+                let value = match self.module.shuffles_bytes {
+                    true => {
+                        let lanes =
+                            self.builder.func.dfg.immediates.push(ConstantData::from(lanes.as_slice()));
+                        self.builder.ins().shuffle(x, y, lanes)
+                    }
+                    false => shuffle(&mut self.builder, x, y, lanes),
+                };
+                self.push_vector(value);
             }
             Operator::I8x16Swizzle => self.vector_binary(I8X16, |ins, x, y| ins.swizzle(x, y)),
 

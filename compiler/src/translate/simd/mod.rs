@@ -10,6 +10,7 @@ mod lanes;
 mod logic;
 mod memory;
 mod relaxed;
+mod shuffle;
 mod widths;
 
 use super::function::FunctionTranslator;
