@@ -204,6 +204,7 @@ impl CompileArgs {
                 Codegen::Inlining(on) => config.inlining = on,
                 Codegen::PassSchedule(on) => config.schedule = on,
                 Codegen::PassThreading(on) => config.threading = on,
+                Codegen::PassForwarding(on) => config.forwarding = on,
                 Codegen::PassDispatch(on) => config.dispatch = on,
                 Codegen::PassEpilogue(on) => config.epilogue = on,
                 // For the command.

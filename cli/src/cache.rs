@@ -199,6 +199,7 @@ impl Cache {
             inlining,
             schedule,
             threading,
+            forwarding,
             dispatch,
             epilogue,
             features,
@@ -236,7 +237,9 @@ impl Cache {
             ("optimisation", format!("{opt_level:?}")),
             (
                 "code",
-                format!("{model:?} {inlining} {schedule} {threading} {dispatch} {epilogue} {typed_entries}"),
+                format!(
+                    "{model:?} {inlining} {schedule} {threading} {forwarding} {dispatch} {epilogue} {typed_entries}"
+                ),
             ),
             ("checks", format!("{stack_check} {libcalls_by_symbol} {interruptible} {fuel}")),
             ("debug", format!("{debug_info:?}")),

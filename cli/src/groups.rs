@@ -24,6 +24,7 @@ pub enum Codegen {
     PassSchedule(bool),
     /// Whether each case of a switch in a loop gets a jump of its own.
     PassThreading(bool),
+    PassForwarding(bool),
     PassDispatch(bool),
     PassEpilogue(bool),
     /// Whether results of earlier builds are used.
@@ -151,6 +152,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             value: "",
             help: "go straight to where a branch would lead, where that is known before [default: y]",
             parse: Parse::Switch(|on| Ok(Codegen::PassThreading(on))),
+        },
+        Key {
+            name: "pass-forwarding",
+            value: "",
+            help: "take what was stored in place of loads, across stores to other places; static model only [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::PassForwarding(on))),
         },
         Key {
             name: "pass-dispatch",

@@ -82,6 +82,8 @@ pub struct Config {
     pub dispatch: bool,
     /// Jump past branches that are decided on the way to them.
     pub threading: bool,
+    /// Take what was stored in place of loads, across stores to other places.
+    pub forwarding: bool,
     /// Take out of x86-64 epilogues what does nothing.
     pub epilogue: bool,
     /// Proposals that modules may use.
@@ -189,6 +191,7 @@ impl Config {
             schedule: true,
             dispatch: true,
             threading: true,
+            forwarding: true,
             epilogue: true,
             features: default_features(),
             imports: Imports::AtInstantiation,

@@ -337,6 +337,7 @@ fn codegen_options(config: &Config) -> codegen::Options {
     codegen::Options {
         schedule: config.schedule,
         threading: config.threading,
+        forwarding: config.forwarding,
         dispatch: config.dispatch,
         epilogue: config.epilogue,
         keep_clif: config.keep_clif,

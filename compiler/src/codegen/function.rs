@@ -77,6 +77,7 @@ pub(crate) struct Options {
     pub schedule: bool,
     /// Jump past branches that are decided on the way.
     pub threading: bool,
+    pub forwarding: bool,
     /// Copy the blocks of loops that dispatch.
     pub dispatch: bool,
     /// Take out of epilogues what does nothing.
@@ -265,6 +266,9 @@ fn optimise_and_lower(
     context.verify_if(isa)?;
     if options.threading && isa.flags().opt_level() != OptLevel::None {
         passes::thread_jumps(context);
+    }
+    if options.forwarding && isa.flags().opt_level() != OptLevel::None {
+        passes::forward_stores(context);
     }
     context.optimize(isa, &mut control)?;
     if isa.flags().opt_level() != OptLevel::None {

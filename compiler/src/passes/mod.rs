@@ -3,6 +3,7 @@
 mod address;
 pub(crate) mod call_graph;
 mod dispatch;
+mod forward;
 mod inline;
 mod leaf;
 mod location;
@@ -13,6 +14,7 @@ mod wide_multiply;
 
 pub(crate) use address::constant_addresses;
 pub(crate) use dispatch::thread_dispatch;
+pub(crate) use forward::forward_stores;
 pub(crate) use inline::{Candidate, Rules, inline};
 pub(crate) use leaf::{inline_leaf, is_leaf};
 pub(crate) use location::{Located, Locations};

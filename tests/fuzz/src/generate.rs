@@ -1,5 +1,6 @@
 //! Random modules: valid, terminating, and deterministic down to the bits of NaNs.
 
+use crate::fields::fields;
 use crate::host;
 use crate::machine::machine;
 use crate::random::Random;
@@ -16,6 +17,8 @@ pub enum Shape {
     DeepStack,
     /// Functions that are loops around switches.
     Machine,
+    /// Functions that load what they stored.
+    Fields,
 }
 
 /// How many calls and turns of loops an instance may make before it traps.
@@ -24,8 +27,10 @@ const DEEP_FUEL: u32 = 1_000_000;
 
 /// Makes a module. `None` if the generator cannot make one from these random bytes.
 pub fn generate(random: &mut Random, shape: Shape) -> Option<Vec<u8>> {
-    if shape == Shape::Machine {
-        return Some(machine(random));
+    match shape {
+        Shape::Machine => return Some(machine(random)),
+        Shape::Fields => return Some(fields(random)),
+        Shape::Any | Shape::DeepStack => {}
     }
     let config = config(random, shape);
     let len = match random.below(4) {
@@ -36,7 +41,7 @@ pub fn generate(random: &mut Random, shape: Shape) -> Option<Vec<u8>> {
     let bytes = random.bytes(len);
     let mut module = Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
     let fuel = match shape {
-        Shape::Any | Shape::Machine => FUEL,
+        Shape::Any | Shape::Machine | Shape::Fields => FUEL,
         Shape::DeepStack => DEEP_FUEL,
     };
     module.ensure_termination(fuel).ok()?;
@@ -75,7 +80,7 @@ fn config(random: &mut Random, shape: Shape) -> Config {
         export_everything: true,
         min_funcs: 1,
         max_funcs: match shape {
-            Shape::Any | Shape::Machine => random.between(1, 12),
+            Shape::Any | Shape::Machine | Shape::Fields => random.between(1, 12),
             Shape::DeepStack => random.between(1, 3),
         },
         max_instructions: random.between(20, 600),

@@ -8,6 +8,7 @@
 mod compare;
 mod compiled;
 mod executable;
+mod fields;
 mod generate;
 mod host;
 mod linked;

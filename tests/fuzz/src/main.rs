@@ -1,7 +1,7 @@
 //! Runs cases until the time is up or one fails. The failing module is left in a directory, as `.wasm` and `.wat`.
 #![forbid(unsafe_code)]
 
-use aot_fuzz::{Random, Shape, Verdict, check, generate};
+use aot_fuzz::{Mismatch, Random, Shape, Verdict, check, check_executables, generate};
 use clap::Parser;
 use std::fs;
 use std::io;
@@ -33,6 +33,14 @@ struct Args {
     #[arg(long, conflicts_with = "stack")]
     machines: bool,
 
+    /// Make accesses to fields
+    #[arg(long, conflicts_with_all = ["stack", "machines"])]
+    fields: bool,
+
+    /// Make each call in executables too
+    #[arg(long)]
+    executables: bool,
+
     /// Where failing modules go. The module that runs is there too, in case the process dies of it
     #[arg(long, default_value = "target/fuzz")]
     directory: PathBuf,
@@ -56,9 +64,10 @@ fn main() -> ExitCode {
 
 /// Runs the cases, and gives the number of failures.
 fn run(args: &Args) -> io::Result<usize> {
-    let shape = match (args.stack, args.machines) {
-        (true, _) => Shape::DeepStack,
-        (_, true) => Shape::Machine,
+    let shape = match args {
+        Args { stack: true, .. } => Shape::DeepStack,
+        Args { machines: true, .. } => Shape::Machine,
+        Args { fields: true, .. } => Shape::Fields,
         _ => Shape::Any,
     };
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() << 20);
@@ -75,7 +84,13 @@ fn run(args: &Args) -> io::Result<usize> {
         let Some(wasm) = generate(&mut random, shape) else { continue };
         let running = args.directory.join("running.wasm");
         fs::write(&running, &wasm)?;
-        let result = catch_unwind(AssertUnwindSafe(|| check(&wasm, &mut random)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let verdict = check(&wasm, &mut random)?;
+            if args.executables {
+                check_executables(&wasm, &mut random, &args.directory)?;
+            }
+            Ok(verdict)
+        }));
         let message = match result {
             Ok(Ok(verdict)) => {
                 modules += u64::from(verdict.compared);
@@ -87,7 +102,7 @@ fn run(args: &Args) -> io::Result<usize> {
                 }
                 continue;
             }
-            Ok(Err(mismatch)) => mismatch.to_string(),
+            Ok(Err::<_, Mismatch>(mismatch)) => mismatch.to_string(),
             Err(_) => String::from("a panic, see above"),
         };
         let path = write(&args.directory, seed, &wasm)?;

@@ -47,11 +47,17 @@ fn state_machines_do_what_the_reference_does() {
     run(Shape::Machine, 3_000_000, 600);
 }
 
+#[test]
+fn fields_hold_what_the_reference_says() {
+    run(Shape::Fields, 5_000_000, 400);
+}
+
 /// One after the other: a process that another thread starts would inherit an executable that is being written.
 #[test]
 fn executables_do_what_the_reference_does() {
     assert!(run_executables(Shape::Any, 2_000_000..2_000_400) > 1000);
     assert!(run_executables(Shape::Machine, 4_000_000..4_000_060) > 500);
+    assert!(run_executables(Shape::Fields, 6_000_000..6_000_060) > 300);
 }
 
 /// The number of calls that were compared.
