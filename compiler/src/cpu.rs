@@ -160,10 +160,10 @@ pub(crate) fn used_features(flags: &[Value]) -> Vec<String> {
     names
 }
 
-/// Whether the machine has an instruction for each shuffle of bytes: x86-64 has some before SSSE3, and all with it.
-pub(crate) fn shuffles_bytes(target: &Target, isa: &dyn TargetIsa) -> bool {
+/// Whether code may use a feature of x86-64; on other machines, which have something of the kind, it always may.
+pub(crate) fn has_on_x86(target: &Target, isa: &dyn TargetIsa, feature: &str) -> bool {
     target.triple().architecture != Architecture::X86_64
-        || used_features(&isa.isa_flags()).iter().any(|name| name == "ssse3")
+        || used_features(&isa.isa_flags()).iter().any(|name| name == feature)
 }
 
 /// The names of the features that a machine must have to run code that was made with these settings, sorted. What every

@@ -258,7 +258,8 @@ impl<'a> Prepared<'a> {
             info: &self.info,
             plan: &self.plan,
             isa: &*self.isa,
-            shuffles_bytes: cpu::shuffles_bytes(&config.target, &*self.isa),
+            shuffles_bytes: cpu::has_on_x86(&config.target, &*self.isa, "ssse3"),
+            rounds: cpu::has_on_x86(&config.target, &*self.isa, "sse41"),
             model: StateModel::from(self.plan.model),
             imports: match config.imports {
                 Imports::AtInstantiation => ImportCalls::Slots,

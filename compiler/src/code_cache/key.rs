@@ -127,8 +127,9 @@ pub(super) fn declarations(context: &ModuleContext<'_>, options: &str) -> blake3
         import_symbols: _,
         libcalls_by_symbol,
         stack_check,
-        // It follows from the settings of `isa`.
+        // They follow from the settings of `isa`.
         shuffles_bytes: _,
+        rounds: _,
         // Trampolines are made anew.
         typed_entries: _,
         interruptible,

@@ -45,6 +45,8 @@ pub(crate) struct ModuleContext<'m> {
     pub isa: &'m dyn TargetIsa,
     /// Whether the machine has an instruction for each shuffle of bytes.
     pub shuffles_bytes: bool,
+    /// Whether it has one that rounds to integral numbers.
+    pub rounds: bool,
     pub model: StateModel,
     pub imports: ImportCalls,
     /// Symbols of imported functions, by function index; empty if imports are slots.

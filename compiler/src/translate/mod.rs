@@ -14,6 +14,7 @@ mod metering;
 mod numeric;
 mod profile;
 mod reference;
+mod round;
 mod simd;
 pub(crate) mod state;
 mod table;

@@ -1,6 +1,7 @@
 //! Arithmetic, comparison and conversion of scalars.
 
 use super::function::FunctionTranslator;
+use super::round::Direction;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
 use wasmparser::Operator;
@@ -74,10 +75,10 @@ impl FunctionTranslator<'_, '_> {
 
             Operator::F32Abs | Operator::F64Abs => self.unary(|ins, x| ins.fabs(x)),
             Operator::F32Neg | Operator::F64Neg => self.unary(|ins, x| ins.fneg(x)),
-            Operator::F32Ceil | Operator::F64Ceil => self.unary(|ins, x| ins.ceil(x)),
-            Operator::F32Floor | Operator::F64Floor => self.unary(|ins, x| ins.floor(x)),
-            Operator::F32Trunc | Operator::F64Trunc => self.unary(|ins, x| ins.trunc(x)),
-            Operator::F32Nearest | Operator::F64Nearest => self.unary(|ins, x| ins.nearest(x)),
+            Operator::F32Ceil | Operator::F64Ceil => self.round(Direction::Up),
+            Operator::F32Floor | Operator::F64Floor => self.round(Direction::Down),
+            Operator::F32Trunc | Operator::F64Trunc => self.round(Direction::Zero),
+            Operator::F32Nearest | Operator::F64Nearest => self.round(Direction::Nearest),
             Operator::F32Sqrt | Operator::F64Sqrt => self.unary(|ins, x| ins.sqrt(x)),
             Operator::F32Add | Operator::F64Add => self.binary(|ins, x, y| ins.fadd(x, y)),
             Operator::F32Sub | Operator::F64Sub => self.binary(|ins, x, y| ins.fsub(x, y)),
@@ -137,6 +138,12 @@ impl FunctionTranslator<'_, '_> {
     fn unary(&mut self, emit: impl FnOnce(Ins<'_, '_>, Value) -> Value) {
         let x = self.pop();
         let value = emit(self.builder.ins(), x);
+        self.push(value);
+    }
+
+    fn round(&mut self, direction: Direction) {
+        let x = self.pop();
+        let value = self.rounded(direction, x);
         self.push(value);
     }
 

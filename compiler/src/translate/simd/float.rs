@@ -1,6 +1,7 @@
 //! Floating point arithmetic and comparisons, lane by lane, and conversions that keep the width of lanes.
 
 use super::super::function::FunctionTranslator;
+use super::super::round::Direction;
 use cranelift_codegen::ir::condcodes::FloatCC;
 use cranelift_codegen::ir::{InstBuilder, Type, types};
 use wasmparser::Operator;
@@ -29,14 +30,14 @@ impl FunctionTranslator<'_, '_> {
             Operator::F64x2Neg => self.vector_unary(F64X2, |ins, x| ins.fneg(x)),
             Operator::F32x4Sqrt => self.vector_unary(F32X4, |ins, x| ins.sqrt(x)),
             Operator::F64x2Sqrt => self.vector_unary(F64X2, |ins, x| ins.sqrt(x)),
-            Operator::F32x4Ceil => self.vector_unary(F32X4, |ins, x| ins.ceil(x)),
-            Operator::F64x2Ceil => self.vector_unary(F64X2, |ins, x| ins.ceil(x)),
-            Operator::F32x4Floor => self.vector_unary(F32X4, |ins, x| ins.floor(x)),
-            Operator::F64x2Floor => self.vector_unary(F64X2, |ins, x| ins.floor(x)),
-            Operator::F32x4Trunc => self.vector_unary(F32X4, |ins, x| ins.trunc(x)),
-            Operator::F64x2Trunc => self.vector_unary(F64X2, |ins, x| ins.trunc(x)),
-            Operator::F32x4Nearest => self.vector_unary(F32X4, |ins, x| ins.nearest(x)),
-            Operator::F64x2Nearest => self.vector_unary(F64X2, |ins, x| ins.nearest(x)),
+            Operator::F32x4Ceil => self.round_vector(F32X4, Direction::Up),
+            Operator::F64x2Ceil => self.round_vector(F64X2, Direction::Up),
+            Operator::F32x4Floor => self.round_vector(F32X4, Direction::Down),
+            Operator::F64x2Floor => self.round_vector(F64X2, Direction::Down),
+            Operator::F32x4Trunc => self.round_vector(F32X4, Direction::Zero),
+            Operator::F64x2Trunc => self.round_vector(F64X2, Direction::Zero),
+            Operator::F32x4Nearest => self.round_vector(F32X4, Direction::Nearest),
+            Operator::F64x2Nearest => self.round_vector(F64X2, Direction::Nearest),
             Operator::F32x4Add => self.vector_binary(F32X4, |ins, x, y| ins.fadd(x, y)),
             Operator::F64x2Add => self.vector_binary(F64X2, |ins, x, y| ins.fadd(x, y)),
             Operator::F32x4Sub => self.vector_binary(F32X4, |ins, x, y| ins.fsub(x, y)),
@@ -88,6 +89,12 @@ impl FunctionTranslator<'_, '_> {
         let less = self.builder.ins().fcmp(FloatCC::LessThan, x, y);
         let less = self.cast_vector(ty, less);
         let value = self.builder.ins().bitselect(less, y, x);
+        self.push_vector(value);
+    }
+
+    fn round_vector(&mut self, ty: Type, direction: Direction) {
+        let x = self.pop_vector(ty);
+        let value = self.rounded(direction, x);
         self.push_vector(value);
     }
 }

@@ -1,6 +1,7 @@
 //! Instructions whose result has lanes twice or half as wide as their operands.
 
 use super::super::function::FunctionTranslator;
+use super::super::round;
 use super::Ins;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use wasmparser::Operator;
@@ -125,6 +126,10 @@ impl FunctionTranslator<'_, '_> {
     /// Truncates two `f64` to unsigned 32-bit numbers with saturation; the high lanes are zero.
     pub(super) fn truncate_unsigned_zero(&mut self) {
         let x = self.pop_vector(types::F64X2);
+        if !self.module.rounds {
+            let value = round::truncate_unsigned(&mut self.builder, x);
+            return self.push_vector(value);
+        }
         let wide = self.builder.ins().fcvt_to_uint_sat(types::I64X2, x);
         let zero = self.zero(types::I64X2);
         let value = self.builder.ins().uunarrow(wide, zero);
