@@ -18,7 +18,8 @@ mod table;
 mod zig;
 
 use place::{Place, has_tools};
-use session::{Check, answers};
+use session::{Check, Debugger};
+use table::Language;
 
 /// The checks of a C program, in one session.
 const C: &[Check] = &[
@@ -105,34 +106,12 @@ fn gdb_answers_as_for_native_programs() {
     if !has_tools(&["clang-19", "clang++-19", "gdb", "rustc"]) {
         return;
     }
-    let place = Place::new("table");
-    let mut columns = Vec::new();
-    for (language, source, compiler, checks) in
-        [("C", "list.c", "clang-19", C), ("C++", "shapes.cc", "clang++-19", CPP)]
-    {
-        for level in ["0", "2"] {
-            let native = format!("native-{source}{level}");
-            let ours = format!("aot-{source}{level}");
-            let flag = format!("-O{level}");
-            place.run(compiler, &["-g", &flag, source, "-o", &native]);
-            let wasm = place.wasm(compiler, &[&flag], source);
-            let aot_level = format!("opt-level={level}");
-            place.aot(&["build", &wasm, "-g", "-O", &aot_level, "-o", &ours]);
-            let (native, ours) = (answers(&place, &native, checks), answers(&place, &ours, checks));
-            columns.push((format!("{language} `-O{level}`"), table::compare(checks, &native, &ours)));
-        }
-    }
-    for level in ["0", "2"] {
-        let Some(wasm) = place.guest(&format!("shop-O{level}.wasm")) else { return };
-        let (native, ours) = (format!("native-shop{level}"), format!("aot-shop{level}"));
-        let aot_level = format!("opt-level={level}");
-        let flags = ["-g", "--edition=2024", "--crate-name=shop", "-C", &aot_level, "-o", &native];
-        place.run("rustc", &[&flags[..], &["shop/src/main.rs"]].concat());
-        place.aot(&["build", &wasm, "-g", "-O", &aot_level, "-o", &ours]);
-        let (native, ours) = (answers(&place, &native, RUST), answers(&place, &ours, RUST));
-        columns.push((format!("Rust `-O{level}`"), table::compare(RUST, &native, &ours)));
-    }
-    table::check(&columns);
+    let languages = [
+        Language { name: "C", compiler: "clang-19", source: "list.c", checks: C },
+        Language { name: "C++", compiler: "clang++-19", source: "shapes.cc", checks: CPP },
+        Language { name: "Rust", compiler: "rustc", source: "shop/src/main.rs", checks: RUST },
+    ];
+    table::compare_all(Debugger::Gdb, &Place::new("table"), &languages);
 }
 
 /// What must be right whatever native programs answer: the values that the source says.
@@ -179,7 +158,7 @@ fn traps_and_interrupts_stop_at_their_lines() {
     // It has gigabytes.
     std::fs::remove_file(place.join("app.core")).expect("it can be removed");
     // A loop that never ends, interrupted by a signal from outside.
-    let output = place.interrupted("app", "loop");
+    let output = place.interrupted(&["gdb", "-nx", "-batch", "-ex", "run loop", "-ex", "bt", "app"], "app");
     assert!(output.contains("main (argc=2") && output.contains("list.c:"), "{output}");
 }
 

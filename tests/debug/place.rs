@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub const AOT: &str = env!("CARGO_BIN_EXE_aot");
+pub const LLDB: &str = "lldb-19";
 
 /// Whether tools are there; on CI they have to be.
 pub fn has_tools(names: &[&str]) -> bool {
@@ -153,18 +154,29 @@ impl Place {
         self.output(gdb, &args)
     }
 
-    /// What gdb prints of a program that is interrupted while it runs, as Ctrl-C does.
-    pub fn interrupted(&self, program: &str, argument: &str) -> String {
-        let run = format!("run {argument}");
-        let args = ["-nx", "-batch", "-ex", "set pagination off", "-ex", &run, "-ex", "bt", program];
-        let mut gdb = self.command("gdb", &args);
-        let child = gdb.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // The program is a child of gdb, in a process group of its own.
-        let children = format!("/proc/{0}/task/{0}/children", child.id());
+    /// What lldb prints while it follows commands, whether or not it can.
+    pub fn lldb(&self, program: &str, commands: &[&str]) -> String {
+        self.write("session.lldb", &(commands.join("\n") + "\n"));
+        let first = ["settings set use-color false", "settings set auto-confirm true"];
+        let [color, confirm] = first;
+        let follow = "command source -e false -c false session.lldb";
+        self.output(LLDB, &["-b", "-o", color, "-o", confirm, "-o", follow, program])
+    }
+
+    /// What a debugger prints of a program that is interrupted while it runs, as Ctrl-C does.
+    pub fn interrupted(&self, debugger: &[&str], program: &str) -> String {
+        let mut command = self.command(debugger[0], &debugger[1..]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let children = |pid: &str| {
+            let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
         for _ in 0..400 {
             std::thread::sleep(Duration::from_millis(50));
-            let list = fs::read_to_string(&children).unwrap_or_default();
-            for pid in list.split_whitespace() {
+            // The program is a child of the debugger, or of a server that it has, in a process group of its own.
+            let own = children(&child.id().to_string());
+            let list: Vec<String> = own.iter().flat_map(|pid| children(pid)).chain(own.clone()).collect();
+            for pid in &list {
                 let name = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
                 let time = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
                 // It has used the processor for a while: it is in its loop.

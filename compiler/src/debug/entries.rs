@@ -85,6 +85,7 @@ pub(super) fn convert(builder: &mut Builder<'_, '_>) -> Vec<Kept> {
             shapes: HashMap::new(),
             machine_pointers: HashMap::new(),
             guest_pointers: Vec::new(),
+            returned_pointers: HashMap::new(),
             memory,
             builder,
         };
@@ -95,12 +96,17 @@ pub(super) fn convert(builder: &mut Builder<'_, '_>) -> Vec<Kept> {
         if let (Some(memory), Some(places)) = (memory, places) {
             converter.set_list(memory, dw::DW_AT_location, places);
         }
-        let Converter { out, guest_pointers, .. } = converter;
+        let Converter { out, mut guest_pointers, returned_pointers, .. } = converter;
         let memory = match (builder.state(index).base, memory) {
             (Base::Fixed { memory, .. }, _) => Some(Memory::Address(memory)),
             (Base::Cell { memory, .. }, _) => Some(Memory::Cell(memory)),
             (_, entry) => entry.map(Memory::Entry),
         };
+        let size = u64::from(unit.encoding().address_size);
+        let dwarf = &mut builder.dwarf;
+        let written = dwarf.units.get_mut(out.id);
+        pointee::add_numbers(written, &mut dwarf.strings, &guest_pointers, size);
+        guest_pointers.extend(returned_pointers.into_values());
         if let Some(memory) = memory {
             pointee::add_locations(builder.dwarf.units.get_mut(out.id), &guest_pointers, memory);
         }
@@ -217,6 +223,8 @@ struct Converter<'c, 'b, 'a> {
     machine_pointers: HashMap<usize, UnitEntryId>,
     /// Pointers that lie in memory.
     guest_pointers: Vec<UnitEntryId>,
+    /// Pointers that functions return, in registers, by the entry of those in memory.
+    returned_pointers: HashMap<usize, UnitEntryId>,
     /// What [`memory_entry`] has made.
     memory: Option<UnitEntryId>,
 }
@@ -286,6 +294,14 @@ impl<'a> Converter<'_, '_, 'a> {
                 dw::DW_AT_linkage_name if self.builder.is_c(self.index) => {}
                 // A call would have to follow the convention of the machine, but values come back as wasm has them.
                 dw::DW_AT_type if tag == dw::DW_TAG_subprogram && self.returns_aggregate(entry) => {}
+                // lldb would put a pointer of the machine before the members of the class.
+                dw::DW_AT_virtuality if tag == dw::DW_TAG_subprogram => {}
+                dw::DW_AT_type
+                    if tag == dw::DW_TAG_subprogram
+                        && let Some(pointer) = self.returned_pointer(attribute.value()) =>
+                {
+                    self.set(id, name, AttributeValue::UnitRef(pointer));
+                }
                 _ if is_of_encoding(name) || tag == dw::DW_TAG_compile_unit && is_of_unit(name) => {}
                 _ => {
                     if let Some(value) = self.attribute(attribute.value(), numbers) {
@@ -535,13 +551,35 @@ impl<'a> Converter<'_, '_, 'a> {
         }
     }
 
+    /// The type of a pointer that a function returns, if a reference is to one.
+    fn returned_pointer(&mut self, ty: In<Slice<'a>>) -> Option<UnitEntryId> {
+        let In::UnitRef(ty) = ty else { return None };
+        if let Some(known) = self.returned_pointers.get(&ty.0) {
+            return Some(*known);
+        }
+        let id = match self.shape(ty) {
+            Shape::Pointer(pointer) if pointer == ty => {
+                self.copied_pointer(ty, u64::from(self.unit.encoding().address_size))?
+            }
+            _ => return None,
+        };
+        self.returned_pointers.insert(ty.0, id);
+        Some(id)
+    }
+
     /// The type of a pointer as an address of the machine.
     fn machine_pointer(&mut self, pointer: UnitOffset) -> Option<UnitEntryId> {
         if let Some(known) = self.machine_pointers.get(&pointer.0) {
             return Some(*known);
         }
+        let id = self.copied_pointer(pointer, u64::from(self.builder.parts.states[0].address_size))?;
+        self.machine_pointers.insert(pointer.0, id);
+        Some(id)
+    }
+
+    /// The type of a pointer to the same, with so many bytes.
+    fn copied_pointer(&mut self, pointer: UnitOffset, size: u64) -> Option<UnitEntryId> {
         let entry = self.unit.entry(pointer).ok()?;
-        let size = u64::from(self.builder.parts.states[0].address_size);
         let root = self.builder.dwarf.units.get(self.out.id).root();
         let id = self.builder.dwarf.units.get_mut(self.out.id).add(root, entry.tag());
         self.set(id, dw::DW_AT_byte_size, AttributeValue::Udata(size));
@@ -552,7 +590,6 @@ impl<'a> Converter<'_, '_, 'a> {
                 self.set(id, name, value);
             }
         }
-        self.machine_pointers.insert(pointer.0, id);
         Some(id)
     }
 
