@@ -21,7 +21,7 @@ const MISSING: [&str; 9] = [
     "The program is not being run",
 ];
 
-/// For each check: `same`, `different` or `missing`; a dash where the native program has no answer either.
+/// For each check: `same`, `different`, `missing` or `only here`; a dash where the native program has no answer either.
 fn compare(
     checks: &[Check],
     native: &BTreeMap<&str, String>,
@@ -35,6 +35,7 @@ fn compare(
             _ if native == ours && !is_missing(ours) => "same",
             (true, true) => "–",
             (_, true) => "missing",
+            (true, _) => "only here",
             _ => "different",
         };
         if verdict != "same" {

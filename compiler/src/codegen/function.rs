@@ -2,7 +2,7 @@
 
 use super::epilogue;
 use super::symbol::Symbol;
-use crate::debug::{FunctionDebug, ValuePlace, ValueRange};
+use crate::debug::{FunctionDebug, VMCTX, ValuePlace, ValueRange, WIDE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes::{self, Located};
 use crate::translate::abi_trap_code;
@@ -192,6 +192,10 @@ pub(crate) fn compile(
 fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
     let mut values = Vec::new();
     for (label, ranges) in &compiled.value_labels_ranges {
+        let value = match label.as_u32() {
+            VMCTX => VMCTX,
+            label => label & !WIDE,
+        };
         for range in ranges {
             let place = match range.loc {
                 LabelValueLoc::Reg(register) => match isa.map_regalloc_reg_to_dwarf(register) {
@@ -200,7 +204,7 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
                 },
                 LabelValueLoc::CFAOffset(offset) => ValuePlace::Frame(offset),
             };
-            values.push(ValueRange { value: label.as_u32(), start: range.start, end: range.end, place });
+            values.push(ValueRange { value, start: range.start, end: range.end, place });
         }
     }
     let buffer = &compiled.buffer;

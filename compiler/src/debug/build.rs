@@ -332,8 +332,10 @@ impl<'b, 'a> Builder<'b, 'a> {
         // The function's own first row; the compiler leaves nothing before it but what makes the frame.
         let own = &rows[rows.partition_point(|row| row.offset < body)..];
         let declared = self.scopes.get(&body).and_then(|scope| self.map.scopes[*scope as usize].declared);
+        // If the code starts with that of another function, which the module's compiler has inlined, its line is not the first one.
+        let starts_inlined = self.starts_inlined(body);
         let first = match declared {
-            Some((file, line)) if code.is_export => Row { file, line, ..Row::NONE },
+            Some((file, line)) if code.is_export || starts_inlined => Row { file, line, ..Row::NONE },
             _ => own.first().copied().unwrap_or(Row::NONE),
         };
         // Where the module's compiler has said that the frame is made; a body may be on the line that its function starts on.

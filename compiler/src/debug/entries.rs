@@ -330,7 +330,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 {
                     while let Ok(Some(range)) = ranges.next() {
                         let Some(wasm) = self.wasm(range.begin..range.end) else { continue };
-                        found.extend(code.ranges(0, &wasm));
+                        found.extend(code.inner_ranges(0, function.body, &wasm));
                         if !code.calls.is_empty() {
                             self.builder
                                 .blocks

@@ -57,6 +57,10 @@ pub(crate) struct ValueRange {
 /// In place of the index of a local: the pointer to the VM context.
 pub(crate) const VMCTX: u32 = u32::MAX - 1;
 
+/// What a label has more if its value is that of a local with 32 bits, zero-extended to an address. It has a bit of its own,
+/// because the code generator takes a label for the end of what had it before, and the value itself may be needed for longer.
+pub(crate) const WIDE: u32 = 1 << 30;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum ValuePlace {
     /// A register, as DWARF numbers those of the machine.

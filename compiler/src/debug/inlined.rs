@@ -72,7 +72,8 @@ impl<'b> Builder<'b, '_> {
 
     /// Makes entries for the calls that the module's compiler has inlined into the function of a frame.
     fn scope_entries(&mut self, out: &mut OutUnit, frame: u32, code: &FunctionCode<'_>, frames: &mut Frames) {
-        let Some(function) = self.scopes.get(&frames.bodies[frame as usize]).copied() else { return };
+        let body = frames.bodies[frame as usize];
+        let Some(function) = self.scopes.get(&body).copied() else { return };
         for index in inner(self.map, function) {
             if self.scopes_seen == MOST_SCOPES {
                 return;
@@ -84,7 +85,8 @@ impl<'b> Builder<'b, '_> {
                 _ => Some(frames.entries[frame as usize]),
             };
             let Some(parent) = parent else { continue };
-            let ranges = merged(scope.ranges.iter().flat_map(|range| code.ranges(frame, range)).collect());
+            let ranges = scope.ranges.iter().flat_map(|range| code.inner_ranges(frame, body, range));
+            let ranges = merged(ranges.collect());
             if ranges.is_empty() {
                 continue;
             }
@@ -158,6 +160,14 @@ impl<'b> Builder<'b, '_> {
             next = self.map.scopes[scope as usize].parent;
         }
         frames.entries[frame as usize]
+    }
+
+    /// Whether the first code of the function whose body starts at an offset in the wasm file is of another one that the
+    /// module's compiler has inlined.
+    pub fn starts_inlined(&self, body: u64) -> bool {
+        let Some(function) = self.scopes.get(&body) else { return false };
+        let covers = |scope: &Scope| scope.ranges.iter().any(|range| range.contains(&body));
+        inner(self.map, *function).any(|index| covers(&self.map.scopes[index as usize]))
     }
 
     /// The scopes of the function whose body starts at an offset in the wasm file.

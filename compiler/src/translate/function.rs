@@ -7,7 +7,7 @@ use super::trap::clif_trap_code;
 use super::types::{clif_type, clif_type_of, wasm_signature};
 use crate::codegen::symbol::Symbol;
 use crate::config::Progress;
-use crate::debug::{Tracking, VMCTX};
+use crate::debug::{Tracking, VMCTX, WIDE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
 use crate::plan::Plan;
@@ -16,7 +16,7 @@ use aot_abi::trap::TrapCode;
 use cranelift_codegen::ir::{
     self, AbiParam, ArgumentPurpose, ExtFuncData, ExternalName, Function, GlobalValueData, Inst, InstBuilder,
     MemFlagsData, Signature, SourceLoc, StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Type,
-    UserFuncName, Value, ValueLabel, types,
+    UserFuncName, Value, ValueLabel, ValueLabelAssignments, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -148,6 +148,21 @@ pub(crate) fn translate(
             Err(error.in_function(func, module.info.func_name(func)))
         }
     }
+}
+
+/// Zero-extends a value. Of a local that is an address, often nothing else is left: debuggers find it there too.
+pub(super) fn extended(builder: &mut FunctionBuilder<'_>, ty: Type, value: Value) -> Value {
+    let wide = builder.ins().uextend(ty, value);
+    if let Some(labels) = &mut builder.func.dfg.values_labels
+        && let Some(ValueLabelAssignments::Starts(starts)) = labels.get(&value)
+    {
+        let mut starts = starts.clone();
+        for start in &mut starts {
+            start.label = ValueLabel::from_u32(start.label.as_u32() | WIDE);
+        }
+        labels.insert(wide, ValueLabelAssignments::Starts(starts));
+    }
+    wide
 }
 
 impl<'f, 'm> FunctionTranslator<'f, 'm> {
