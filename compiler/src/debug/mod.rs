@@ -34,9 +34,9 @@ pub(crate) use build::{Debug, Parts, Source, build};
 pub use demangle::demangle;
 pub(crate) use expr::{Base, FrameBase, State};
 pub(crate) use function::{
-    Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange,
+    Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange, WIDE,
 };
 pub(crate) use input::Input;
-pub use input::{SOURCE_MAP_SECTION, URL_SECTION, source_map_url};
+pub use input::{SOURCE_MAP_SECTION, URL_SECTION, source_map_url, without_debug_info};
 pub(crate) use linked::{Linked, LinkedFunction};
 pub use source::{Frame, Location, SourceMap};
