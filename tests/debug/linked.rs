@@ -213,6 +213,7 @@ fn damage_costs_only_debug_information() {
     let place = Place::new("linked-damage");
     let [app, library] = &modules(&place, "1");
     place.aot(&["link", app, library, "--emit", "wasm", "-o", "linked.wasm"]);
+    place.damage("linked.wasm", "a shop: 21\n");
     let module = std::fs::read(place.join("linked.wasm")).expect("the module was made");
     let name = b"aot.debug";
     let starts = (0..module.len()).filter(|at| module[*at..].starts_with(name)).map(|at| at + name.len());

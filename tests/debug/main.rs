@@ -307,29 +307,19 @@ fn tools_have_no_complaint() {
 /// Whatever the debug information of a module says, the build succeeds, and the program does the same.
 #[test]
 fn damaged_debug_information_costs_only_that() {
-    if !has_tools(&["clang-19"]) {
+    if !has_tools(&["clang-19", "clang++-19"]) {
         return;
     }
     let place = Place::new("damaged");
-    let wasm = place.wasm("clang-19", &["-O1"], "list.c");
-    let module = std::fs::read(place.join(&wasm)).expect("the module was made");
-    let names = [".debug_info", ".debug_line", ".debug_abbrev", ".debug_str", ".debug_ranges", ".debug_loc"];
-    for (round, name) in names.into_iter().cycle().take(24).enumerate() {
-        let at = module.windows(name.len()).position(|window| window == name.as_bytes());
-        let start = at.expect("the section is there") + name.len();
-        let mut damaged = module.clone();
-        let len = 200 + round * 37;
-        for index in (0..len).step_by(1 + round % 5 * 3) {
-            if let Some(byte) = damaged.get_mut(start + index) {
-                *byte = byte.wrapping_mul(31).wrapping_add(round as u8);
-            }
-        }
-        // Not past the end of the section: its length stands before its name.
-        if place::is_module(&damaged) {
-            std::fs::write(place.join("damaged.wasm"), &damaged).expect("a file is written");
-            let (_, said) = place.both(place::AOT, &["build", "damaged.wasm", "-g", "-o", "damaged"]);
-            assert!(!said.contains("error"), "round {round}, {name}: {said}");
-            assert!(place.run("./damaged", &[]).starts_with("6 120 5"), "round {round}, {name}");
-        }
+    place.damage(&place.wasm("clang-19", &["-O1"], "list.c"), "6 120 5");
+    place.damage(&place.wasm("clang++-19", &["-O2", "-gdwarf-5"], "shapes.cc"), "74 6 7 1");
+}
+
+#[test]
+fn damaged_debug_information_of_rust_costs_only_that() {
+    let place = Place::new("damaged-rust");
+    for level in ["0", "2"] {
+        let Some(wasm) = place.guest(&format!("shop-O{level}.wasm")) else { return };
+        place.damage(&wasm, "7506 15 270");
     }
 }

@@ -1,6 +1,7 @@
 //! A directory for the files of a test, and the tools that work on them.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -28,14 +29,15 @@ pub fn expect(output: &str, wanted: &[&str]) {
     }
 }
 
-/// Whether bytes are sections one after the other, as far as a loader of modules looks.
-pub fn is_module(bytes: &[u8]) -> bool {
+/// Where the contents of a module's sections are, as far as a loader of modules looks. Nothing if these are no sections.
+fn sections(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
+    let mut found = Vec::new();
     let mut at = 8;
     while at < bytes.len() {
         at += 1;
         let (mut len, mut shift) = (0u64, 0);
         loop {
-            let Some(byte) = bytes.get(at) else { return false };
+            let byte = bytes.get(at)?;
             at += 1;
             len |= u64::from(byte & 0x7f) << shift;
             shift += 7;
@@ -43,9 +45,15 @@ pub fn is_module(bytes: &[u8]) -> bool {
                 break;
             }
         }
+        found.push(at..at + len as usize);
         at += len as usize;
     }
-    at == bytes.len()
+    (at == bytes.len()).then_some(found)
+}
+
+/// Whether bytes are sections one after the other.
+pub fn is_module(bytes: &[u8]) -> bool {
+    sections(bytes).is_some()
 }
 
 pub struct Place(PathBuf);
@@ -138,6 +146,51 @@ impl Place {
             [&["--target=wasm32-wasi", "-g", "-fno-exceptions"], flags, &[source, "-o", &name]].concat();
         self.run(compiler, &flags);
         name
+    }
+
+    /// Builds a program from a module whose debug information is damaged in many ways. It has to print what it always does.
+    pub fn damage(&self, wasm: &str, output: &str) {
+        const NAMES: [&[u8]; 11] = [
+            b".debug_info",
+            b".debug_line",
+            b".debug_abbrev",
+            b".debug_str",
+            b".debug_ranges",
+            b".debug_loc",
+            b".debug_rnglists",
+            b".debug_loclists",
+            b".debug_addr",
+            b".debug_line_str",
+            b".debug_str_offsets",
+        ];
+        let module = fs::read(self.join(wasm)).expect("the module was made");
+        let start = |name: &'static [u8]| {
+            let is_longer = |at: usize| {
+                NAMES.iter().any(|other| other.len() > name.len() && module[at..].starts_with(other))
+            };
+            let found = (0..module.len()).filter(|at| module[*at..].starts_with(name) && !is_longer(*at));
+            found.map(|at| at + name.len()).collect::<Vec<_>>()
+        };
+        let starts: Vec<usize> = NAMES.into_iter().flat_map(start).collect();
+        assert!(starts.len() > 4, "{wasm}: {starts:?}");
+        let sections = sections(&module).expect("it is a module");
+        for round in 0..6 * starts.len() {
+            let start = starts[round % starts.len()];
+            let mut damaged = module.clone();
+            let section = sections.iter().find(|section| section.contains(&(start - 1)));
+            let end = section.map_or(start, |section| section.end).min(start + 150 + round * 37);
+            let start = end.min(start + round / starts.len() * 20);
+            for byte in damaged[start..end].iter_mut().step_by(1 + round % 5 * 3) {
+                *byte = byte.wrapping_mul(31).wrapping_add(round as u8);
+            }
+            fs::write(self.join("damaged.wasm"), &damaged).expect("a file is written");
+            let inlining = ["inlining=n", "inlining=y"][round % 2];
+            let words =
+                ["build", "damaged.wasm", "-W", "multi-memory", "-g", "-C", inlining, "-o", "damaged"];
+            let (_, said) = self.both(AOT, &words);
+            assert!(!said.contains("error") && !said.contains("panicked"), "{wasm} {round}: {said}");
+            assert!(self.run("./damaged", &[]).starts_with(output), "{wasm} {round}");
+        }
     }
 
     pub fn gdb(&self, program: &str, commands: &[&str]) -> String {
