@@ -141,7 +141,9 @@ pub(crate) fn compile(
         .map(|range| (range.start, if marked { epilogue::without_mark(range.loc) } else { range.loc }))
         .filter(|(_, location)| !location.is_default())
         .map(|(start, location)| (start, location.bits()));
-    let (lines, calls) = locations.lines(changes);
+    let mut values = values(&compiled, isa);
+    let (lines, calls) = locations.lines(changes, &mut values);
+    values.sort_unstable();
     let wasm_offset = |code_offset: u32| match lines.partition_point(|line| line.code <= code_offset) {
         0 => 0,
         after => lines[after - 1].wasm,
@@ -169,7 +171,6 @@ pub(crate) fn compile(
         _ => None,
     };
     let unwind = Unwind { prologue: buffer.unwind_info.to_vec(), dwarf };
-    let values = values(&compiled, isa);
     let mut code = compiled.code_buffer().to_vec();
     if marked {
         epilogue::shorten(&mut code, buffer.get_srclocs_sorted());
@@ -188,7 +189,7 @@ pub(crate) fn compile(
     })
 }
 
-/// Where the values are that the function keeps for debuggers, in order.
+/// Where the values are that the function keeps for debuggers.
 fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
     let mut values = Vec::new();
     for (label, ranges) in &compiled.value_labels_ranges {
@@ -220,7 +221,6 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
             values.push(ValueRange { value, start: 0, end: buffer.data().len() as u32, place });
         }
     }
-    values.sort_unstable();
     values
 }
 
