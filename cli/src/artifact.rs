@@ -321,9 +321,12 @@ fn symbols(file: &File<'_>) -> BTreeMap<u64, String> {
     let is_name = |symbol: &object::Symbol<'_, '_>| symbol.size() > 0;
     let (names, others): (Vec<_>, Vec<_>) =
         file.symbols().filter(|symbol| symbol.is_definition()).partition(is_name);
+    // In Mach-O, where no symbol has a size, names of C start with an underscore, and those that only linkers use with this.
+    let is_macho = file.format() == BinaryFormat::MachO;
     for symbol in names.into_iter().chain(others) {
         if let Ok(name) = symbol.name()
             && !name.is_empty()
+            && !(is_macho && name.starts_with('l'))
         {
             symbols.entry(symbol.address()).or_insert_with(|| c_name(file, name).to_owned());
         }

@@ -1,7 +1,7 @@
 //! Calls that our own compiler inlines: backtraces, debuggers and listings show what they show without inlining.
 
 use crate::emulator;
-use crate::place::{AOT, Place, has_tools};
+use crate::place::{AOT, Place, expect, has_tools};
 use std::process::{Command, Output};
 
 /// Fails where its arguments say: in functions that are inlined into each other, in a loop, and in a function that is
@@ -210,4 +210,81 @@ fn debuggers_and_listings_show_them() {
     place.both(AOT, &["explore", &wasm, "-o", "page.html"]);
     let page = std::fs::read_to_string(place.join("page.html")).expect("the page was written");
     assert!(page.contains(";; inlined: function "), "{page}");
+}
+
+const OUTER: &str = "\
+#include <stdio.h>
+struct point { int x, y; struct point *next; };
+int scale(const struct point *point, int by);
+static int outer(int count) {
+    struct point origin = {count, 40, 0};
+    int sum = 0;
+    for (int i = 1; i <= count; i++) {
+        struct point at = {i, 30, &origin};
+        int part = scale(&at, 10);
+        sum += part;
+    }
+    return sum;
+}
+int main(int argc, char **argv) {
+    int all = outer(argc + 1);
+    printf(\"%d\\n\", all);
+    return 0;
+}
+";
+
+const INNER: &str = "\
+struct point { int x, y; struct point *next; };
+int scale(const struct point *point, int by) {
+    int result = point->x * by;
+    if (result < 0)
+        __builtin_trap();
+    { int more = result + 1; result = more; }
+    return result;
+}
+";
+
+/// Functions that are inlined have their variables, each call its own, also where the source files are others.
+#[test]
+fn inlined_functions_have_variables() {
+    if !has_tools(&["clang-19", "gdb", "llvm-dwarfdump-19", "readelf"]) {
+        return;
+    }
+    let place = Place::new("inlined-variables");
+    place.write("outer.c", OUTER);
+    place.write("inner.c", INNER);
+    for (level, line) in [("0", "break inner.c:6"), ("1", "break inner.c:4")] {
+        let wasm = place.wasm("clang-19", &[&format!("-O{level}"), "inner.c"], "outer.c");
+        place.aot(&["build", &wasm, "-g", "-C", "inlining=y", "-o", "app"]);
+        let symbols = place.run("readelf", &["-sW", "app"]);
+        assert!(!symbols.contains(" scale\n"), "it is not inlined: {symbols}");
+        let break_at = [line, "run", "bt 3", "p result", "p *point", "up", "info locals"];
+        let output = place.gdb("app", &[&break_at[..], &["continue", "p result", "up", "p sum"]].concat());
+        let what = format!("-O{level}: {output}");
+        if level == "0" {
+            let stack = [
+                "scale (point=0x",
+                "by=10) at ",
+                "inner.c:6",
+                "outer (count=2) at outer.c:9",
+                "main (argc=1,",
+            ];
+            let first =
+                ["$1 = 10", "{x = 1, y = 30, next = 0x", "i = 1", "origin = {x = 2, y = 40", "sum = 0"];
+            expect(&what, &stack);
+            first.iter().for_each(|wanted| assert!(what.contains(wanted), "no `{wanted}` in {what}"));
+            expect(&what, &["Breakpoint 1, ", "Breakpoint 1, ", "$3 = 20", "$4 = 11"]);
+        } else {
+            // What is in memory has its place, and nothing has a wrong value.
+            let wanted = ["scale (point=", "outer (count=", "main (argc=1,", "origin = {x = 2, y = 40"];
+            expect(&what, &wanted);
+            assert!(what.contains("$1 = 10") || what.contains("$1 = <optimized out>"), "{what}");
+        }
+        let verified = place.output("llvm-dwarfdump-19", &["--verify", "app"]);
+        assert!(verified.contains("No errors."), "{what}: {verified}");
+        for section in ["info", "loc", "Ranges"] {
+            let (_, complaints) = place.both("readelf", &[&format!("--debug-dump={section}"), "app"]);
+            assert_eq!(complaints, "", "{what}: {section}");
+        }
+    }
 }

@@ -126,7 +126,7 @@ fn gdb_knows_lines_of_optimised_libraries() {
         ("1", &["-O", "opt-level=1"][..], ""),
         ("2", &[], ""),
         ("2", &["-g"], "n=21"),
-        ("2", &["-g", "-C", "inlining=y"], ""),
+        ("2", &["-g", "-C", "inlining=y"], "n=<optimized out>"),
     ] {
         program(&place, level, flags);
         let output = session(&place, &["break twice", "run", "bt", "delete", "break sum", "run", "bt"]);

@@ -141,6 +141,69 @@ fn lines_are_those_of_each_module() {
     assert!(!place.run("readelf", &["-SW", "app"]).contains(".debug_"));
 }
 
+const CALC: &str = "\
+static int factor = 2;
+__attribute__((export_name(\"twice\"))) int twice(int n) {
+  int result = n * factor;
+  if (n < 0)
+    __builtin_trap();
+  return result;
+}
+";
+
+const MIDDLE: &str = "\
+__attribute__((import_module(\"calc\"), import_name(\"twice\"))) int calc_twice(int n);
+static int sum = 1;
+__attribute__((export_name(\"add\"))) void add(int price) {
+  int before = sum;
+  sum = before + calc_twice(price);
+}
+__attribute__((export_name(\"total\"))) int total(int rebate) {
+  return sum - rebate;
+}
+";
+
+/// A module that was linked from others is linked again.
+#[test]
+fn what_is_linked_twice_keeps_its_debug_information() {
+    if !has_tools(&["clang-19", "gdb", "llvm-dwarfdump-19"]) {
+        return;
+    }
+    let place = Place::new("linked-twice");
+    place.write("app.c", PROGRAM);
+    place.write("middle.c", MIDDLE);
+    place.write("calc.c", CALC);
+    for level in ["0", "2"] {
+        let flag = format!("-O{level}");
+        let library = |source| place.wasm("clang-19", &["-mexec-model=reactor", &flag], source);
+        let app = place.wasm("clang-19", &[&flag], "app.c");
+        let calc = format!("calc={}", library("calc.c"));
+        place.aot(&["link", &library("middle.c"), &calc, "--emit", "wasm", "-o", "shop.wasm"]);
+        let aot_level = format!("opt-level={level}");
+        let words =
+            ["link", &app, "shop=shop.wasm", "-W", "multi-memory", "-g", "-O", &aot_level, "-o", "app"];
+        place.aot(&words);
+        assert_eq!(place.run("./app", &[]), "a shop: 50\n");
+        let output = place.gdb("app", &["break twice", "run", "bt", "p factor", "p n", "up", "p sum"]);
+        let stack = ["twice (n=5) at calc.c:", "add (price=5) at middle.c:5", "main (", "app.c:10"];
+        expect(&output, &[&stack[..], &["$1 = 2", "$2 = 5", "$3 = 1"]].concat());
+        let traps = place.output("./app", &["negative"]);
+        expect(&traps, &["twice", "/calc.c:", "add", "/middle.c:5", "main", "/app.c:10"]);
+        let verified = place.output("llvm-dwarfdump-19", &["--verify", "app"]);
+        assert!(verified.contains("No errors."), "{level}: {verified}");
+    }
+    // What is not wanted is not kept.
+    for (strip, is_there) in [("none", true), ("debug", false), ("all", false)] {
+        let words = ["link", "app.c-O0.wasm", "shop=shop.wasm", "-W", "multi-memory", "--strip", strip];
+        place.aot(&[&words[..], &["--emit", "wasm", "-o", "linked.wasm"]].concat());
+        let module = std::fs::read(place.join("linked.wasm")).expect("the module was made");
+        let name = b"aot.debug";
+        assert_eq!(module.windows(name.len()).any(|window| window == name), is_there, "{strip}");
+        place.aot(&["build", "linked.wasm", "-W", "multi-memory", "-o", "app"]);
+        assert_eq!(place.run("./app", &[]), "a shop: 50\n");
+    }
+}
+
 /// What linking has kept is input of the next build: damage of it costs what it described.
 #[test]
 fn damage_costs_only_debug_information() {
@@ -150,6 +213,7 @@ fn damage_costs_only_debug_information() {
     let place = Place::new("linked-damage");
     let [app, library] = &modules(&place, "1");
     place.aot(&["link", app, library, "--emit", "wasm", "-o", "linked.wasm"]);
+    place.damage("linked.wasm", "a shop: 21\n");
     let module = std::fs::read(place.join("linked.wasm")).expect("the module was made");
     let name = b"aot.debug";
     let starts = (0..module.len()).filter(|at| module[*at..].starts_with(name)).map(|at| at + name.len());

@@ -18,7 +18,8 @@ mod table;
 mod zig;
 
 use place::{Place, has_tools};
-use session::{Check, answers};
+use session::{Check, Debugger};
+use table::Language;
 
 /// The checks of a C program, in one session.
 const C: &[Check] = &[
@@ -105,34 +106,12 @@ fn gdb_answers_as_for_native_programs() {
     if !has_tools(&["clang-19", "clang++-19", "gdb", "rustc"]) {
         return;
     }
-    let place = Place::new("table");
-    let mut columns = Vec::new();
-    for (language, source, compiler, checks) in
-        [("C", "list.c", "clang-19", C), ("C++", "shapes.cc", "clang++-19", CPP)]
-    {
-        for level in ["0", "2"] {
-            let native = format!("native-{source}{level}");
-            let ours = format!("aot-{source}{level}");
-            let flag = format!("-O{level}");
-            place.run(compiler, &["-g", &flag, source, "-o", &native]);
-            let wasm = place.wasm(compiler, &[&flag], source);
-            let aot_level = format!("opt-level={level}");
-            place.aot(&["build", &wasm, "-g", "-O", &aot_level, "-o", &ours]);
-            let (native, ours) = (answers(&place, &native, checks), answers(&place, &ours, checks));
-            columns.push((format!("{language} `-O{level}`"), table::compare(checks, &native, &ours)));
-        }
-    }
-    for level in ["0", "2"] {
-        let Some(wasm) = place.guest(&format!("shop-O{level}.wasm")) else { return };
-        let (native, ours) = (format!("native-shop{level}"), format!("aot-shop{level}"));
-        let aot_level = format!("opt-level={level}");
-        let flags = ["-g", "--edition=2024", "--crate-name=shop", "-C", &aot_level, "-o", &native];
-        place.run("rustc", &[&flags[..], &["shop/src/main.rs"]].concat());
-        place.aot(&["build", &wasm, "-g", "-O", &aot_level, "-o", &ours]);
-        let (native, ours) = (answers(&place, &native, RUST), answers(&place, &ours, RUST));
-        columns.push((format!("Rust `-O{level}`"), table::compare(RUST, &native, &ours)));
-    }
-    table::check(&columns);
+    let languages = [
+        Language { name: "C", compiler: "clang-19", source: "list.c", checks: C },
+        Language { name: "C++", compiler: "clang++-19", source: "shapes.cc", checks: CPP },
+        Language { name: "Rust", compiler: "rustc", source: "shop/src/main.rs", checks: RUST },
+    ];
+    table::compare_all(Debugger::Gdb, &Place::new("table"), &languages);
 }
 
 /// What must be right whatever native programs answer: the values that the source says.
@@ -179,7 +158,7 @@ fn traps_and_interrupts_stop_at_their_lines() {
     // It has gigabytes.
     std::fs::remove_file(place.join("app.core")).expect("it can be removed");
     // A loop that never ends, interrupted by a signal from outside.
-    let output = place.interrupted("app", "loop");
+    let output = place.interrupted(&["gdb", "-nx", "-batch", "-ex", "run loop", "-ex", "bt", "app"], "app");
     assert!(output.contains("main (argc=2") && output.contains("list.c:"), "{output}");
 }
 
@@ -328,29 +307,19 @@ fn tools_have_no_complaint() {
 /// Whatever the debug information of a module says, the build succeeds, and the program does the same.
 #[test]
 fn damaged_debug_information_costs_only_that() {
-    if !has_tools(&["clang-19"]) {
+    if !has_tools(&["clang-19", "clang++-19"]) {
         return;
     }
     let place = Place::new("damaged");
-    let wasm = place.wasm("clang-19", &["-O1"], "list.c");
-    let module = std::fs::read(place.join(&wasm)).expect("the module was made");
-    let names = [".debug_info", ".debug_line", ".debug_abbrev", ".debug_str", ".debug_ranges", ".debug_loc"];
-    for (round, name) in names.into_iter().cycle().take(24).enumerate() {
-        let at = module.windows(name.len()).position(|window| window == name.as_bytes());
-        let start = at.expect("the section is there") + name.len();
-        let mut damaged = module.clone();
-        let len = 200 + round * 37;
-        for index in (0..len).step_by(1 + round % 5 * 3) {
-            if let Some(byte) = damaged.get_mut(start + index) {
-                *byte = byte.wrapping_mul(31).wrapping_add(round as u8);
-            }
-        }
-        // Not past the end of the section: its length stands before its name.
-        if place::is_module(&damaged) {
-            std::fs::write(place.join("damaged.wasm"), &damaged).expect("a file is written");
-            let (_, said) = place.both(place::AOT, &["build", "damaged.wasm", "-g", "-o", "damaged"]);
-            assert!(!said.contains("error"), "round {round}, {name}: {said}");
-            assert!(place.run("./damaged", &[]).starts_with("6 120 5"), "round {round}, {name}");
-        }
+    place.damage(&place.wasm("clang-19", &["-O1"], "list.c"), "6 120 5");
+    place.damage(&place.wasm("clang++-19", &["-O2", "-gdwarf-5"], "shapes.cc"), "74 6 7 1");
+}
+
+#[test]
+fn damaged_debug_information_of_rust_costs_only_that() {
+    let place = Place::new("damaged-rust");
+    for level in ["0", "2"] {
+        let Some(wasm) = place.guest(&format!("shop-O{level}.wasm")) else { return };
+        place.damage(&wasm, "7506 15 270");
     }
 }

@@ -1,11 +1,13 @@
 //! A directory for the files of a test, and the tools that work on them.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 pub const AOT: &str = env!("CARGO_BIN_EXE_aot");
+pub const LLDB: &str = "lldb-19";
 
 /// Whether tools are there; on CI they have to be.
 pub fn has_tools(names: &[&str]) -> bool {
@@ -27,14 +29,15 @@ pub fn expect(output: &str, wanted: &[&str]) {
     }
 }
 
-/// Whether bytes are sections one after the other, as far as a loader of modules looks.
-pub fn is_module(bytes: &[u8]) -> bool {
+/// Where the contents of a module's sections are, as far as a loader of modules looks. Nothing if these are no sections.
+fn sections(bytes: &[u8]) -> Option<Vec<Range<usize>>> {
+    let mut found = Vec::new();
     let mut at = 8;
     while at < bytes.len() {
         at += 1;
         let (mut len, mut shift) = (0u64, 0);
         loop {
-            let Some(byte) = bytes.get(at) else { return false };
+            let byte = bytes.get(at)?;
             at += 1;
             len |= u64::from(byte & 0x7f) << shift;
             shift += 7;
@@ -42,9 +45,15 @@ pub fn is_module(bytes: &[u8]) -> bool {
                 break;
             }
         }
+        found.push(at..at + len as usize);
         at += len as usize;
     }
-    at == bytes.len()
+    (at == bytes.len()).then_some(found)
+}
+
+/// Whether bytes are sections one after the other.
+pub fn is_module(bytes: &[u8]) -> bool {
+    sections(bytes).is_some()
 }
 
 pub struct Place(PathBuf);
@@ -139,6 +148,51 @@ impl Place {
         name
     }
 
+    /// Builds a program from a module whose debug information is damaged in many ways. It has to print what it always does.
+    pub fn damage(&self, wasm: &str, output: &str) {
+        const NAMES: [&[u8]; 11] = [
+            b".debug_info",
+            b".debug_line",
+            b".debug_abbrev",
+            b".debug_str",
+            b".debug_ranges",
+            b".debug_loc",
+            b".debug_rnglists",
+            b".debug_loclists",
+            b".debug_addr",
+            b".debug_line_str",
+            b".debug_str_offsets",
+        ];
+        let module = fs::read(self.join(wasm)).expect("the module was made");
+        let start = |name: &'static [u8]| {
+            let is_longer = |at: usize| {
+                NAMES.iter().any(|other| other.len() > name.len() && module[at..].starts_with(other))
+            };
+            let found = (0..module.len()).filter(|at| module[*at..].starts_with(name) && !is_longer(*at));
+            found.map(|at| at + name.len()).collect::<Vec<_>>()
+        };
+        let starts: Vec<usize> = NAMES.into_iter().flat_map(start).collect();
+        assert!(starts.len() > 4, "{wasm}: {starts:?}");
+        let sections = sections(&module).expect("it is a module");
+        for round in 0..6 * starts.len() {
+            let start = starts[round % starts.len()];
+            let mut damaged = module.clone();
+            let section = sections.iter().find(|section| section.contains(&(start - 1)));
+            let end = section.map_or(start, |section| section.end).min(start + 150 + round * 37);
+            let start = end.min(start + round / starts.len() * 20);
+            for byte in damaged[start..end].iter_mut().step_by(1 + round % 5 * 3) {
+                *byte = byte.wrapping_mul(31).wrapping_add(round as u8);
+            }
+            fs::write(self.join("damaged.wasm"), &damaged).expect("a file is written");
+            let inlining = ["inlining=n", "inlining=y"][round % 2];
+            let words =
+                ["build", "damaged.wasm", "-W", "multi-memory", "-g", "-C", inlining, "-o", "damaged"];
+            let (_, said) = self.both(AOT, &words);
+            assert!(!said.contains("error") && !said.contains("panicked"), "{wasm} {round}: {said}");
+            assert!(self.run("./damaged", &[]).starts_with(output), "{wasm} {round}");
+        }
+    }
+
     pub fn gdb(&self, program: &str, commands: &[&str]) -> String {
         self.gdb_of("gdb", program, commands)
     }
@@ -153,18 +207,29 @@ impl Place {
         self.output(gdb, &args)
     }
 
-    /// What gdb prints of a program that is interrupted while it runs, as Ctrl-C does.
-    pub fn interrupted(&self, program: &str, argument: &str) -> String {
-        let run = format!("run {argument}");
-        let args = ["-nx", "-batch", "-ex", "set pagination off", "-ex", &run, "-ex", "bt", program];
-        let mut gdb = self.command("gdb", &args);
-        let child = gdb.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // The program is a child of gdb, in a process group of its own.
-        let children = format!("/proc/{0}/task/{0}/children", child.id());
+    /// What lldb prints while it follows commands, whether or not it can.
+    pub fn lldb(&self, program: &str, commands: &[&str]) -> String {
+        self.write("session.lldb", &(commands.join("\n") + "\n"));
+        let first = ["settings set use-color false", "settings set auto-confirm true"];
+        let [color, confirm] = first;
+        let follow = "command source -e false -c false session.lldb";
+        self.output(LLDB, &["-b", "-o", color, "-o", confirm, "-o", follow, program])
+    }
+
+    /// What a debugger prints of a program that is interrupted while it runs, as Ctrl-C does.
+    pub fn interrupted(&self, debugger: &[&str], program: &str) -> String {
+        let mut command = self.command(debugger[0], &debugger[1..]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let children = |pid: &str| {
+            let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+            list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
         for _ in 0..400 {
             std::thread::sleep(Duration::from_millis(50));
-            let list = fs::read_to_string(&children).unwrap_or_default();
-            for pid in list.split_whitespace() {
+            // The program is a child of the debugger, or of a server that it has, in a process group of its own.
+            let own = children(&child.id().to_string());
+            let list: Vec<String> = own.iter().flat_map(|pid| children(pid)).chain(own.clone()).collect();
+            for pid in &list {
                 let name = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
                 let time = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
                 // It has used the processor for a while: it is in its loop.

@@ -2,7 +2,7 @@
 
 use super::epilogue;
 use super::symbol::Symbol;
-use crate::debug::{FunctionDebug, ValuePlace, ValueRange};
+use crate::debug::{FunctionDebug, VMCTX, ValuePlace, ValueRange, WIDE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes::{self, Located};
 use crate::translate::abi_trap_code;
@@ -142,7 +142,9 @@ pub(crate) fn compile(
         .map(|range| (range.start, if marked { epilogue::without_mark(range.loc) } else { range.loc }))
         .filter(|(_, location)| !location.is_default())
         .map(|(start, location)| (start, location.bits()));
-    let (lines, calls) = locations.lines(changes);
+    let mut values = values(&compiled, isa);
+    let (lines, calls) = locations.lines(changes, &mut values);
+    values.sort_unstable();
     let wasm_offset = |code_offset: u32| match lines.partition_point(|line| line.code <= code_offset) {
         0 => 0,
         after => lines[after - 1].wasm,
@@ -170,7 +172,6 @@ pub(crate) fn compile(
         _ => None,
     };
     let unwind = Unwind { prologue: buffer.unwind_info.to_vec(), dwarf };
-    let values = values(&compiled, isa);
     let mut code = compiled.code_buffer().to_vec();
     if marked {
         epilogue::shorten(&mut code, buffer.get_srclocs_sorted());
@@ -189,10 +190,14 @@ pub(crate) fn compile(
     })
 }
 
-/// Where the values are that the function keeps for debuggers, in order.
+/// Where the values are that the function keeps for debuggers.
 fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
     let mut values = Vec::new();
     for (label, ranges) in &compiled.value_labels_ranges {
+        let value = match label.as_u32() {
+            VMCTX => VMCTX,
+            label => label & !WIDE,
+        };
         for range in ranges {
             let place = match range.loc {
                 LabelValueLoc::Reg(register) => match isa.map_regalloc_reg_to_dwarf(register) {
@@ -201,7 +206,7 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
                 },
                 LabelValueLoc::CFAOffset(offset) => ValuePlace::Frame(offset),
             };
-            values.push(ValueRange { value: label.as_u32(), start: range.start, end: range.end, place });
+            values.push(ValueRange { value, start: range.start, end: range.end, place });
         }
     }
     let buffer = &compiled.buffer;
@@ -217,7 +222,6 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
             values.push(ValueRange { value, start: 0, end: buffer.data().len() as u32, place });
         }
     }
-    values.sort_unstable();
     values
 }
 

@@ -4,13 +4,14 @@
 //! the module, with offsets as line numbers.
 
 use super::code::{FunctionCode, Piece, merged};
-use super::entries::{self, Kept};
+use super::entries::{self, Kept, Types};
 use super::expr::State;
 use super::input::{Input, Slice, Units};
 use super::lines::{self, Sequence as LineSequence};
 use super::output::{self, DebugSection};
 use super::record::{FunctionScopes, record};
 use super::source::{Row, Sequence, SourceMap, SourceUnit};
+use super::variables::InlinedFrame;
 use crate::config::DebugInfo;
 use crate::emit::Text;
 use crate::emit::text::TextRange;
@@ -84,6 +85,7 @@ fn sections(parts: &Parts<'_, '_>) -> (Vec<DebugSection>, Vec<String>) {
         builder.kept = entries::convert(&mut builder);
     }
     builder.functions();
+    builder.variables();
     builder.finish();
     let sections = builder.encode();
     let Builder { dwarf, units, mut warnings, .. } = builder;
@@ -138,6 +140,10 @@ pub(super) struct Builder<'b, 'a> {
     pub scopes_seen: u32,
     /// What entries of the module became, if they are converted.
     pub kept: Vec<Kept>,
+    /// What is known of the types of the units that were converted.
+    pub types: Vec<Types>,
+    /// The inlined calls whose variables are wanted, if the module's entries are converted.
+    pub inlined: Vec<InlinedFrame<'b>>,
     /// The blocks of functions that have inlined calls, by unit and where their bodies start, if the module's entries are
     /// converted: offsets in the wasm file, and what the entry became. Outer ones come first.
     pub blocks: HashMap<(UnitId, u64), Vec<Block>>,
@@ -171,6 +177,8 @@ impl<'b, 'a> Builder<'b, 'a> {
             inner_scopes: HashMap::new(),
             scopes_seen: 0,
             kept: Vec::new(),
+            types: Vec::new(),
+            inlined: Vec::new(),
             blocks: HashMap::new(),
             warnings: Vec::new(),
         }
@@ -332,8 +340,10 @@ impl<'b, 'a> Builder<'b, 'a> {
         // The function's own first row; the compiler leaves nothing before it but what makes the frame.
         let own = &rows[rows.partition_point(|row| row.offset < body)..];
         let declared = self.scopes.get(&body).and_then(|scope| self.map.scopes[*scope as usize].declared);
+        // If the code starts with that of another function, which the module's compiler has inlined, its line is not the first one.
+        let starts_inlined = self.starts_inlined(body);
         let first = match declared {
-            Some((file, line)) if code.is_export => Row { file, line, ..Row::NONE },
+            Some((file, line)) if code.is_export || starts_inlined => Row { file, line, ..Row::NONE },
             _ => own.first().copied().unwrap_or(Row::NONE),
         };
         // Where the module's compiler has said that the frame is made; a body may be on the line that its function starts on.

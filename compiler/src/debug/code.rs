@@ -83,6 +83,12 @@ impl FunctionCode<'_> {
         merged(pieces.map(|(_, range)| range.clone()).collect())
     }
 
+    /// The same for a part of the source of a frame's function, whose body starts at `body`: what makes the frame, which counts as
+    /// that byte, is part of the function only.
+    pub fn inner_ranges(&self, frame: u32, body: u64, wasm: &Range<u64>) -> Vec<Range<u32>> {
+        self.ranges(frame, &(wasm.start.max(body + 1)..wasm.end))
+    }
+
     /// The code that runs while an inlined call is there: ranges in the function, ascending and apart.
     pub fn call(&self, call: usize) -> &[Range<u32>] {
         &self.frames()[call]
@@ -176,6 +182,7 @@ mod tests {
         assert_eq!(function.ranges(0, &(102..111)), [4..16, 24..40]);
         assert_eq!(function.ranges(0, &(0..1000)), function.whole());
         assert_eq!(function.ranges(0, &(111..112)), []);
+        assert_eq!(function.inner_ranges(0, 100, &(100..106)), [4..8, 12..16]);
     }
 
     #[test]

@@ -8,12 +8,12 @@
 use super::build::{Builder, OutUnit, set_ranges, text_address};
 use super::code::{FunctionCode, merged};
 use super::expr::{self, Base, Scope, Want};
-use super::function::{VMCTX, ValueRange};
+use super::function::{VMCTX, ValueRange, local};
 use super::input::Slice;
 use super::pointee::{self, Memory};
 use super::source::FileNumbers;
 use crate::emit::text::TextRange;
-use gimli::read::{self, AttributeValue as In, DebuggingInformationEntry};
+use gimli::read::{self, AttributeValue as In, DebuggingInformationEntry, Operation};
 use gimli::write::{AttributeValue, DebugInfoRef, Expression, Location, LocationList, UnitEntryId, UnitId};
 use gimli::{DwAt, DwTag, UnitOffset, constants as dw};
 use std::collections::{BTreeMap, HashMap};
@@ -29,18 +29,37 @@ const MAX_REFERENCES: usize = 32;
 const MAX_LOCATIONS: usize = 4096;
 
 type ReadUnit<'a> = read::Unit<Slice<'a>>;
-type Entry<'a> = DebuggingInformationEntry<Slice<'a>>;
+pub(super) type Entry<'a> = DebuggingInformationEntry<Slice<'a>>;
 
 /// The entries of a unit that are kept, by their offsets in it. Ascending.
 pub(super) type Kept = Vec<(usize, UnitEntryId)>;
 
 /// The code of a function whose entries are converted.
-struct Function<'f> {
+pub(super) struct Function<'f, 'a> {
     /// Where its body starts in the wasm file.
-    body: u64,
-    code: FunctionCode<'f>,
-    values: Vec<ValueRange>,
-    frame_size: Option<i64>,
+    pub body: u64,
+    pub code: FunctionCode<'f>,
+    pub values: &'f [ValueRange],
+    pub frame_size: Option<i64>,
+    /// 0, or the inlined call that its entries are converted for.
+    pub frame: u32,
+    /// What places in its frame count from, where that is inlined.
+    pub frame_base: Option<Vec<Operation<Slice<'a>>>>,
+}
+
+impl<'f> Function<'f, '_> {
+    /// A function with code of its own.
+    pub fn new(range: &'f TextRange, body: u64) -> Self {
+        let code = FunctionCode::new(range, body);
+        Function {
+            body,
+            code,
+            values: &range.debug.values,
+            frame_size: range.frame_size(),
+            frame: 0,
+            frame_base: None,
+        }
+    }
 }
 
 /// What a type is, under its names and qualifiers.
@@ -75,19 +94,8 @@ pub(super) fn convert(builder: &mut Builder<'_, '_>) -> Vec<Kept> {
     for (index, memory) in memories.into_iter().enumerate() {
         let (memory, places) = memory.unzip();
         let unit = builder.units_read.get(index);
-        let Some(out) = builder.units[index].take() else { continue };
-        let mut converter = Converter {
-            unit,
-            index,
-            out,
-            kept: &kept,
-            ids: &ids,
-            shapes: HashMap::new(),
-            machine_pointers: HashMap::new(),
-            guest_pointers: Vec::new(),
-            memory,
-            builder,
-        };
+        let out = builder.units[index].take().expect("it was opened");
+        let mut converter = Converter::new(builder, index, out, &kept, &ids, memory);
         if let Err(error) = converter.entries() {
             converter.builder.warn(index, &error);
         }
@@ -95,12 +103,18 @@ pub(super) fn convert(builder: &mut Builder<'_, '_>) -> Vec<Kept> {
         if let (Some(memory), Some(places)) = (memory, places) {
             converter.set_list(memory, dw::DW_AT_location, places);
         }
-        let Converter { out, guest_pointers, .. } = converter;
+        let Converter { out, mut guest_pointers, returned_pointers, types, .. } = converter;
+        builder.types.push(types);
         let memory = match (builder.state(index).base, memory) {
             (Base::Fixed { memory, .. }, _) => Some(Memory::Address(memory)),
             (Base::Cell { memory, .. }, _) => Some(Memory::Cell(memory)),
             (_, entry) => entry.map(Memory::Entry),
         };
+        let size = u64::from(unit.encoding().address_size);
+        let dwarf = &mut builder.dwarf;
+        let written = dwarf.units.get_mut(out.id);
+        pointee::add_numbers(written, &mut dwarf.strings, &guest_pointers, size);
+        guest_pointers.extend(returned_pointers.into_values());
         if let Some(memory) = memory {
             pointee::add_locations(builder.dwarf.units.get_mut(out.id), &guest_pointers, memory);
         }
@@ -204,21 +218,57 @@ fn has_code(entry: &Entry<'_>) -> bool {
     entry.attr(dw::DW_AT_low_pc).is_some() || entry.attr(dw::DW_AT_ranges).is_some()
 }
 
-struct Converter<'c, 'b, 'a> {
-    builder: &'c mut Builder<'b, 'a>,
-    unit: &'c ReadUnit<'a>,
-    index: usize,
-    out: OutUnit,
-    kept: &'c [Kept],
-    /// Of the units that are written.
-    ids: &'c [Option<UnitId>],
+/// What is known of the types of a unit.
+#[derive(Default)]
+pub(super) struct Types {
     shapes: HashMap<usize, Shape>,
     /// Pointers and slices as the machine has them, by the entry of those of the guest.
     machine_pointers: HashMap<usize, UnitEntryId>,
+}
+
+pub(super) struct Converter<'c, 'b, 'a> {
+    pub builder: &'c mut Builder<'b, 'a>,
+    pub unit: &'c ReadUnit<'a>,
+    pub index: usize,
+    pub out: OutUnit,
+    /// The unit that gets entries of code: that of `out`, or one that a function was inlined into.
+    pub target: UnitId,
+    pub kept: &'c [Kept],
+    /// Of the units that are written.
+    pub ids: &'c [Option<UnitId>],
+    pub types: Types,
     /// Pointers that lie in memory.
     guest_pointers: Vec<UnitEntryId>,
+    /// Pointers that functions return, in registers, by the entry of those in memory.
+    returned_pointers: HashMap<usize, UnitEntryId>,
     /// What [`memory_entry`] has made.
     memory: Option<UnitEntryId>,
+}
+
+impl<'c, 'b, 'a> Converter<'c, 'b, 'a> {
+    pub fn new(
+        builder: &'c mut Builder<'b, 'a>,
+        index: usize,
+        out: OutUnit,
+        kept: &'c [Kept],
+        ids: &'c [Option<UnitId>],
+        memory: Option<UnitEntryId>,
+    ) -> Self {
+        let types = builder.types.get_mut(index).map(std::mem::take).unwrap_or_default();
+        Converter {
+            unit: builder.units_read.get(index),
+            index,
+            target: out.id,
+            out,
+            kept,
+            ids,
+            types,
+            guest_pointers: Vec::new(),
+            returned_pointers: HashMap::new(),
+            memory,
+            builder,
+        }
+    }
 }
 
 impl<'a> Converter<'_, '_, 'a> {
@@ -226,7 +276,7 @@ impl<'a> Converter<'_, '_, 'a> {
         let unit = self.unit;
         let numbers: FileNumbers = self.builder.map.numbers.get(self.index).cloned().unwrap_or_default();
         let mut entries = unit.entries();
-        let mut function: Option<(isize, Function<'_>)> = None;
+        let mut function: Option<(isize, Function<'_, 'a>)> = None;
         while let Some(entry) = entries.next_dfs()? {
             let Some(id) = self.find(self.index, entry.offset()) else { continue };
             if function.as_ref().is_some_and(|(depth, _)| entry.depth() <= *depth) {
@@ -236,10 +286,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 && has_code(entry)
                 && let Some(range) = self.builder.live_function(self.index, unit, entry)
             {
-                let (range, body) = range;
-                let code = FunctionCode::new(range, body);
-                let (values, frame_size) = (range.debug.values.clone(), range.frame_size());
-                function = Some((entry.depth(), Function { body, code, values, frame_size }));
+                function = Some((entry.depth(), Function::new(range.0, range.1)));
             }
             self.entry(entry, id, function.as_ref().map(|(_, function)| function), &numbers);
         }
@@ -257,15 +304,22 @@ impl<'a> Converter<'_, '_, 'a> {
         find(self.kept, unit, offset.0)
     }
 
+    /// Sets an attribute of an entry that is in the target.
     fn set(&mut self, id: UnitEntryId, name: DwAt, value: AttributeValue) {
-        self.builder.dwarf.units.get_mut(self.out.id).get_mut(id).set(name, value);
+        let value = match value {
+            AttributeValue::UnitRef(other) if self.target != self.out.id => {
+                AttributeValue::DebugInfoRef(DebugInfoRef::Entry(self.out.id, other))
+            }
+            value => value,
+        };
+        self.builder.dwarf.units.get_mut(self.target).get_mut(id).set(name, value);
     }
 
-    fn entry(
+    pub fn entry(
         &mut self,
         entry: &Entry<'a>,
         id: UnitEntryId,
-        function: Option<&Function<'_>>,
+        function: Option<&Function<'_, 'a>>,
         numbers: &FileNumbers,
     ) {
         let tag = entry.tag();
@@ -286,6 +340,14 @@ impl<'a> Converter<'_, '_, 'a> {
                 dw::DW_AT_linkage_name if self.builder.is_c(self.index) => {}
                 // A call would have to follow the convention of the machine, but values come back as wasm has them.
                 dw::DW_AT_type if tag == dw::DW_TAG_subprogram && self.returns_aggregate(entry) => {}
+                // lldb would put a pointer of the machine before the members of the class.
+                dw::DW_AT_virtuality if tag == dw::DW_TAG_subprogram => {}
+                dw::DW_AT_type
+                    if tag == dw::DW_TAG_subprogram
+                        && let Some(pointer) = self.returned_pointer(attribute.value()) =>
+                {
+                    self.set(id, name, AttributeValue::UnitRef(pointer));
+                }
                 _ if is_of_encoding(name) || tag == dw::DW_TAG_compile_unit && is_of_unit(name) => {}
                 _ => {
                     if let Some(value) = self.attribute(attribute.value(), numbers) {
@@ -303,35 +365,38 @@ impl<'a> Converter<'_, '_, 'a> {
         }
     }
 
+    /// Where in the wasm file the code of an entry is.
+    pub fn wasm_ranges(&self, entry: &Entry<'a>) -> Vec<Range<u64>> {
+        let mut found = Vec::new();
+        if let Ok(mut ranges) = self.builder.units_read.dwarf(self.index).die_ranges(self.unit, entry) {
+            while let Ok(Some(range)) = ranges.next() {
+                found.extend(self.wasm(range.begin..range.end));
+            }
+        }
+        found
+    }
+
     /// Says which code an entry is about.
-    fn code(&mut self, entry: &Entry<'a>, id: UnitEntryId, function: &Function<'_>) {
+    fn code(&mut self, entry: &Entry<'a>, id: UnitEntryId, function: &Function<'_, 'a>) {
         let code = &function.code;
         let ranges = match entry.tag() {
             dw::DW_TAG_subprogram if has_code(entry) => code.whole(),
             dw::DW_TAG_inlined_subroutine | dw::DW_TAG_lexical_block | dw::DW_TAG_try_block => {
-                let mut found = Vec::new();
-                if let Ok(mut ranges) = self.builder.units_read.dwarf(self.index).die_ranges(self.unit, entry)
-                {
-                    while let Ok(Some(range)) = ranges.next() {
-                        let Some(wasm) = self.wasm(range.begin..range.end) else { continue };
-                        found.extend(code.ranges(0, &wasm));
-                        if !code.calls.is_empty() {
-                            self.builder
-                                .blocks
-                                .entry((self.out.id, function.body))
-                                .or_default()
-                                .push((wasm, id));
-                        }
-                    }
+                let wasm = self.wasm_ranges(entry);
+                if !code.calls.is_empty() && function.frame == 0 {
+                    let blocks = self.builder.blocks.entry((self.out.id, function.body)).or_default();
+                    blocks.extend(wasm.iter().map(|wasm| (wasm.clone(), id)));
                 }
-                merged(found)
+                let inner =
+                    wasm.iter().flat_map(|wasm| code.inner_ranges(function.frame, function.body, wasm));
+                merged(inner.collect())
             }
             _ => return,
         };
         if !ranges.is_empty() {
             let ranges: Vec<_> =
                 ranges.iter().map(|range| code.start + range.start..code.start + range.end).collect();
-            set_ranges(self.builder.dwarf.units.get_mut(self.out.id), id, &ranges);
+            set_ranges(self.builder.dwarf.units.get_mut(self.target), id, &ranges);
         }
         if entry.tag() == dw::DW_TAG_inlined_subroutine
             && let Some(range) = ranges.first()
@@ -346,7 +411,7 @@ impl<'a> Converter<'_, '_, 'a> {
         &mut self,
         entry: &Entry<'a>,
         id: UnitEntryId,
-        function: Option<&Function<'_>>,
+        function: Option<&Function<'_, 'a>>,
         value: In<Slice<'a>>,
     ) {
         let shape = self.type_of(entry).map(|ty| self.shape(ty));
@@ -362,7 +427,8 @@ impl<'a> Converter<'_, '_, 'a> {
                     let encoding = self.unit.encoding();
                     let state = self.builder.state(self.index);
                     let scope = Scope { state, frame_size: None, memory: self.memory };
-                    let found = expr::convert(&expression, encoding, scope, want, |_| None);
+                    let found = expr::operations(&expression, encoding, None);
+                    let found = found.and_then(|list| expr::convert(&list, scope, want, |_| None));
                     found.map(|expression| (0..u32::MAX, expression)).into_iter().collect()
                 }
                 _ => Vec::new(),
@@ -383,20 +449,26 @@ impl<'a> Converter<'_, '_, 'a> {
     /// What an expression or a list of locations is for each part of a function's code.
     fn places(
         &self,
-        function: &Function<'_>,
+        function: &Function<'_, 'a>,
         value: In<Slice<'a>>,
         want: Want,
     ) -> Vec<(Range<u32>, Expression)> {
         let mut found = Vec::new();
         if let In::Exprloc(expression) = value {
-            self.place_in(function, &(0..function.code.len), &expression, want, &mut found);
+            let whole = match function.frame.checked_sub(1) {
+                Some(call) => function.code.call(call as usize).to_vec(),
+                None => function.code.whole(),
+            };
+            for range in whole {
+                self.place_in(function, &range, &expression, want, &mut found);
+            }
             return found;
         }
         let lists = self.builder.units_read.dwarf(self.index).attr_locations(self.unit, value);
         let Ok(Some(mut list)) = lists else { return found };
         while let Ok(Some(entry)) = list.next() {
             let Some(wasm) = self.wasm(entry.range.begin..entry.range.end) else { continue };
-            for range in function.code.ranges(0, &wasm) {
+            for range in function.code.ranges(function.frame, &wasm) {
                 self.place_in(function, &range, &entry.data, want, &mut found);
             }
             if found.len() > MAX_LOCATIONS {
@@ -410,21 +482,30 @@ impl<'a> Converter<'_, '_, 'a> {
     /// The same for one expression: it changes where values move.
     fn place_in(
         &self,
-        function: &Function<'_>,
+        function: &Function<'_, 'a>,
         range: &Range<u32>,
         expression: &read::Expression<Slice<'a>>,
         want: Want,
         found: &mut Vec<(Range<u32>, Expression)>,
     ) {
         let (encoding, state) = (self.unit.encoding(), self.builder.state(self.index));
+        let Some(list) = expr::operations(expression, encoding, function.frame_base.as_deref()) else {
+            return;
+        };
         let scope = Scope { state, frame_size: function.frame_size, memory: None };
-        let needed = expr::needed(expression, encoding, state);
-        let first = |value: u32| function.values.partition_point(|other| other.value < value);
-        let of =
-            |value: u32| function.values[first(value)..].iter().take_while(move |other| other.value == value);
+        let number = |value: u32| match value {
+            VMCTX => Some(VMCTX),
+            index => local(function.frame, index),
+        };
+        let values = function.values;
+        let of = |value: u32| {
+            let number = number(value);
+            let first = values.partition_point(|other| Some(other.value) < number);
+            values[first..].iter().take_while(move |other| Some(other.value) == number)
+        };
         let mut borders = vec![range.start, range.end];
-        for value in &needed {
-            let places = of(*value).flat_map(|value| [value.start, value.end]);
+        for value in expr::needed(&list, state) {
+            let places = of(value).flat_map(|value| [value.start, value.end]);
             borders.extend(places.filter(|border| range.start < *border && *border < range.end));
         }
         borders.sort_unstable();
@@ -434,7 +515,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 let holds = |place: &&ValueRange| place.start <= pair[0] && pair[1] <= place.end;
                 of(value).find(holds).map(|place| place.place)
             };
-            if let Some(expression) = expr::convert(expression, encoding, scope, want, place) {
+            if let Some(expression) = expr::convert(&list, scope, want, place) {
                 found.push((pair[0]..pair[1], expression));
             }
         }
@@ -444,7 +525,7 @@ impl<'a> Converter<'_, '_, 'a> {
         &mut self,
         id: UnitEntryId,
         name: DwAt,
-        function: Option<&Function<'_>>,
+        function: Option<&Function<'_, 'a>>,
         mut found: Vec<(Range<u32>, Expression)>,
     ) {
         let (start, len) =
@@ -462,7 +543,7 @@ impl<'a> Converter<'_, '_, 'a> {
     }
 
     fn set_list(&mut self, id: UnitEntryId, name: DwAt, list: LocationList) {
-        let unit = self.builder.dwarf.units.get_mut(self.out.id);
+        let unit = self.builder.dwarf.units.get_mut(self.target);
         let list = unit.locations.add(list);
         unit.get_mut(id).set(name, AttributeValue::LocationListRef(list));
     }
@@ -492,11 +573,11 @@ impl<'a> Converter<'_, '_, 'a> {
 
     /// What a type is.
     fn shape(&mut self, ty: UnitOffset) -> Shape {
-        if let Some(known) = self.shapes.get(&ty.0) {
+        if let Some(known) = self.types.shapes.get(&ty.0) {
             return *known;
         }
         let shape = self.find_shape(ty).unwrap_or(Shape::Other);
-        self.shapes.insert(ty.0, shape);
+        self.types.shapes.insert(ty.0, shape);
         shape
     }
 
@@ -535,24 +616,43 @@ impl<'a> Converter<'_, '_, 'a> {
         }
     }
 
-    /// The type of a pointer as an address of the machine.
-    fn machine_pointer(&mut self, pointer: UnitOffset) -> Option<UnitEntryId> {
-        if let Some(known) = self.machine_pointers.get(&pointer.0) {
+    /// The type of a pointer that a function returns, if a reference is to one.
+    fn returned_pointer(&mut self, ty: In<Slice<'a>>) -> Option<UnitEntryId> {
+        let In::UnitRef(ty) = ty else { return None };
+        if let Some(known) = self.returned_pointers.get(&ty.0) {
             return Some(*known);
         }
-        let entry = self.unit.entry(pointer).ok()?;
-        let size = u64::from(self.builder.parts.states[0].address_size);
-        let root = self.builder.dwarf.units.get(self.out.id).root();
-        let id = self.builder.dwarf.units.get_mut(self.out.id).add(root, entry.tag());
-        self.set(id, dw::DW_AT_byte_size, AttributeValue::Udata(size));
-        for name in [dw::DW_AT_type, dw::DW_AT_name] {
-            if let Some(value) = entry.attr_value(name)
-                && let Some(value) = self.attribute(value, &FileNumbers::new())
-            {
-                self.set(id, name, value);
+        let id = match self.shape(ty) {
+            Shape::Pointer(pointer) if pointer == ty => {
+                self.copied_pointer(ty, u64::from(self.unit.encoding().address_size))?
             }
+            _ => return None,
+        };
+        self.returned_pointers.insert(ty.0, id);
+        Some(id)
+    }
+
+    /// The type of a pointer as an address of the machine.
+    fn machine_pointer(&mut self, pointer: UnitOffset) -> Option<UnitEntryId> {
+        if let Some(known) = self.types.machine_pointers.get(&pointer.0) {
+            return Some(*known);
         }
-        self.machine_pointers.insert(pointer.0, id);
+        let id = self.copied_pointer(pointer, u64::from(self.builder.parts.states[0].address_size))?;
+        self.types.machine_pointers.insert(pointer.0, id);
+        Some(id)
+    }
+
+    /// The type of a pointer to the same, with so many bytes.
+    fn copied_pointer(&mut self, pointer: UnitOffset, size: u64) -> Option<UnitEntryId> {
+        let entry = self.unit.entry(pointer).ok()?;
+        let mut attributes = vec![(dw::DW_AT_byte_size, AttributeValue::Udata(size))];
+        for name in [dw::DW_AT_type, dw::DW_AT_name] {
+            let value = entry.attr_value(name).and_then(|value| self.attribute(value, &FileNumbers::new()));
+            attributes.extend(value.map(|value| (name, value)));
+        }
+        let unit = self.builder.dwarf.units.get_mut(self.out.id);
+        let id = unit.add(unit.root(), entry.tag());
+        attributes.into_iter().for_each(|(name, value)| unit.get_mut(id).set(name, value));
         Some(id)
     }
 
@@ -588,7 +688,7 @@ impl<'a> Converter<'_, '_, 'a> {
 
     /// The type of a slice whose pointer is an address of the machine.
     fn machine_slice(&mut self, slice: UnitOffset) -> Option<UnitEntryId> {
-        if let Some(known) = self.machine_pointers.get(&slice.0) {
+        if let Some(known) = self.types.machine_pointers.get(&slice.0) {
             return Some(*known);
         }
         let [pointer, length] = self.slice_members(slice)?;
@@ -610,7 +710,7 @@ impl<'a> Converter<'_, '_, 'a> {
             entry.set(dw::DW_AT_type, AttributeValue::UnitRef(ty));
             entry.set(dw::DW_AT_data_member_location, AttributeValue::Udata(offset));
         }
-        self.machine_pointers.insert(slice.0, id);
+        self.types.machine_pointers.insert(slice.0, id);
         Some(id)
     }
 

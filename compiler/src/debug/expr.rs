@@ -86,24 +86,39 @@ enum Item {
     Machine,
 }
 
-/// The values that an expression needs: locals, and perhaps the VM context.
-pub(super) fn needed(
-    expression: &read::Expression<Slice<'_>>,
+/// The operations of an expression. Places in the frame count from what `frame_base` says, if it is there: the function is
+/// inlined, and the frame of the one around it is another. Nothing if they are damaged, or too many.
+pub(super) fn operations<'a>(
+    expression: &read::Expression<Slice<'a>>,
     encoding: Encoding,
-    state: &State,
-) -> Vec<u32> {
-    let mut needed = Vec::new();
+    frame_base: Option<&[Operation<Slice<'a>>]>,
+) -> Option<Vec<Operation<Slice<'a>>>> {
     let mut operations = expression.operations(encoding);
-    let in_context = matches!(state.base, Base::Context { .. });
-    while let Ok(Some(operation)) = operations.next() {
-        if let Operation::WasmLocal { index } = operation {
-            needed.push(index);
+    let mut list = Vec::new();
+    while let Some(operation) = operations.next().ok()? {
+        match (operation, frame_base) {
+            (Operation::FrameOffset { offset }, Some(base)) => {
+                let base = base.strip_suffix(&[Operation::StackValue]).unwrap_or(base);
+                list.extend(base);
+                list.extend([Operation::SignedConstant { value: offset }, Operation::Plus]);
+            }
+            _ => list.push(operation),
         }
-        if needed.len() > MAX_OPERATIONS {
-            break;
+        if list.len() > MAX_OPERATIONS {
+            return None;
         }
     }
-    if in_context {
+    Some(list)
+}
+
+/// The values that an expression needs: locals, and perhaps the VM context.
+pub(super) fn needed(list: &[Operation<Slice<'_>>], state: &State) -> Vec<u32> {
+    let local = |operation: &Operation<_>| match operation {
+        Operation::WasmLocal { index } => Some(*index),
+        _ => None,
+    };
+    let mut needed: Vec<u32> = list.iter().filter_map(local).collect();
+    if matches!(state.base, Base::Context { .. }) {
         needed.push(VMCTX);
     }
     needed.sort_unstable();
@@ -113,31 +128,22 @@ pub(super) fn needed(
 
 /// Converts an expression, given where values are. `None` if it says what cannot be said of the machine.
 pub(super) fn convert(
-    expression: &read::Expression<Slice<'_>>,
-    encoding: Encoding,
+    list: &[Operation<Slice<'_>>],
     scope: Scope<'_>,
     want: Want,
     place: impl Fn(u32) -> Option<ValuePlace>,
 ) -> Option<Expression> {
-    let mut operations = expression.operations(encoding);
-    let mut list = Vec::new();
-    while let Some(operation) = operations.next().ok()? {
-        list.push(operation);
-        if list.len() > MAX_OPERATIONS {
-            return None;
-        }
-    }
     if want == Want::Location
-        && let Some(whole) = whole(&list, scope, &place)
+        && let Some(whole) = whole(list, scope, &place)
     {
         return Some(whole);
     }
     let mut converter = Converter { scope, place, out: Expression::new(), stack: Vec::new() };
     if want == Want::Slice {
-        converter.slice(&list)?;
+        converter.slice(list)?;
         return Some(converter.out);
     }
-    let mut list = list.into_iter().peekable();
+    let mut list = list.iter().copied().peekable();
     let mut has_pieces = false;
     let mut is_value = false;
     while let Some(operation) = list.next() {

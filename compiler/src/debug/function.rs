@@ -46,7 +46,7 @@ pub(crate) struct Caller {
 /// Where a value is while a range of the code runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct ValueRange {
-    /// The index of a wasm local, or [`VMCTX`].
+    /// A wasm local, as [`local`] numbers it, or [`VMCTX`].
     pub value: u32,
     /// Offsets in the code.
     pub start: u32,
@@ -54,8 +54,25 @@ pub(crate) struct ValueRange {
     pub place: ValuePlace,
 }
 
-/// In place of the index of a local: the pointer to the VM context.
+/// Bits of the index of a wasm local: a function has 50,000 at most.
+const LOCAL_BITS: u32 = 16;
+
+/// A wasm local of a frame, which is 0 for the function that has the code, or an inlined call. Nothing if there are too many.
+pub(crate) fn local(frame: u32, index: u32) -> Option<u32> {
+    (frame < WIDE >> LOCAL_BITS && index < 1 << LOCAL_BITS).then_some(frame << LOCAL_BITS | index)
+}
+
+/// The frame and the index of a local that has a number.
+pub(crate) fn frame_and_index(local: u32) -> (u32, u32) {
+    (local >> LOCAL_BITS, local & ((1 << LOCAL_BITS) - 1))
+}
+
+/// In place of a local: the pointer to the VM context.
 pub(crate) const VMCTX: u32 = u32::MAX - 1;
+
+/// What a label has more if its value is that of a local with 32 bits, zero-extended to an address. It has a bit of its own,
+/// because the code generator takes a label for the end of what had it before, and the value itself may be needed for longer.
+pub(crate) const WIDE: u32 = 1 << 30;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum ValuePlace {

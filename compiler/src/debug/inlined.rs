@@ -6,6 +6,7 @@ use super::entries;
 use super::function::{Caller, InlinedCall};
 use super::record::FunctionScopes;
 use super::source::{Scope, SourceMap};
+use super::variables::InlinedFrame;
 use crate::emit::text::TextRange;
 use gimli::constants as dw;
 use gimli::write::{AttributeValue, UnitEntryId};
@@ -31,7 +32,7 @@ impl<'b> Builder<'b, '_> {
     pub fn function_entries(
         &mut self,
         out: &mut OutUnit,
-        range: &TextRange,
+        range: &'b TextRange,
         code: &FunctionCode<'_>,
         body: u64,
     ) {
@@ -60,7 +61,21 @@ impl<'b> Builder<'b, '_> {
         }
         for (frame, call) in (1..).zip(code.calls) {
             self.call_entry(out, frame, call, code, &mut frames);
-            self.scope_entries(out, frame, code, &mut frames);
+            let scopes = self.scope_entries(out, frame, code, &mut frames);
+            let callee = frames.bodies[frame as usize];
+            let entry = frames.entries[frame as usize];
+            let function =
+                self.scopes.get(&callee).filter(|_| !self.kept.is_empty() && entry != frames.entries[0]);
+            self.inlined.extend(function.map(|function| InlinedFrame {
+                range,
+                outer: body,
+                frame,
+                body: callee,
+                function: *function,
+                unit: out.id,
+                entry,
+                scopes,
+            }));
         }
     }
 
@@ -70,21 +85,30 @@ impl<'b> Builder<'b, '_> {
         entries::find(&self.kept, unit as usize, entry)
     }
 
-    /// Makes entries for the calls that the module's compiler has inlined into the function of a frame.
-    fn scope_entries(&mut self, out: &mut OutUnit, frame: u32, code: &FunctionCode<'_>, frames: &mut Frames) {
-        let Some(function) = self.scopes.get(&frames.bodies[frame as usize]).copied() else { return };
+    /// Makes entries for the calls that the module's compiler has inlined into the function of a frame. Gives them by where
+    /// the module has theirs.
+    fn scope_entries(
+        &mut self,
+        out: &mut OutUnit,
+        frame: u32,
+        code: &FunctionCode<'_>,
+        frames: &mut Frames,
+    ) -> Vec<(usize, UnitEntryId)> {
+        let body = frames.bodies[frame as usize];
+        let mut made = Vec::new();
+        let Some(function) = self.scopes.get(&body).copied() else { return made };
         for index in inner(self.map, function) {
-            if self.scopes_seen == MOST_SCOPES {
-                return;
+            if !self.sees_scope() {
+                break;
             }
-            self.scopes_seen += 1;
             let scope: &'b Scope = &self.map.scopes[index as usize];
             let parent = match scope.parent {
                 Some(parent) if parent != function => frames.scopes.get(&(frame, parent)).copied(),
                 _ => Some(frames.entries[frame as usize]),
             };
             let Some(parent) = parent else { continue };
-            let ranges = merged(scope.ranges.iter().flat_map(|range| code.ranges(frame, range)).collect());
+            let ranges = scope.ranges.iter().flat_map(|range| code.inner_ranges(frame, body, range));
+            let ranges = merged(ranges.collect());
             if ranges.is_empty() {
                 continue;
             }
@@ -94,7 +118,16 @@ impl<'b> Builder<'b, '_> {
                 self.set_call(out, entry, file, line, column);
             }
             frames.scopes.insert((frame, index), entry);
+            made.push((scope.entry, entry));
         }
+        made
+    }
+
+    /// Counts a scope, or an entry in one. `false` if there were too many.
+    pub fn sees_scope(&mut self) -> bool {
+        let is_left = self.scopes_seen < MOST_SCOPES;
+        self.scopes_seen += u32::from(is_left);
+        is_left
     }
 
     /// Makes an entry for a call that this compiler has inlined.
@@ -158,6 +191,14 @@ impl<'b> Builder<'b, '_> {
             next = self.map.scopes[scope as usize].parent;
         }
         frames.entries[frame as usize]
+    }
+
+    /// Whether the first code of the function whose body starts at an offset in the wasm file is of another one that the
+    /// module's compiler has inlined.
+    pub fn starts_inlined(&self, body: u64) -> bool {
+        let Some(function) = self.scopes.get(&body) else { return false };
+        let covers = |scope: &Scope| scope.ranges.iter().any(|range| range.contains(&body));
+        inner(self.map, *function).any(|index| covers(&self.map.scopes[index as usize]))
     }
 
     /// The scopes of the function whose body starts at an offset in the wasm file.
@@ -229,7 +270,7 @@ impl<'b> Builder<'b, '_> {
 }
 
 /// The calls that the module's compiler has inlined into a function: places in the source map.
-fn inner(map: &SourceMap, function: u32) -> impl Iterator<Item = u32> {
+pub(super) fn inner(map: &SourceMap, function: u32) -> impl Iterator<Item = u32> {
     let inner = map.scopes[function as usize + 1..].iter().take_while(|scope| scope.parent.is_some());
     (function + 1..).zip(inner).map(|(index, _)| index)
 }

@@ -36,7 +36,7 @@ pub(crate) struct Input<'a> {
     /// The modules that were linked to this one, of which it has debug information.
     pub linked: Vec<Linked<'a>>,
     /// Whether a section of one of them could not be read.
-    pub(super) is_damaged: bool,
+    pub is_damaged: bool,
 }
 
 impl<'a> Input<'a> {
@@ -64,8 +64,8 @@ impl<'a> Input<'a> {
             self.is_damaged |= linked.is_none();
             self.linked.extend(linked);
         }
-        let is_known = name.starts_with(".debug_") || [SOURCE_MAP_SECTION, URL_SECTION].contains(&name);
-        if is_known && self.sections.iter().all(|(other, _)| *other != name) {
+        if is_debugging(name) && name != linked::NAME && self.sections.iter().all(|(other, _)| *other != name)
+        {
             self.sections.push((name, bytes));
         }
     }
@@ -143,6 +143,32 @@ impl<'a> Input<'a> {
         let index = self.bodies.partition_point(|body| body.start <= offset).checked_sub(1)?;
         (offset < self.bodies[index].end).then_some(index as u32)
     }
+}
+
+/// Whether a custom section is about debugging. The one with the names of functions is not.
+fn is_debugging(section: &str) -> bool {
+    section.starts_with(".debug_") || [SOURCE_MAP_SECTION, URL_SECTION, linked::NAME].contains(&section)
+}
+
+/// A module without its debug information.
+///
+/// # Errors
+/// If it is no module in the binary format.
+pub fn without_debug_info(wasm: &[u8]) -> Result<Vec<u8>> {
+    const CUSTOM: u8 = 0;
+    let mut reader = wasmparser::BinaryReader::new(wasm, 0);
+    let mut out = reader.read_bytes(8)?.to_vec();
+    while !reader.eof() {
+        let start = reader.original_position() as usize;
+        let id = reader.read_u8()?;
+        let len = reader.read_var_u32()?;
+        let contents = reader.read_bytes(len as usize)?;
+        let name = || wasmparser::BinaryReader::new(contents, 0).read_unlimited_string();
+        if id != CUSTOM || !is_debugging(name()?) {
+            out.extend(&wasm[start..reader.original_position() as usize]);
+        }
+    }
+    Ok(out)
 }
 
 /// Linked modules whose debug information is read. What comes behind them has none.

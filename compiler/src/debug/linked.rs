@@ -18,6 +18,7 @@
 //! Numbers are unsigned LEB128.
 
 use crate::module::SourceOffsets;
+use std::collections::HashMap;
 use std::ops::Range;
 use wasm_encoder::{CustomSection, Encode as _};
 use wasmparser::BinaryReader;
@@ -60,6 +61,36 @@ impl LinkedFunction {
         }
     }
 
+    /// The same after a second time: `outer` is what has become of the function that this one is there.
+    fn through(&self, outer: &LinkedFunction) -> LinkedFunction {
+        let body = outer.source.start;
+        let place = |offset: u32| {
+            let at = body + u64::from(offset);
+            (at < outer.source.end).then(|| outer.offset(at, u32::MAX.into()) as u32)
+        };
+        let own = self.runs.iter().filter_map(|(source, offset)| Some((*source, place(*offset)?)));
+        // Distances change where they changed in one of both.
+        let more = outer.runs.iter().filter_map(|(middle, offset)| {
+            let middle = u64::from(*middle).checked_sub(body)?;
+            let next = self.runs.partition_point(|(_, offset)| u64::from(*offset) <= middle);
+            let (source, start) = self.runs[next.checked_sub(1)?];
+            let source = u64::from(source) + (middle - u64::from(start));
+            let end = self.runs.get(next).map_or(self.source.end, |(end, _)| u64::from(*end));
+            (source < end).then_some((source as u32, *offset))
+        });
+        let mut runs: Vec<(u32, u32)> = own.chain(more).collect();
+        runs.sort_unstable();
+        let mut last = None;
+        runs.retain(|(source, offset)| {
+            let is_new = last.is_none_or(|(before, least)| *source > before && *offset >= least);
+            if is_new {
+                last = Some((*source, *offset));
+            }
+            is_new
+        });
+        LinkedFunction { func: outer.func, source: self.source.clone(), runs }
+    }
+
     /// Where in its body is what was at an offset in the file. `len` is the length of the body.
     fn offset(&self, source: u64, len: u64) -> u64 {
         let next = self.runs.partition_point(|(start, _)| u64::from(*start) <= source);
@@ -74,6 +105,26 @@ impl LinkedFunction {
 }
 
 impl<'a> Linked<'a> {
+    /// The same when the module that it is in is linked to others again. Its memories and globals become those of the lists;
+    /// `functions` are what its functions become, by their numbers; those that are taken are gone then.
+    pub fn again(
+        &self,
+        memories: &[u32],
+        globals: &[u32],
+        functions: &mut HashMap<u32, LinkedFunction>,
+    ) -> Linked<'a> {
+        let of = |list: &[u32], index: u32| list.get(index as usize).copied();
+        let functions =
+            self.functions.iter().filter_map(|inner| Some(inner.through(&functions.remove(&inner.func)?)));
+        Linked {
+            sections: self.sections.clone(),
+            code_start: self.code_start,
+            memory: self.memory.and_then(|memory| of(memories, memory)),
+            globals: self.globals.iter().map(|global| of(globals, *global).unwrap_or(u32::MAX)).collect(),
+            functions: functions.collect(),
+        }
+    }
+
     /// The section in the binary format.
     pub fn encode(&self) -> CustomSection<'static> {
         let mut bytes = vec![VERSION];
@@ -207,5 +258,22 @@ mod tests {
         // Instructions have become shorter.
         assert_eq!([place(22), place(24), place(25)], [Some((3, 501)), Some((3, 503)), Some((3, 503))]);
         assert_eq!([place(30), place(31)], [Some((3, 508)), None]);
+    }
+
+    #[test]
+    fn what_is_linked_again_is_found_in_the_second_result() {
+        let linked = sample();
+        let outer = LinkedFunction { func: 1, source: 1000..1021, runs: vec![(1001, 2), (1012, 20)] };
+        let mut functions = HashMap::from([(7, outer)]);
+        let again = linked.again(&[9, 8, 6], &[4, 3], &mut functions);
+        assert_eq!((again.memory, &again.globals[..]), (Some(6), &[u32::MAX, 4][..]));
+        assert!(functions.is_empty());
+        // The other function is not in the result.
+        assert_eq!(again.functions.len(), 1);
+        assert_eq!(again.functions[0].runs, [(103, 2), (110, 11), (112, 20)]);
+        let bodies = [0..0, 500..530];
+        let place = |address| again.place(address, &bodies).map(|(_, offset)| offset - 500);
+        assert_eq!([3, 9, 10, 11, 12, 20].map(place), [2, 8, 11, 12, 20, 30].map(Some));
+        assert_eq!(Linked::decode(&again.encode().data), Some(again));
     }
 }

@@ -7,7 +7,7 @@
 //! - [`mappings`]: a source map in JSON → the same, with less in it.
 //! - [`function`], [`code`]: what code generation says of one function; wasm offsets ↔ its machine code.
 //! - [`entries`], [`expr`], [`pointee`]: types, functions and variables of the module's DWARF → the same for the machine.
-//! - [`inlined`]: entries for inlined calls: those of the module's compiler, and ours.
+//! - [`inlined`], [`variables`]: entries for inlined calls: those of the module's compiler, and ours with their variables.
 //! - [`record`]: the source positions of machine code, for our own backtraces; [`demangle`]: names for people.
 //! - [`build`]: all of that → entries and line tables for the machine code; [`lines`]: rows of those tables → bytes;
 //!   [`output`]: the entries → bytes and relocations.
@@ -29,14 +29,16 @@ pub(crate) mod output;
 mod pointee;
 mod record;
 pub(crate) mod source;
+mod variables;
 
 pub(crate) use build::{Debug, Parts, Source, build};
 pub use demangle::demangle;
 pub(crate) use expr::{Base, FrameBase, State};
 pub(crate) use function::{
-    Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange,
+    Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange, WIDE, frame_and_index,
+    local,
 };
 pub(crate) use input::Input;
-pub use input::{SOURCE_MAP_SECTION, URL_SECTION, source_map_url};
+pub use input::{SOURCE_MAP_SECTION, URL_SECTION, source_map_url, without_debug_info};
 pub(crate) use linked::{Linked, LinkedFunction};
 pub use source::{Frame, Location, SourceMap};

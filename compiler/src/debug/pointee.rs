@@ -3,10 +3,14 @@
 //! Such a pointer counts from the start of the linear memory. The type of its target says so: its data is at the
 //! address plus that of the memory. gdb follows that for structures, unions, arrays and subranges; scalars become
 //! subranges of themselves. The types of variables stay as they are.
+//!
+//! lldb knows no such thing, and no pointers that are smaller than those of the machine. It takes what `DW_AT_signature` refers
+//! to in place of a type that has one; gdb does not for pointers. So such a pointer refers to a number with the name of the
+//! pointer's type: an enumeration without names for values, which lldb prints in hexadecimal digits.
 
 use super::entries::is_wrapper;
 use gimli::constants as dw;
-use gimli::write::{AttributeValue, Expression, Unit, UnitEntryId};
+use gimli::write::{AttributeValue, Expression, StringTable, Unit, UnitEntryId};
 use std::collections::HashMap;
 
 /// Entries that lie in each other, or types that are named after each other.
@@ -14,6 +18,12 @@ const MAX_DEPTH: usize = 32;
 
 /// Entries of one type that are copied.
 const MAX_COPIED: usize = 4096;
+
+/// Bytes of the name of a pointer's type.
+const MAX_NAME: usize = 200;
+
+/// What the names of pointers begin with that are numbers: lldb confuses types of the same name.
+const NUMBER: &str = "wasm32 ";
 
 /// Where the linear memory starts.
 #[derive(Clone, Copy)]
@@ -33,6 +43,52 @@ pub(super) fn add_locations(unit: &mut Unit, pointers: &[UnitEntryId], memory: M
         let located = targets.located(target, 0);
         targets.unit.get_mut(*pointer).set(dw::DW_AT_type, AttributeValue::UnitRef(located));
     }
+}
+
+/// Says what pointers are for who does not follow them: numbers with `bytes` bytes.
+pub(super) fn add_numbers(unit: &mut Unit, strings: &mut StringTable, pointers: &[UnitEntryId], bytes: u64) {
+    let mut numbers: HashMap<Vec<u8>, UnitEntryId> = HashMap::new();
+    for pointer in pointers {
+        let name = name(unit, strings, Some(*pointer), 0);
+        let number = numbers.entry(name).or_insert_with_key(|name| {
+            let number = unit.add(unit.root(), dw::DW_TAG_enumeration_type);
+            let entry = unit.get_mut(number);
+            let name = strings.add([NUMBER.as_bytes(), name].concat());
+            entry.set(dw::DW_AT_name, AttributeValue::StringRef(name));
+            entry.set(dw::DW_AT_byte_size, AttributeValue::Udata(bytes));
+            number
+        });
+        unit.get_mut(*pointer).set(dw::DW_AT_signature, AttributeValue::UnitRef(*number));
+    }
+}
+
+/// The name of a type, as C writes it where it has none of its own.
+fn name(unit: &Unit, strings: &StringTable, ty: Option<UnitEntryId>, depth: usize) -> Vec<u8> {
+    let Some(entry) = ty.map(|ty| unit.get(ty)) else { return b"void".to_vec() };
+    if let Some(AttributeValue::StringRef(name)) = entry.get(dw::DW_AT_name) {
+        let name = strings.get(*name);
+        return name[..name.len().min(MAX_NAME)].to_vec();
+    }
+    let inner = match entry.get(dw::DW_AT_type) {
+        _ if depth == MAX_DEPTH => return b"?".to_vec(),
+        Some(AttributeValue::UnitRef(inner)) => Some(*inner),
+        _ => None,
+    };
+    let (before, after) = match entry.tag() {
+        dw::DW_TAG_pointer_type => ("", " *"),
+        dw::DW_TAG_reference_type => ("", " &"),
+        dw::DW_TAG_rvalue_reference_type => ("", " &&"),
+        dw::DW_TAG_const_type => ("const ", ""),
+        dw::DW_TAG_volatile_type => ("volatile ", ""),
+        dw::DW_TAG_array_type => ("", "[]"),
+        dw::DW_TAG_subroutine_type => ("", "()"),
+        tag if is_wrapper(tag) => ("", ""),
+        _ => return b"?".to_vec(),
+    };
+    let inner = name(unit, strings, inner, depth + 1);
+    // `**` has no space in it.
+    let after = if inner.ends_with(b"*") { after.trim_start() } else { after };
+    [before.as_bytes(), &inner, after.as_bytes()].concat()
 }
 
 struct Targets<'u> {

@@ -290,22 +290,30 @@ fn debug_information<'u>(
     let mut found = Vec::new();
     for ((unit, numbers), live) in units.iter().zip(numbers).zip(live) {
         let sections: Vec<_> = unit.info.debug.dwarf_sections().collect();
-        if sections.is_empty() {
+        if sections.is_empty() && unit.info.debug.linked.is_empty() {
             continue;
         }
         let first = unit.info.imported_funcs as usize;
         let functions = unit.info.debug.bodies.iter().zip(&numbers.funcs[first..]).zip(&live[first..]);
-        let functions = functions.filter(|(_, is_live)| **is_live).map(|((body, number), _)| {
+        let functions = (0..).zip(functions).filter(|(_, (_, is_live))| **is_live);
+        let functions = functions.map(|(index, ((body, number), _))| {
             let func = number - imported;
-            LinkedFunction::new(func, body.clone(), &offsets[func as usize])
+            (index, LinkedFunction::new(func, body.clone(), &offsets[func as usize]))
         });
-        found.push(Linked {
-            sections,
-            code_start: unit.info.debug.code_start,
-            memory: numbers.memories.first().copied(),
-            globals: numbers.globals.clone(),
-            functions: functions.collect(),
-        });
+        if !sections.is_empty() {
+            found.push(Linked {
+                sections,
+                code_start: unit.info.debug.code_start,
+                memory: numbers.memories.first().copied(),
+                globals: numbers.globals.clone(),
+                functions: functions.map(|(_, function)| function).collect(),
+            });
+            continue;
+        }
+        // The modules that it was linked from.
+        let mut functions = functions.collect();
+        let again = |linked: &Linked<'u>| linked.again(&numbers.memories, &numbers.globals, &mut functions);
+        found.extend(unit.info.debug.linked.iter().map(again));
     }
     found
 }

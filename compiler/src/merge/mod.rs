@@ -121,6 +121,10 @@ fn read(wasm: &[u8], features: WasmFeatures) -> Result<(ModuleInfo<'_>, Vec<Func
 fn warnings(units: &[Unit<'_>]) -> Vec<String> {
     let mut warnings = Vec::new();
     for Unit { name, file, info, .. } in units {
+        if info.debug.is_damaged {
+            let message = "debug information of modules that it was linked from is damaged and left out";
+            warnings.push(format!("{file}: {message}"));
+        }
         let Some(name) = name else { continue };
         let is_imported =
             units.iter().any(|unit| unit.info.imports.iter().any(|import| import.module == *name));

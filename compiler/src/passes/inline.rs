@@ -4,7 +4,7 @@
 //! depends on sizes and loops, and with a profile on its counts; so the result does not depend on the number of threads.
 
 use super::call_graph::{self, CallGraph};
-use super::location::Located;
+use super::location::{Located, Moved};
 use crate::error::{Error, Result};
 use crate::profile::ModuleProfile;
 use cranelift_codegen::Context;
@@ -13,7 +13,8 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::ir::{
-    Block, FuncRef, Function, GlobalValue, GlobalValueData, Inst, InstructionData, Opcode, SourceLoc, Value,
+    Block, FuncRef, Function, GlobalValue, GlobalValueData, Inst, InstructionData, Opcode, SourceLoc,
+    StackSlotKey, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
 };
 use cranelift_codegen::loop_analysis::LoopAnalysis;
 use std::borrow::Cow;
@@ -191,6 +192,9 @@ struct Site {
     is_tail: bool,
     /// Blocks that the caller had: those of the callee come after them, in the same order.
     blocks: usize,
+    /// The same of places in the frame.
+    slots: usize,
+    args: Vec<Value>,
 }
 
 impl Inline for Inliner<'_> {
@@ -200,7 +204,7 @@ impl Inline for Inliner<'_> {
         call: Inst,
         opcode: Opcode,
         callee: FuncRef,
-        _args: &[Value],
+        args: &[Value],
     ) -> InlineCommand<'_> {
         let Rules { imported, .. } = self.rules;
         if let Some(block) = caller.layout.inst_block(call)
@@ -216,6 +220,8 @@ impl Inline for Inliner<'_> {
             location: caller.srcloc(call),
             is_tail: opcode == Opcode::ReturnCall,
             blocks: caller.dfg.num_blocks(),
+            slots: caller.sized_stack_slots.len(),
+            args: args.to_vec(),
         };
         if let Some(Located { function, .. }) = self.itself {
             let grown = caller.dfg.num_insts() + function.dfg.num_insts();
@@ -252,9 +258,10 @@ impl Inliner<'_> {
 
     /// Says of inlined instructions where they came from, and by which calls.
     fn locate(&self, Located { function, locations }: &mut Located) {
-        for Site { callee, location, is_tail, blocks } in &self.sites {
+        for site @ Site { callee, location, is_tail, blocks, .. } in &self.sites {
             let inner = self.itself.unwrap_or_else(|| &self.candidates[callee].body);
             let moved = locations.add(*callee, &inner.locations, *location, *is_tail);
+            label(function, &inner.function, site, moved);
             for block in inner.function.layout.blocks() {
                 let copy = Block::from_u32(*blocks as u32 + block.as_u32());
                 // The same instructions, but a tail call has become a call and a jump.
@@ -277,6 +284,42 @@ impl Inliner<'_> {
                     next = function.layout.next_inst(inst);
                 }
             }
+        }
+    }
+}
+
+/// Lets debuggers find the locals of an inlined function, under labels of their own.
+fn label(function: &mut Function, inner: &Function, site: &Site, moved: Option<Moved>) {
+    let slots = function.sized_stack_slots.values_mut().skip(site.slots);
+    for slot in slots.take(inner.sized_stack_slots.len()) {
+        let label = slot.key.and_then(|key| moved?.label(u32::try_from(key.bits()).ok()?));
+        slot.key = label.map(|label| StackSlotKey::new(label.into()));
+    }
+    let (Some(moved), Some(labels)) = (moved, &inner.dfg.values_labels) else { return };
+    for block in inner.layout.blocks() {
+        let copy = Block::from_u32(site.blocks as u32 + block.as_u32());
+        let params = inner.dfg.block_params(block).iter().copied();
+        let mut pairs: Vec<(Value, Value)> = match inner.layout.entry_block() == Some(block) {
+            true => params.zip(site.args.iter().copied()).collect(),
+            false => params.zip(function.dfg.block_params(copy).iter().copied()).collect(),
+        };
+        let mut next = function.layout.first_inst(copy);
+        for original in inner.layout.block_insts(block) {
+            let Some(inst) = next else { break };
+            let results = inner.dfg.inst_results(original).iter().copied();
+            pairs.extend(results.zip(function.dfg.inst_results(inst).iter().copied()));
+            next = function.layout.next_inst(inst);
+        }
+        for (original, copy) in pairs {
+            let Some(ValueLabelAssignments::Starts(starts)) = labels.get(&original) else { continue };
+            let copy = function.dfg.resolve_aliases(copy);
+            let Some(labels) = &mut function.dfg.values_labels else { return };
+            let known = labels.entry(copy).or_insert_with(|| ValueLabelAssignments::Starts(Vec::new()));
+            let ValueLabelAssignments::Starts(known) = known else { continue };
+            known.extend(starts.iter().filter_map(|start| {
+                let label = ValueLabel::from_u32(moved.label(start.label.as_u32())?);
+                Some(ValueLabelStart { label, ..*start })
+            }));
         }
     }
 }

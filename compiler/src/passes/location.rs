@@ -4,8 +4,10 @@
 //! lie in the range of its body. The calls that were inlined into it have ranges of numbers behind that one, each as long
 //! as all that the callee has: its body, and the calls that were inlined into it. So what is inlined keeps its numbers,
 //! moved by a distance, and says by the range that it is in which calls lead to it.
+//!
+//! The labels by which debuggers find locals say in the same way of which call they are: by its number, from 1.
 
-use crate::debug::{Caller, InlinedCall, Line};
+use crate::debug::{self, Caller, InlinedCall, Line, VMCTX, ValueRange, WIDE};
 use cranelift_codegen::ir::{Function, SourceLoc};
 use std::ops::Range;
 
@@ -47,11 +49,22 @@ struct Call {
 #[derive(Clone, Copy)]
 pub(super) struct Moved {
     distance: u32,
+    /// The number of the call.
+    call: u32,
 }
 
 impl Moved {
     pub fn location(self, location: SourceLoc) -> SourceLoc {
         SourceLoc::new(location.bits().wrapping_add(self.distance))
+    }
+
+    /// The label of a local of the callee, or of what is inlined into it. Nothing if there are too many calls.
+    pub fn label(self, label: u32) -> Option<u32> {
+        if label == VMCTX {
+            return Some(VMCTX);
+        }
+        let (frame, index) = debug::frame_and_index(label & !WIDE);
+        Some(debug::local(frame.checked_add(self.call)?, index)? | label & WIDE)
     }
 }
 
@@ -90,13 +103,14 @@ impl Locations {
         };
         let distance = start.wrapping_sub(inner.body);
         self.end = end;
+        let call = self.calls.len() as u32 + 1;
         self.calls.push(Call { start, callee, body: inner.body, caller });
         self.calls.extend(inner.calls.iter().map(|call| Call {
             start: call.start.wrapping_add(distance),
             caller: call.caller.map_or(caller, |location| Some(location.wrapping_add(distance))),
             ..*call
         }));
-        Some(Moved { distance })
+        Some(Moved { distance, call })
     }
 
     /// The innermost inlined call that a location is in.
@@ -104,8 +118,13 @@ impl Locations {
         self.calls.partition_point(|call| call.start <= location).checked_sub(1)
     }
 
-    /// The meaning of locations, each with the offset of the code that has it; and the calls that they are in.
-    pub fn lines(&self, code: impl Iterator<Item = (u32, u32)>) -> (Vec<Line>, Vec<InlinedCall>) {
+    /// The meaning of locations, each with the offset of the code that has it; and the calls that they are in. `values` get the
+    /// numbers that these calls have then; those of other calls are gone.
+    pub fn lines(
+        &self,
+        code: impl Iterator<Item = (u32, u32)>,
+        values: &mut Vec<ValueRange>,
+    ) -> (Vec<Line>, Vec<InlinedCall>) {
         let mut lines: Vec<Line> = code.map(|(code, wasm)| Line { code, wasm, frame: 0 }).collect();
         if self.calls.is_empty() {
             return (lines, Vec::new());
@@ -124,6 +143,17 @@ impl Locations {
             count += 1;
             *frame = count;
         }
+        values.retain_mut(|ValueRange { value, .. }| {
+            let (frame, index) = debug::frame_and_index(*value);
+            if *value == VMCTX || frame == 0 {
+                return true;
+            }
+            // What is not used has number 0.
+            let frame = frames.get(frame as usize - 1).copied().filter(|frame| *frame > 0);
+            let local = frame.and_then(|frame| debug::local(frame, index));
+            *value = local.unwrap_or_default();
+            local.is_some()
+        });
         let resolve = |location: u32| match self.call(location) {
             Some(index) => {
                 let Call { start, body, .. } = self.calls[index];
@@ -167,7 +197,7 @@ mod tests {
         let mut outer = Locations::new(&(100..200));
         let moved = add(&mut outer, 2, &middle, 150, false);
         let code = [(0, 120), (4, moved + 33), (8, moved + second + 12)];
-        let (lines, calls) = outer.lines(code.into_iter());
+        let (lines, calls) = outer.lines(code.into_iter(), &mut Vec::new());
         let expected = [(0, 120, 0), (4, 33, 1), (8, 12, 2)];
         assert_eq!(lines, expected.map(|(code, wasm, frame)| Line { code, wasm, frame }));
         // The call at 31 has no code.
@@ -180,14 +210,15 @@ mod tests {
         let inner = Locations::new(&(10..20));
         let mut middle = Locations::new(&(30..50));
         let tail = add(&mut middle, 1, &inner, 31, true);
-        let (_, calls) = middle.lines([(0, tail + 10)].into_iter());
+        let (_, calls) = middle.lines([(0, tail + 10)].into_iter(), &mut Vec::new());
         assert_eq!(calls, [InlinedCall { callee: 1, caller: None }]);
         let mut outer = Locations::new(&(100..200));
         let moved = add(&mut outer, 2, &middle, 150, false);
-        let (_, calls) = outer.lines([(0, moved + tail + 10)].into_iter());
+        let (_, calls) = outer.lines([(0, moved + tail + 10)].into_iter(), &mut Vec::new());
         assert_eq!(calls, [InlinedCall { callee: 1, caller: at(0, 150) }]);
         let again = outer.add(1, &inner, SourceLoc::new(moved + 35), true).expect("there are numbers left");
-        let (lines, calls) = outer.lines([(0, again.location(SourceLoc::new(15)).bits())].into_iter());
+        let (lines, calls) =
+            outer.lines([(0, again.location(SourceLoc::new(15)).bits())].into_iter(), &mut Vec::new());
         assert_eq!(lines, [Line { code: 0, wasm: 15, frame: 1 }]);
         assert_eq!(calls, [InlinedCall { callee: 1, caller: at(0, 150) }]);
     }

@@ -9,7 +9,7 @@ use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, Function, Inst, InstructionData, Opcode, Value, ValueDef,
+    Block, BlockArg, BlockCall, DataFlowGraph, Function, Inst, InstructionData, Opcode, Value, ValueDef,
 };
 use rustc_hash::FxHashMap;
 
@@ -149,10 +149,12 @@ impl Copies {
             };
             let dfg = &mut function.dfg;
             dfg.map_inst_values(new, |value| *names.get(&value).unwrap_or(&value));
-            for (result, copied) in dfg.inst_results(inst).iter().zip(dfg.inst_results(new)) {
-                names.insert(*result, *copied);
-                self.in_copy.insert((copy, *result), *copied);
-                self.set_home(*result, block);
+            for index in 0..dfg.inst_results(inst).len() {
+                let (result, copied) = (dfg.inst_results(inst)[index], dfg.inst_results(new)[index]);
+                names.insert(result, copied);
+                self.in_copy.insert((copy, result), copied);
+                self.set_home(result, block);
+                label_like(dfg, copied, result);
             }
             function.layout.append_inst(new, copy);
             function.set_srcloc(new, function.srcloc(inst));
@@ -270,7 +272,9 @@ impl Repair<'_> {
                 _ => {
                     self.joined.push((block, value));
                     let ty = function.dfg.value_type(value);
-                    break function.dfg.append_block_param(block, ty);
+                    let joined = function.dfg.append_block_param(block, ty);
+                    label_like(&mut function.dfg, joined, value);
+                    break joined;
                 }
             }
             place = Place::End;
@@ -302,6 +306,15 @@ impl Repair<'_> {
                 }
             }
         }
+    }
+}
+
+/// Lets debuggers take a value for what they take another one for.
+fn label_like(dfg: &mut DataFlowGraph, value: Value, other: Value) {
+    if let Some(labels) = &mut dfg.values_labels
+        && let Some(label) = labels.get(&other).cloned()
+    {
+        labels.insert(value, label);
     }
 }
 

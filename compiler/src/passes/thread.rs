@@ -310,13 +310,18 @@ impl Threading<'_> {
 mod tests {
     use super::thread_jumps;
     use crate::passes::ssa::destinations;
-    use cranelift_codegen::ir::{Block, Function, Opcode};
+    use cranelift_codegen::ir::{
+        Block, Function, Opcode, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
+    };
     use cranelift_codegen::settings::{self, Configurable as _};
     use cranelift_codegen::{Context, verify_function};
 
     /// Threads the jumps of a function, which is valid before and after.
     fn threaded(clif: &str) -> Function {
-        let function = cranelift_reader::parse_functions(clif).unwrap().remove(0);
+        threaded_from(cranelift_reader::parse_functions(clif).unwrap().remove(0))
+    }
+
+    fn threaded_from(function: Function) -> Function {
         let mut flags = settings::builder();
         flags.set("enable_verifier", "true").unwrap();
         let flags = settings::Flags::new(flags);
@@ -371,6 +376,24 @@ mod tests {
         let without = machine("v2").replace("jump block1(v0, v11)", "jump block5(v11)");
         let function = threaded(&without);
         assert_eq!(count(&function, Opcode::BrTable), 0, "{}", function.display());
+    }
+
+    /// Debuggers find a variable whose value has several definitions in all of them.
+    #[test]
+    fn labels_are_those_of_all_definitions() {
+        let mut function = cranelift_reader::parse_functions(&machine("v2")).unwrap().remove(0);
+        let sum = Value::from_u32(12);
+        let start = ValueLabelStart { from: RelSourceLoc::default(), label: ValueLabel::from_u32(5) };
+        function.dfg.collect_debug_info();
+        function.dfg.values_labels.as_mut().unwrap().insert(sum, ValueLabelAssignments::Starts(vec![start]));
+        let function = threaded_from(function);
+        let dfg = &function.dfg;
+        let is_labelled = |value: &Value| dfg.values_labels.as_ref().unwrap().contains_key(value);
+        let insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+        let sums: Vec<_> = insts.filter(|inst| dfg.insts[*inst].opcode() == Opcode::Iadd).collect();
+        assert!(sums.len() > 1 && sums.iter().all(|inst| is_labelled(&dfg.first_result(*inst))));
+        let params = function.layout.blocks().flat_map(|block| dfg.block_params(block));
+        assert!(params.filter(|param| is_labelled(param)).count() > 0, "{}", function.display());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Bounds checks of memories and tables, and nothing else. The sandbox rests on this file.
 
-use super::function::ModuleContext;
+use super::function::{ModuleContext, extended};
 use super::state::{Place, State};
 use super::trap::clif_trap_code;
 use aot_abi::memory::GUARD_SIZE;
@@ -24,7 +24,7 @@ pub(super) fn memory_access(
     size: u32,
 ) -> Place {
     let pointer = module.isa.pointer_type();
-    let index = builder.ins().uextend(pointer, index);
+    let index = extended(builder, pointer, index);
     if offset + u64::from(size) <= GUARD_SIZE {
         return state.memory_place(builder, memory, index, offset);
     }
@@ -50,8 +50,8 @@ pub(super) fn memory_range(
     len: Value,
 ) -> (Value, Value) {
     let pointer = module.isa.pointer_type();
-    let start = builder.ins().uextend(pointer, start);
-    let len = builder.ins().uextend(pointer, len);
+    let start = extended(builder, pointer, start);
+    let len = extended(builder, pointer, len);
     let end = builder.ins().iadd(start, len);
     let memory_len = state.memory_len(builder, memory);
     let outside = builder.ins().icmp(IntCC::UnsignedGreaterThan, end, memory_len);

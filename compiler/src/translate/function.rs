@@ -7,7 +7,7 @@ use super::trap::clif_trap_code;
 use super::types::{clif_type, clif_type_of, wasm_signature};
 use crate::codegen::symbol::Symbol;
 use crate::config::Progress;
-use crate::debug::{Tracking, VMCTX};
+use crate::debug::{Tracking, VMCTX, WIDE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
 use crate::plan::Plan;
@@ -16,7 +16,7 @@ use aot_abi::trap::TrapCode;
 use cranelift_codegen::ir::{
     self, AbiParam, ArgumentPurpose, ExtFuncData, ExternalName, Function, GlobalValueData, Inst, InstBuilder,
     MemFlagsData, Signature, SourceLoc, StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Type,
-    UserFuncName, Value, ValueLabel, types,
+    UserFuncName, Value, ValueLabel, ValueLabelAssignments, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -111,6 +111,8 @@ pub(crate) struct FunctionTranslator<'f, 'm> {
     pub(super) pointer: Type,
     /// Operators that were translated, and not yet taken from the fuel.
     pub(super) fuel: u32,
+    /// Whether each local that has got a value got several, if debuggers are to find them.
+    set_often: Vec<Option<bool>>,
     /// The places of locals in the frame, where they have some.
     slots: Vec<(StackSlot, Type)>,
     /// A local that has a copy in the frame, and where.
@@ -154,6 +156,21 @@ pub(crate) fn translate(
     }
 }
 
+/// Zero-extends a value. Of a local that is an address, often nothing else is left: debuggers find it there too.
+pub(super) fn extended(builder: &mut FunctionBuilder<'_>, ty: Type, value: Value) -> Value {
+    let wide = builder.ins().uextend(ty, value);
+    if let Some(labels) = &mut builder.func.dfg.values_labels
+        && let Some(ValueLabelAssignments::Starts(starts)) = labels.get(&value)
+    {
+        let mut starts = starts.clone();
+        for start in &mut starts {
+            start.label = ValueLabel::from_u32(start.label.as_u32() | WIDE);
+        }
+        labels.insert(wide, ValueLabelAssignments::Starts(starts));
+    }
+    wide
+}
+
 impl<'f, 'm> FunctionTranslator<'f, 'm> {
     fn body(
         module: &'m ModuleContext<'m>,
@@ -188,6 +205,7 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             dead_frames: 0,
             pointer,
             fuel: 0,
+            set_often: Vec::new(),
             slots: Vec::new(),
             copied: None,
             counting: Counting::new(module.profiling, defined),
@@ -211,6 +229,8 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         this.frames.push(Frame::function(exit, results.len(), this.counting.now));
 
         this.locals(&mut body.get_binary_reader(), validator)?;
+        // That they start as zero does not count.
+        this.set_often.truncate(ty.params.len());
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             let (operator, offset) = reader.read_with_offset()?;
@@ -224,6 +244,7 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             let values = std::mem::take(&mut this.stack);
             this.builder.ins().return_(&values);
         }
+        this.forget_addresses();
         let calls = std::mem::take(&mut this.counting.calls);
         this.builder.finalize(module.isa.frontend_config());
         Ok(calls)
@@ -309,6 +330,26 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         }
         self.builder.def_var(Variable::from_u32(index), value);
         self.follow(index, value);
+        if self.module.tracking == Tracking::Follow {
+            let index = index as usize;
+            self.set_often.resize(self.set_often.len().max(index + 1), None);
+            self.set_often[index] = Some(self.set_often[index].is_some());
+        }
+    }
+
+    /// Forgets where addresses are that locals with several values became: one that is still needed for something else may not
+    /// be that of the local any more.
+    fn forget_addresses(&mut self) {
+        let Some(labels) = &mut self.builder.func.dfg.values_labels else { return };
+        labels.retain(|_, label| {
+            let ValueLabelAssignments::Starts(starts) = label else { return true };
+            starts.retain(|start| {
+                let label = start.label.as_u32();
+                let index = (label & !WIDE) as usize;
+                label == VMCTX || label & WIDE == 0 || self.set_often.get(index) != Some(&Some(true))
+            });
+            !starts.is_empty()
+        });
     }
 
     /// Notes that a value is that of a local from here on.

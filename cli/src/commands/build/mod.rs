@@ -364,7 +364,14 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             continue;
         }
         if *kind == Kind::Module {
-            results.push((*kind, path, Artifact::Memory(program.module(&config)?.to_vec()), None));
+            let module = program.module(&config)?;
+            let module = match args.strip {
+                StripArg::None => module.to_vec(),
+                StripArg::Debug | StripArg::All => {
+                    aot_compiler::debug::without_debug_info(module).map_err(in_file)?
+                }
+            };
+            results.push((*kind, path, Artifact::Memory(module), None));
             continue;
         }
         let module = compiled.iter().find(|(other, _)| *other == form(*kind)).map(|(_, module)| module);
