@@ -445,7 +445,9 @@ fn compile_bodies(
     config: &Config,
     share: Option<(Share, &mut ShareResult)>,
 ) -> Result<(Vec<Option<CompiledFunction>>, usize)> {
-    let options = codegen_options(config);
+    let mut options = codegen_options(config);
+    // The pass knows no other addresses.
+    options.forwarding &= context.plan.model == Model::Static;
     // Code of the instance model gains next to nothing, since every body is fatter (docs/architecture.md).
     let inlines =
         config.inlining && config.opt_level != OptLevel::None && context.plan.model == Model::Static;
