@@ -317,11 +317,10 @@ fn constant(dfg: &DataFlowGraph, value: Value) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::forward_stores;
+    use crate::passes::tests::rewritten;
     use cranelift_codegen::ir::{Function, Opcode};
-    use cranelift_codegen::settings::{self, Configurable as _};
-    use cranelift_codegen::{Context, verify_function};
 
-    /// Forwards the stores of a function with this body, which is valid before and after.
+    /// Forwards the stores of a function with this body.
     fn forwarded(body: &str) -> Function {
         let clif = format!(
             "function %fields(i32, i32, i64) -> i32 {{
@@ -341,16 +340,7 @@ mod tests {
                 {body}
             }}"
         );
-        let function = cranelift_reader::parse_functions(&clif).unwrap().remove(0);
-        let mut flags = settings::builder();
-        flags.set("enable_verifier", "true").unwrap();
-        let flags = settings::Flags::new(flags);
-        verify_function(&function, &flags).unwrap();
-        let mut context = Context::for_function(function);
-        forward_stores(&mut context);
-        verify_function(&context.func, &flags)
-            .unwrap_or_else(|error| panic!("{error}\n{}", context.func.display()));
-        context.func
+        rewritten(cranelift_reader::parse_functions(&clif).unwrap().remove(0), forward_stores)
     }
 
     /// How many loads are left.

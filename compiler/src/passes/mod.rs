@@ -21,3 +21,23 @@ pub(crate) use location::{Located, Locations};
 pub(crate) use schedule::schedule;
 pub(crate) use thread::thread_jumps;
 pub(crate) use wide_multiply::widen_multiplication;
+
+#[cfg(test)]
+mod tests {
+    use cranelift_codegen::ir::Function;
+    use cranelift_codegen::settings::{self, Configurable as _};
+    use cranelift_codegen::{Context, verify_function};
+
+    /// What a pass makes of a function, which is valid before and after.
+    pub fn rewritten(function: Function, pass: impl FnOnce(&mut Context)) -> Function {
+        let mut flags = settings::builder();
+        flags.set("enable_verifier", "true").unwrap();
+        let flags = settings::Flags::new(flags);
+        verify_function(&function, &flags).unwrap();
+        let mut context = Context::for_function(function);
+        pass(&mut context);
+        verify_function(&context.func, &flags)
+            .unwrap_or_else(|error| panic!("{error}\n{}", context.func.display()));
+        context.func
+    }
+}

@@ -310,11 +310,10 @@ impl Threading<'_> {
 mod tests {
     use super::thread_jumps;
     use crate::passes::ssa::destinations;
+    use crate::passes::tests::rewritten;
     use cranelift_codegen::ir::{
         Block, Function, Opcode, RelSourceLoc, Value, ValueLabel, ValueLabelAssignments, ValueLabelStart,
     };
-    use cranelift_codegen::settings::{self, Configurable as _};
-    use cranelift_codegen::{Context, verify_function};
 
     /// Threads the jumps of a function, which is valid before and after.
     fn threaded(clif: &str) -> Function {
@@ -322,15 +321,7 @@ mod tests {
     }
 
     fn threaded_from(function: Function) -> Function {
-        let mut flags = settings::builder();
-        flags.set("enable_verifier", "true").unwrap();
-        let flags = settings::Flags::new(flags);
-        verify_function(&function, &flags).unwrap();
-        let mut context = Context::for_function(function);
-        thread_jumps(&mut context);
-        verify_function(&context.func, &flags)
-            .unwrap_or_else(|error| panic!("{error}\n{}", context.func.display()));
-        context.func
+        rewritten(function, thread_jumps)
     }
 
     fn count(function: &Function, opcode: Opcode) -> usize {
