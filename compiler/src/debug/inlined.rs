@@ -93,9 +93,9 @@ impl<'b> Builder<'b, '_> {
         frame: u32,
         code: &FunctionCode<'_>,
         frames: &mut Frames,
-    ) -> Vec<(usize, UnitEntryId)> {
+    ) -> HashMap<usize, UnitEntryId> {
         let body = frames.bodies[frame as usize];
-        let mut made = Vec::new();
+        let mut made = HashMap::new();
         let Some(function) = self.scopes.get(&body).copied() else { return made };
         for index in inner(self.map, function) {
             if !self.sees_scope() {
@@ -118,7 +118,7 @@ impl<'b> Builder<'b, '_> {
                 self.set_call(out, entry, file, line, column);
             }
             frames.scopes.insert((frame, index), entry);
-            made.push((scope.entry, entry));
+            made.insert(scope.entry, entry);
         }
         made
     }

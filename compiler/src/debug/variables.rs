@@ -7,7 +7,7 @@ use crate::emit::text::TextRange;
 use gimli::read::AttributeValue as In;
 use gimli::write::{AttributeValue, Unit, UnitEntryId, UnitId};
 use gimli::{UnitOffset, constants as dw};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// An inlined call.
@@ -26,7 +26,7 @@ pub(super) struct InlinedFrame<'b> {
     pub unit: UnitId,
     pub entry: UnitEntryId,
     /// What is inlined into the callee by the module's compiler: places of the entries in the module, and what they became.
-    pub scopes: Vec<(usize, UnitEntryId)>,
+    pub scopes: HashMap<usize, UnitEntryId>,
 }
 
 impl<'b> Builder<'b, '_> {
@@ -121,8 +121,8 @@ impl<'b, 'a> Converter<'_, 'b, 'a> {
                 }
                 dw::DW_TAG_inlined_subroutine => {
                     let offset = entry.offset().0;
-                    match frame.scopes.iter().find(|(other, _)| *other == offset) {
-                        Some((_, id)) => around.push((depth, *id)),
+                    match frame.scopes.get(&offset) {
+                        Some(id) => around.push((depth, *id)),
                         None => dropped = Some(depth),
                     }
                 }
