@@ -202,11 +202,7 @@ impl CompileArgs {
             match setting {
                 Codegen::Model(model) => config.model = model,
                 Codegen::Inlining(on) => config.inlining = on,
-                Codegen::PassSchedule(on) => config.schedule = on,
-                Codegen::PassThreading(on) => config.threading = on,
-                Codegen::PassForwarding(on) => config.forwarding = on,
-                Codegen::PassDispatch(on) => config.dispatch = on,
-                Codegen::PassEpilogue(on) => config.epilogue = on,
+                Codegen::Pass(pass, on) => config.passes.set(pass, on),
                 // For the command.
                 Codegen::Cache(_) => {}
             }

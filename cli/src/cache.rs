@@ -197,11 +197,7 @@ impl Cache {
             target,
             opt_level,
             inlining,
-            schedule,
-            threading,
-            forwarding,
-            dispatch,
-            epilogue,
+            passes,
             features,
             imports,
             model,
@@ -235,12 +231,7 @@ impl Cache {
             ("target", target.name()),
             ("cpu", aot_compiler::used_cpu_features(target).ok()?.join(",")),
             ("optimisation", format!("{opt_level:?}")),
-            (
-                "code",
-                format!(
-                    "{model:?} {inlining} {schedule} {threading} {forwarding} {dispatch} {epilogue} {typed_entries}"
-                ),
-            ),
+            ("code", format!("{model:?} {inlining} {passes:?} {typed_entries}")),
             ("checks", format!("{stack_check} {libcalls_by_symbol} {interruptible} {fuel}")),
             ("debug", format!("{debug_info:?}")),
             ("features", format!("{features:?}")),

@@ -1,7 +1,7 @@
 //! Grouped options as in Wasmtime: `-O KEY[=VAL],…`, `-W …`, `-S …`. `help` as key lists the keys.
 
 use crate::report::nearest;
-use aot_compiler::{Model, OptLevel, supported_features};
+use aot_compiler::{Model, OptLevel, Pass, supported_features};
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use std::ffi::OsStr;
@@ -20,13 +20,8 @@ pub enum Optimize {
 pub enum Codegen {
     Model(Model),
     Inlining(bool),
-    /// Whether instructions are rescheduled after Cranelift's optimiser.
-    PassSchedule(bool),
-    /// Whether each case of a switch in a loop gets a jump of its own.
-    PassThreading(bool),
-    PassForwarding(bool),
-    PassDispatch(bool),
-    PassEpilogue(bool),
+    /// Whether a pass runs.
+    Pass(Pass, bool),
     /// Whether results of earlier builds are used.
     Cache(bool),
 }
@@ -145,31 +140,37 @@ pub const CODEGEN: Group<Codegen> = Group {
             name: "pass-schedule",
             value: "",
             help: "move operations close to their operands, to use fewer registers [default: y]",
-            parse: Parse::Switch(|on| Ok(Codegen::PassSchedule(on))),
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Schedule, on))),
         },
         Key {
             name: "pass-threading",
             value: "",
             help: "go straight to where a branch would lead, where that is known before [default: y]",
-            parse: Parse::Switch(|on| Ok(Codegen::PassThreading(on))),
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Threading, on))),
         },
         Key {
             name: "pass-forwarding",
             value: "",
             help: "take what was stored in place of loads, across stores to other places; static model only [default: y]",
-            parse: Parse::Switch(|on| Ok(Codegen::PassForwarding(on))),
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Forwarding, on))),
+        },
+        Key {
+            name: "pass-widening",
+            value: "",
+            help: "extend what serves as an address where it is made [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Widening, on))),
         },
         Key {
             name: "pass-dispatch",
             value: "",
             help: "give each case of a switch in a loop its own jump to the next case [default: y]",
-            parse: Parse::Switch(|on| Ok(Codegen::PassDispatch(on))),
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Dispatch, on))),
         },
         Key {
             name: "pass-epilogue",
             value: "",
             help: "take out of the epilogues of x86-64 code what does nothing [default: y]",
-            parse: Parse::Switch(|on| Ok(Codegen::PassEpilogue(on))),
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Epilogue, on))),
         },
         Key {
             name: "cache",

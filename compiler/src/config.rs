@@ -69,6 +69,42 @@ pub struct ImportSymbol {
     pub ty: FuncType,
 }
 
+/// A pass of ours around Cranelift's optimiser, which can be turned off: to find a miscompilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Move operations close to their operands, to use fewer registers.
+    Schedule,
+    /// Go straight to where a branch would lead, where that is known before.
+    Threading,
+    /// Take what was stored in place of loads, across stores to other places. Static model only.
+    Forwarding,
+    /// Extend what serves as an address where it is made.
+    Widening,
+    /// Give each case of a switch in a loop its own jump to the next case.
+    Dispatch,
+    /// Take out of the epilogues of x86-64 code what does nothing.
+    Epilogue,
+}
+
+/// The passes that run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passes(u8);
+
+impl Passes {
+    pub const ALL: Passes = Passes(u8::MAX);
+
+    /// Whether a pass runs.
+    pub fn has(self, pass: Pass) -> bool {
+        self.0 & 1 << pass as u8 != 0
+    }
+
+    /// Lets a pass run, or not.
+    pub fn set(&mut self, pass: Pass, on: bool) {
+        let bit = 1 << pass as u8;
+        self.0 = if on { self.0 | bit } else { self.0 & !bit };
+    }
+}
+
 /// Options of a compilation. What is not set here is not an input.
 #[derive(Clone)]
 pub struct Config {
@@ -76,16 +112,7 @@ pub struct Config {
     pub opt_level: OptLevel,
     /// Put the bodies of small functions in place of calls.
     pub inlining: bool,
-    /// Reschedule instructions after Cranelift's optimiser.
-    pub schedule: bool,
-    /// Give each case of a switch in a loop its own jump to the next case.
-    pub dispatch: bool,
-    /// Jump past branches that are decided on the way to them.
-    pub threading: bool,
-    /// Take what was stored in place of loads, across stores to other places.
-    pub forwarding: bool,
-    /// Take out of x86-64 epilogues what does nothing.
-    pub epilogue: bool,
+    pub passes: Passes,
     /// Proposals that modules may use.
     pub features: wasmparser::WasmFeatures,
     pub imports: Imports,
@@ -188,11 +215,7 @@ impl Config {
             target,
             opt_level: OptLevel::default(),
             inlining: true,
-            schedule: true,
-            dispatch: true,
-            threading: true,
-            forwarding: true,
-            epilogue: true,
+            passes: Passes::ALL,
             features: default_features(),
             imports: Imports::AtInstantiation,
             model: Model::Instance,

@@ -36,7 +36,8 @@ pub mod wasi;
 
 pub use code_cache::{CodeStore, Share, ShareResult};
 pub use config::{
-    Config, DebugInfo, ImportSymbol, Imports, Model, OptLevel, Progress, default_features, supported_features,
+    Config, DebugInfo, ImportSymbol, Imports, Model, OptLevel, Pass, Passes, Progress, default_features,
+    supported_features,
 };
 pub use cpu::{Cpu, CpuFeature, CpuSetting, cpu_settings, used_cpu_features};
 pub use emit::image::Image;

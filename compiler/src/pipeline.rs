@@ -5,7 +5,7 @@ use crate::code_cache::{CodeCache, CodeStore, Made, Share, ShareResult};
 use crate::codegen::function::CodeTarget;
 use crate::codegen::symbol::Symbol;
 use crate::codegen::{self, CompiledFunction};
-use crate::config::{Config, DebugInfo, Imports, Model, OptLevel};
+use crate::config::{Config, DebugInfo, Imports, Model, OptLevel, Pass};
 use crate::cpu;
 use crate::debug::{self, Debug, FunctionDebug, Tracking};
 use crate::emit::fixed::Fixed;
@@ -335,15 +335,7 @@ fn isa(config: &Config, model: Model) -> Result<OwnedTargetIsa> {
 }
 
 fn codegen_options(config: &Config) -> codegen::Options {
-    codegen::Options {
-        schedule: config.schedule,
-        threading: config.threading,
-        forwarding: config.forwarding,
-        dispatch: config.dispatch,
-        epilogue: config.epilogue,
-        keep_clif: config.keep_clif,
-        keep_asm: config.keep_asm,
-    }
+    codegen::Options { passes: config.passes, keep_clif: config.keep_clif, keep_asm: config.keep_asm }
 }
 
 /// Describes the code to debuggers.
@@ -446,8 +438,10 @@ fn compile_bodies(
     share: Option<(Share, &mut ShareResult)>,
 ) -> Result<(Vec<Option<CompiledFunction>>, usize)> {
     let mut options = codegen_options(config);
-    // The pass knows no other addresses.
-    options.forwarding &= context.plan.model == Model::Static;
+    if context.plan.model != Model::Static {
+        // The pass knows no other addresses.
+        options.passes.set(Pass::Forwarding, false);
+    }
     // Code of the instance model gains next to nothing, since every body is fatter (docs/architecture.md).
     let inlines =
         config.inlining && config.opt_level != OptLevel::None && context.plan.model == Model::Static;

@@ -75,6 +75,7 @@ pub(super) fn without_mark(location: SourceLoc) -> SourceLoc {
 mod tests {
     use super::{EPILOGUE, EPILOGUE_POPS, NOP};
     use crate::codegen::{Options, Scratch, compile};
+    use crate::config::{Pass, Passes};
     use cranelift_codegen::ir::{AbiParam, Function, InstBuilder, Signature, SourceLoc, types};
     use cranelift_codegen::isa::CallConv;
     use cranelift_codegen::settings;
@@ -103,7 +104,9 @@ mod tests {
         builder.ins().return_(&[constant]);
         builder.seal_all_blocks();
         builder.finalize(isa.frontend_config());
-        let options = Options { epilogue, ..Options::default() };
+        let mut passes = Passes::ALL;
+        passes.set(Pass::Epilogue, epilogue);
+        let options = Options { passes, keep_clif: false, keep_asm: false };
         compile(function, &*isa, &mut Scratch::default(), options).unwrap().code
     }
 

@@ -2,9 +2,10 @@
 
 use super::epilogue;
 use super::symbol::Symbol;
+use crate::config::{Pass, Passes};
 use crate::debug::{FunctionDebug, VMCTX, ValuePlace, ValueRange, WIDE};
 use crate::error::{Error, ErrorKind, Result};
-use crate::passes::{self, Located};
+use crate::passes::{self, Halves, Located};
 use crate::translate::abi_trap_code;
 use aot_abi::module::TrapSite;
 use cranelift_codegen::binemit::Reloc;
@@ -71,17 +72,9 @@ pub(crate) struct CompiledFunction {
 }
 
 /// How functions are compiled.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// Reschedule instructions after Cranelift's optimiser.
-    pub schedule: bool,
-    /// Jump past branches that are decided on the way.
-    pub threading: bool,
-    pub forwarding: bool,
-    /// Copy the blocks of loops that dispatch.
-    pub dispatch: bool,
-    /// Take out of epilogues what does nothing.
-    pub epilogue: bool,
+    pub passes: Passes,
     /// Text to keep beside the code.
     pub keep_clif: bool,
     pub keep_asm: bool,
@@ -267,32 +260,50 @@ fn optimise_and_lower(
     options: Options,
 ) -> CodegenResult<Lowered> {
     let mut control = ControlPlane::default();
+    let architecture = isa.triple().architecture;
     context.verify_if(isa)?;
-    if options.threading && isa.flags().opt_level() != OptLevel::None {
+    let optimises = isa.flags().opt_level() != OptLevel::None;
+    let runs = |pass| optimises && options.passes.has(pass);
+    if runs(Pass::Threading) {
         passes::thread_jumps(context);
     }
-    if options.forwarding && isa.flags().opt_level() != OptLevel::None {
+    if runs(Pass::Forwarding) {
         passes::forward_stores(context);
     }
     context.optimize(isa, &mut control)?;
-    if isa.flags().opt_level() != OptLevel::None {
-        if options.dispatch {
+    if optimises {
+        if runs(Pass::Dispatch) {
             passes::thread_dispatch(context, isa)?;
         }
-        if isa.triple().architecture == Architecture::X86_64 {
+        if architecture == Architecture::X86_64 {
             passes::constant_addresses(&mut context.func);
         }
-        if options.schedule {
+        if runs(Pass::Widening)
+            && let Some(halves) = halves(architecture)
+        {
+            passes::widen(context, halves);
+        }
+        if runs(Pass::Schedule) {
             passes::schedule(&mut context.func);
         }
         context.verify_if(isa)?;
     }
-    let marked = options.epilogue
-        && isa.triple().architecture == Architecture::X86_64
+    let marked = options.passes.has(Pass::Epilogue)
+        && architecture == Architecture::X86_64
         && epilogue::mark(&mut context.func);
     let stencil =
         isa.compile_function(&context.func, &context.domtree, registers, options.keep_asm, &mut control)?;
     Ok(Lowered { code: stencil.apply_params(&context.func.params), marked })
+}
+
+/// What operations on 32 bits do to the upper half, on machines where it pays to extend values where they are made. The
+/// accesses of others extend their index themselves.
+fn halves(architecture: Architecture) -> Option<Halves> {
+    match architecture {
+        Architecture::X86_64 => Some(Halves::Cleared),
+        Architecture::Riscv64(_) | Architecture::S390x => Some(Halves::Other),
+        _ => None,
+    }
 }
 
 fn symbol(name: &ExternalName, function: &Function) -> Result<Symbol> {

@@ -11,6 +11,7 @@ mod schedule;
 mod ssa;
 mod thread;
 mod wide_multiply;
+mod widen;
 
 pub(crate) use address::constant_addresses;
 pub(crate) use dispatch::thread_dispatch;
@@ -21,6 +22,7 @@ pub(crate) use location::{Located, Locations};
 pub(crate) use schedule::schedule;
 pub(crate) use thread::thread_jumps;
 pub(crate) use wide_multiply::widen_multiplication;
+pub(crate) use widen::{Halves, widen};
 
 #[cfg(test)]
 mod tests {

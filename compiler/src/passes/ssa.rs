@@ -310,7 +310,7 @@ impl Repair<'_> {
 }
 
 /// Lets debuggers take a value for what they take another one for.
-fn label_like(dfg: &mut DataFlowGraph, value: Value, other: Value) {
+pub(super) fn label_like(dfg: &mut DataFlowGraph, value: Value, other: Value) {
     if let Some(labels) = &mut dfg.values_labels
         && let Some(label) = labels.get(&other).cloned()
     {
