@@ -22,6 +22,7 @@ mod cpu;
 pub mod debug;
 mod emit;
 mod error;
+mod graph;
 mod link;
 mod merge;
 mod module;

@@ -322,6 +322,8 @@ fn isa(config: &Config, model: Model) -> Result<OwnedTargetIsa> {
         set("enable_verifier", if config.verify_clif { "true" } else { "false" });
         set("preserve_frame_pointers", "true");
         set("unwind_info", "true");
+        // Where functions start depends on their loops.
+        set("machine_code_cfg_info", "true");
         // Frames larger than a page must not step over the guard page of the stack.
         set("enable_probestack", "true");
         set("probestack_strategy", "inline");

@@ -8,7 +8,7 @@ use super::{Made, packed};
 use crate::bottom_up::Inlining;
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
-use crate::codegen::{CompiledFunction, Unwind};
+use crate::codegen::{Alignment, CompiledFunction, Unwind};
 use crate::debug::{Caller, FunctionDebug, InlinedCall, Line, ValueRange};
 use crate::scan::Scan;
 use aot_abi::module::TrapSite;
@@ -122,7 +122,7 @@ struct Stored {
 struct StoredCode {
     /// Bytes of code, which come after all entries.
     len: u32,
-    alignment: u32,
+    alignment: Alignment,
     /// Bytes of packed relocations, traps and lines, which come after the code.
     relocs: u32,
     traps: u32,
@@ -387,7 +387,7 @@ fn restore(shape: &Shape<'_>, function: u32, stored: Stored, code: &mut &[u8]) -
         };
         (code_offset <= len).then_some(TrapSite { code_offset, code: TrapCode::from_u8(code)?, wasm_offset })
     })?;
-    if !alignment.is_power_of_two() || alignment > 4096 {
+    if !alignment.is_valid() {
         return None;
     }
     let code = CompiledFunction {

@@ -1,6 +1,7 @@
 //! One CLIF function → [`CompiledFunction`]: code, relocations, trap sites, unwind information.
 
 use super::epilogue;
+use super::placement::{Alignment, place};
 use super::symbol::Symbol;
 use crate::config::{Pass, Passes};
 use crate::debug::{FunctionDebug, VMCTX, ValuePlace, ValueRange, WIDE};
@@ -58,7 +59,7 @@ pub(crate) struct Unwind {
 #[derive(Debug)]
 pub(crate) struct CompiledFunction {
     pub code: Vec<u8>,
-    pub alignment: u32,
+    pub alignment: Alignment,
     pub relocs: Vec<CodeReloc>,
     /// Ascending by code offset.
     pub traps: Vec<TrapSite>,
@@ -79,10 +80,6 @@ pub(crate) struct Options {
     pub keep_clif: bool,
     pub keep_asm: bool,
 }
-
-/// Alignment in bytes of functions with loops: a cache line, so that the speed of a loop does not depend on the size of
-/// the functions before it.
-const LOOP_ALIGNMENT: u32 = 64;
 
 /// Buffers that are reused from one function to the next.
 pub(crate) struct Scratch {
@@ -171,7 +168,11 @@ pub(crate) fn compile(
     }
     Ok(CompiledFunction {
         code,
-        alignment: buffer.alignment.max(if has_loop { LOOP_ALIGNMENT } else { 1 }),
+        alignment: if has_loop {
+            place(&compiled)
+        } else {
+            Alignment { to: buffer.alignment.max(1), rest: 0 }
+        },
         relocs,
         traps,
         unwind,

@@ -2,6 +2,8 @@
 
 mod epilogue;
 pub(crate) mod function;
+pub(crate) mod placement;
 pub(crate) mod symbol;
 
 pub(crate) use function::{CompiledFunction, Options, Scratch, Unwind, compile};
+pub(crate) use placement::Alignment;

@@ -3,7 +3,7 @@
 use super::relocate;
 use crate::codegen::function::{CodeReloc, CodeTarget};
 use crate::codegen::symbol::Symbol;
-use crate::codegen::{CompiledFunction, Unwind};
+use crate::codegen::{Alignment, CompiledFunction, Unwind};
 use crate::debug::FunctionDebug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::translate::ModuleContext;
@@ -154,7 +154,7 @@ impl<'m> Builder<'m> {
         let mut offsets = Vec::with_capacity(functions.len());
         for function in &functions {
             if let Some(CompiledFunction { code, alignment, .. }) = function {
-                let offset = usize::next_multiple_of(end, *alignment as usize);
+                let offset = alignment.after(end);
                 offsets.push(offset);
                 end = within_limit(offset + code.len())?;
             } else {
@@ -164,7 +164,8 @@ impl<'m> Builder<'m> {
         let mut text = vec![0; end];
         // The bytes of each function, and of the gap behind it.
         let mut places: Vec<&mut [u8]> = Vec::with_capacity(functions.len());
-        let mut rest = &mut text[..];
+        // The first one may start behind a gap as well.
+        let mut rest = &mut text[offsets.first().copied().unwrap_or(end)..];
         for (offset, next) in offsets.iter().zip(offsets.iter().skip(1).chain([&end])) {
             let place;
             (place, rest) = rest.split_at_mut(next - offset);
@@ -299,7 +300,7 @@ impl<'m> Builder<'m> {
 
     fn append(&mut self, name: String, is_function: bool, compiled: CompiledFunction) -> Result<u32> {
         let bytes = &mut self.text.bytes;
-        let start = bytes.len().next_multiple_of(compiled.alignment as usize);
+        let start = compiled.alignment.after(bytes.len());
         within_limit(start + compiled.code.len())?;
         bytes.resize(start, 0);
         bytes.extend_from_slice(&compiled.code);
@@ -312,7 +313,7 @@ impl<'m> Builder<'m> {
     fn add(&mut self, placed: Placed) {
         let Placed { range, relocs, alignment, uses_vectors, clif, asm } = placed;
         let text = &mut self.text;
-        text.alignment = text.alignment.max(alignment);
+        text.alignment = text.alignment.max(alignment.to);
         text.uses_vectors |= uses_vectors;
         for reloc in &relocs {
             if let CodeTarget::Symbol(Symbol::Helper(libcall)) = reloc.target {
@@ -347,7 +348,7 @@ impl<'m> Builder<'m> {
 struct Placed {
     range: TextRange,
     relocs: Vec<TextReloc>,
-    alignment: u32,
+    alignment: Alignment,
     uses_vectors: bool,
     clif: Option<String>,
     asm: Option<String>,

@@ -1,6 +1,7 @@
 //! Who calls whom directly.
 
 use crate::codegen::symbol::Symbol;
+use crate::graph::components;
 use cranelift_codegen::ir::{ExternalName, FuncRef, Function, InstructionData};
 
 /// Direct calls among functions that are numbered from zero.
@@ -51,62 +52,12 @@ impl CallGraph {
     /// For each function the number of its cycle; functions of one cycle have the same.
     pub fn cycles(&self) -> Vec<u32> {
         let mut cycle_of = vec![0; self.callees.len()];
-        for (number, component) in self.components().into_iter().enumerate() {
+        for (number, component) in components(&self.callees).into_iter().enumerate() {
             for func in component {
                 cycle_of[func as usize] = number as u32;
             }
         }
         cycle_of
-    }
-
-    /// The strongly connected components, callees first (Tarjan 1972, without recursion).
-    fn components(&self) -> Vec<Vec<u32>> {
-        const UNSEEN: u32 = u32::MAX;
-        let count = self.callees.len();
-        let (mut index, mut low) = (vec![UNSEEN; count], vec![0; count]);
-        let (mut on_stack, mut stack) = (vec![false; count], Vec::new());
-        let mut next = 0;
-        let mut components = Vec::new();
-        // Functions whose callees are being visited, with the position of the next callee.
-        let mut path: Vec<(u32, usize)> = Vec::new();
-        for root in 0..count as u32 {
-            if index[root as usize] != UNSEEN {
-                continue;
-            }
-            path.push((root, 0));
-            while let Some((func, position)) = path.last_mut() {
-                let func = *func as usize;
-                if *position == 0 {
-                    index[func] = next;
-                    low[func] = next;
-                    next += 1;
-                    on_stack[func] = true;
-                    stack.push(func as u32);
-                }
-                if let Some(callee) = self.callees[func].get(*position) {
-                    *position += 1;
-                    let callee = *callee as usize;
-                    if index[callee] == UNSEEN {
-                        path.push((callee as u32, 0));
-                    } else if on_stack[callee] {
-                        low[func] = low[func].min(index[callee]);
-                    }
-                    continue;
-                }
-                path.pop();
-                if let Some((caller, _)) = path.last() {
-                    let caller = *caller as usize;
-                    low[caller] = low[caller].min(low[func]);
-                }
-                if low[func] == index[func] {
-                    let start = stack.iter().rposition(|member| *member as usize == func).expect("pushed");
-                    let component = stack.split_off(start);
-                    component.iter().for_each(|member| on_stack[*member as usize] = false);
-                    components.push(component);
-                }
-            }
-        }
-        components
     }
 }
 
