@@ -1,10 +1,9 @@
 //! Graphs whose nodes are numbers from zero.
 
-/// The strongly connected components of a graph, given by the nodes that each node leads to: those that others lead to come first
-/// (Tarjan 1972, without recursion).
-pub(crate) fn components(next: &[Vec<u32>]) -> Vec<Vec<u32>> {
+/// The strongly connected components of a graph of `count` nodes, given by the nodes that each node leads to: those that others
+/// lead to come first (Tarjan 1972, without recursion).
+pub(crate) fn components<'g>(count: usize, next: impl Fn(usize) -> &'g [u32]) -> Vec<Vec<u32>> {
     const UNSEEN: u32 = u32::MAX;
-    let count = next.len();
     let (mut index, mut low) = (vec![UNSEEN; count], vec![0; count]);
     let (mut on_stack, mut stack) = (vec![false; count], Vec::new());
     let mut seen = 0;
@@ -25,7 +24,7 @@ pub(crate) fn components(next: &[Vec<u32>]) -> Vec<Vec<u32>> {
                 on_stack[node] = true;
                 stack.push(node as u32);
             }
-            if let Some(to) = next[node].get(*position) {
+            if let Some(to) = next(node).get(*position) {
                 *position += 1;
                 let to = *to as usize;
                 if index[to] == UNSEEN {

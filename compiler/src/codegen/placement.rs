@@ -78,14 +78,11 @@ impl Blocks {
         let mut starts = compiled.bb_starts.clone();
         starts.sort_unstable();
         starts.dedup();
-        let index = |start: u32| starts.binary_search(&start).ok();
-        let mut next = vec![Vec::new(); starts.len()];
-        for (from, to) in &compiled.bb_edges {
-            if let (Some(from), Some(to)) = (index(*from), index(*to)) {
-                next[from].push(to as u32);
-            }
-        }
-        let depths = depths(&next)?;
+        let index = |start: u32| starts.binary_search(&start).ok().map(|index| index as u32);
+        let edges = compiled.bb_edges.iter().filter_map(|(from, to)| Some((index(*from)?, index(*to)?)));
+        let mut edges: Vec<(u32, u32)> = edges.collect();
+        edges.sort_unstable();
+        let depths = depths(starts.len(), edges.clone())?;
         let end = compiled.buffer.data().len() as u32;
         let ends = starts.iter().skip(1).copied().chain([end]);
         let mut list: Vec<Block> = Vec::new();
@@ -94,8 +91,9 @@ impl Blocks {
             if depth == 0 {
                 continue;
             }
-            let before = index.checked_sub(1).filter(|before| next[*before].contains(&(index as u32)));
-            let is_continued = before.is_some_and(|before| depths[before] >= depth);
+            let is_continued = index.checked_sub(1).is_some_and(|before| {
+                depths[before] >= depth && edges.binary_search(&(before as u32, index as u32)).is_ok()
+            });
             list.push(Block { start, end, often: ROUNDS.powi(depth.min(MAX_DEPTH)), is_continued });
         }
         Some(Blocks { list })
@@ -114,41 +112,43 @@ impl Blocks {
     }
 }
 
-/// How many loops each block is in, by the blocks that each leads to, in the order of the code. Nothing if there is no loop, or too
-/// much to look at.
-fn depths(next: &[Vec<u32>]) -> Option<Vec<i32>> {
-    if next.len() > MAX_BLOCKS {
+/// How many loops each block is in, by the ways from block to block, ascending. Blocks are in the order of the code. Nothing if
+/// there is no loop, or too much to look at.
+fn depths(count: usize, mut edges: Vec<(u32, u32)>) -> Option<Vec<i32>> {
+    // Without a way back, or to itself, no block is in a loop.
+    if count > MAX_BLOCKS || edges.iter().all(|(from, to)| from < to) {
         return None;
     }
-    let mut next = next.to_vec();
-    let mut depths = vec![0; next.len()];
+    let mut depths = vec![0; count];
     for _ in 0..MAX_DEPTH {
-        let mut component_of = vec![0; next.len()];
-        let mut has_loop = false;
-        let mut headers = vec![false; next.len()];
-        for (number, component) in components(&next).into_iter().enumerate() {
-            for block in &component {
-                component_of[*block as usize] = number;
-            }
+        let next: Vec<u32> = edges.iter().map(|(_, to)| *to).collect();
+        let mut starts = vec![0; count + 1];
+        edges.iter().for_each(|(from, _)| starts[*from as usize + 1] += 1);
+        for block in 0..count {
+            starts[block + 1] += starts[block];
+        }
+        let mut component_of = vec![0; count];
+        let mut is_header = vec![false; count];
+        for (number, component) in
+            components(count, |block| &next[starts[block]..starts[block + 1]]).iter().enumerate()
+        {
             let first = component.iter().copied().min().expect("a component has a member");
-            if component.len() > 1 || next[first as usize].contains(&first) {
-                has_loop = true;
+            component.iter().for_each(|block| component_of[*block as usize] = number);
+            if component.len() > 1 || edges.binary_search(&(first, first)).is_ok() {
                 // A loop starts with the first of its blocks.
-                headers[first as usize] = true;
+                is_header[first as usize] = true;
                 component.iter().for_each(|block| depths[*block as usize] += 1);
             }
         }
-        if !has_loop {
+        // What is left are the loops in these loops.
+        edges.retain(|(from, to)| {
+            component_of[*from as usize] == component_of[*to as usize] && !is_header[*to as usize]
+        });
+        if edges.is_empty() {
             break;
         }
-        // What is left are the loops in these loops.
-        for (block, next) in next.iter_mut().enumerate() {
-            let stays =
-                |to: &u32| component_of[*to as usize] == component_of[block] && !headers[*to as usize];
-            next.retain(stays);
-        }
     }
-    depths.iter().any(|depth| *depth > 0).then_some(depths)
+    Some(depths)
 }
 
 #[cfg(test)]
@@ -158,9 +158,9 @@ mod tests {
     #[test]
     fn loops_in_loops_are_counted() {
         // 0 → 1 → 2 → 3 → 2 (a loop), 3 → 4 → 1 (a loop around it), 4 → 5; 6 → 6.
-        let next = [vec![1], vec![2], vec![3], vec![2, 4], vec![1, 5], vec![6], vec![6]];
-        assert_eq!(depths(&next), Some(vec![0, 1, 2, 2, 1, 0, 1]));
-        assert_eq!(depths(&[vec![1], vec![]]), None);
+        let edges = [(0, 1), (1, 2), (2, 3), (3, 2), (3, 4), (4, 1), (4, 5), (5, 6), (6, 6)];
+        assert_eq!(depths(7, edges.to_vec()), Some(vec![0, 1, 2, 2, 1, 0, 1]));
+        assert_eq!(depths(2, vec![(0, 1)]), None);
     }
 
     #[test]

@@ -52,7 +52,9 @@ impl CallGraph {
     /// For each function the number of its cycle; functions of one cycle have the same.
     pub fn cycles(&self) -> Vec<u32> {
         let mut cycle_of = vec![0; self.callees.len()];
-        for (number, component) in components(&self.callees).into_iter().enumerate() {
+        for (number, component) in
+            components(self.callees.len(), |func| &self.callees[func]).into_iter().enumerate()
+        {
             for func in component {
                 cycle_of[func as usize] = number as u32;
             }
