@@ -6,10 +6,14 @@ use alloc::sync::Arc;
 use aot_abi::memory::{GUARD_SIZE, MAX_PAGES, RESERVATION};
 use aot_abi::types::{Limits, MemoryType, PAGE_SIZE};
 use core::ptr;
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect, munmap};
 
 /// Address space of one memory.
 pub const MAPPING_SIZE: usize = (RESERVATION + GUARD_SIZE) as usize;
+
+/// Of how many bytes a memory is that the kernel is asked for huge pages for, where it grows beyond: a large heap spares the
+/// faults of small pages (docs/speed.md). What a module declares from the start is often not used.
+const LARGE: u64 = 32 << 20;
 
 /// Reserves address space that is not accessible: at `address`, or anywhere if that is null.
 ///
@@ -102,6 +106,8 @@ pub struct Memory {
     limits: Limits,
     /// The most pages that this memory may get.
     max_pages: u64,
+    /// Whether the kernel was asked for huge pages.
+    has_huge_pages: bool,
 }
 
 impl Memory {
@@ -130,7 +136,7 @@ impl Memory {
         unsafe { def.write(MemoryDef { base: space.base, len: space.accessible }) };
         let missing = ty.limits.min.saturating_sub(space.accessible as u64 / PAGE_SIZE);
         let max_pages = ty.limits.max.unwrap_or(MAX_PAGES).min(limit_pages);
-        let mut memory = Memory { space, def, limits: ty.limits, max_pages };
+        let mut memory = Memory { space, def, limits: ty.limits, max_pages, has_huge_pages: false };
         match memory.grow(missing) {
             Some(_) => Ok(memory),
             None => Err(rustix::io::Errno::NOMEM),
@@ -151,8 +157,21 @@ impl Memory {
             // SAFETY: `new`'s caller vouches for `def`.
             unsafe { (*self.def).len = (new * PAGE_SIZE) as usize };
             self.space.accessible = (new * PAGE_SIZE) as usize;
+            if old > 0 && new * PAGE_SIZE >= LARGE && !self.has_huge_pages {
+                self.has_huge_pages = true;
+                self.ask_for_huge_pages((old * PAGE_SIZE) as usize);
+            }
         }
         Some(old)
+    }
+
+    /// Asks for huge pages behind the first `start` bytes, also where the memory has yet to grow. It makes no other difference, and
+    /// kernels without such pages refuse.
+    fn ask_for_huge_pages(&self, start: usize) {
+        // SAFETY: the rest of the reservation, whose contents stay.
+        let _ = unsafe {
+            madvise(self.space.base.add(start).cast(), MAPPING_SIZE - start, Advice::LinuxHugepage)
+        };
     }
 
     /// Size in pages.
@@ -237,6 +256,35 @@ mod tests {
         assert_eq!(memory.grow(0), Some(3));
         assert_eq!(def.len, 3 * PAGE_SIZE as usize);
         assert_eq!(memory.grow(u64::MAX), None);
+    }
+
+    /// The flags of the mapping that an address is in, as the kernel lists them.
+    fn mapping_flags(address: *const u8) -> alloc::string::String {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut is_here = false;
+        for line in maps.lines() {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let bound = |text| usize::from_str_radix(text, 16).ok();
+            if let Some((Some(start), Some(end))) = range.map(|(start, end)| (bound(start), bound(end))) {
+                is_here = (start..end).contains(&(address as usize));
+            } else if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| is_here) {
+                return flags.into();
+            }
+        }
+        panic!("no mapping has {address:p}");
+    }
+
+    #[test]
+    fn large_heaps_have_huge_pages() {
+        let pages = LARGE / PAGE_SIZE;
+        let (_def, mut memory) = memory(pages + 1, None, None).unwrap();
+        let has_huge = |at: u64| mapping_flags(memory.base().wrapping_add(at as usize)).contains(" hg");
+        assert!(!has_huge(0) && !has_huge(LARGE + PAGE_SIZE));
+        memory.grow(1).unwrap();
+        let has_huge = |at: u64| mapping_flags(memory.base().wrapping_add(at as usize)).contains(" hg");
+        // Kernels without huge pages refuse.
+        let is_offered = std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists();
+        assert_eq!([0, LARGE + PAGE_SIZE].map(has_huge), [false, is_offered]);
     }
 
     #[test]
