@@ -5,11 +5,12 @@
 //! machine. A pointer that lies in memory keeps its size, and what it points to gets a type that says where its data is
 //! (`DW_AT_data_location`): it adds the address of the memory (docs/debugging.md).
 
-use super::build::{Builder, OutUnit, set_ranges, text_address};
+use super::build::{Builder, OutUnit, Parts, set_ranges, text_address};
 use super::code::{FunctionCode, merged};
 use super::expr::{self, Base, Scope, Want};
 use super::function::{VMCTX, ValueRange, local};
 use super::input::Slice;
+use super::operands::{Carried, Operand, Scopes, has_operand};
 use super::pointee::{self, Memory};
 use super::source::FileNumbers;
 use crate::emit::text::TextRange;
@@ -243,6 +244,8 @@ pub(super) struct Converter<'c, 'b, 'a> {
     returned_pointers: HashMap<usize, UnitEntryId>,
     /// What [`memory_entry`] has made.
     memory: Option<UnitEntryId>,
+    /// Around the entry that is converted.
+    pub scopes: Scopes,
 }
 
 impl<'c, 'b, 'a> Converter<'c, 'b, 'a> {
@@ -266,6 +269,7 @@ impl<'c, 'b, 'a> Converter<'c, 'b, 'a> {
             guest_pointers: Vec::new(),
             returned_pointers: HashMap::new(),
             memory,
+            scopes: Scopes::default(),
             builder,
         }
     }
@@ -278,6 +282,7 @@ impl<'a> Converter<'_, '_, 'a> {
         let mut entries = unit.entries();
         let mut function: Option<(isize, Function<'_, 'a>)> = None;
         while let Some(entry) = entries.next_dfs()? {
+            self.scopes.enter(entry.depth(), entry.offset(), entry.tag());
             let Some(id) = self.find(self.index, entry.offset()) else { continue };
             if function.as_ref().is_some_and(|(depth, _)| entry.depth() <= *depth) {
                 function = None;
@@ -427,7 +432,7 @@ impl<'a> Converter<'_, '_, 'a> {
                     let encoding = self.unit.encoding();
                     let state = self.builder.state(self.index);
                     let scope = Scope { state, frame_size: None, memory: self.memory };
-                    let found = expr::operations(&expression, encoding, None);
+                    let found = expr::operations(&expression, encoding, None, |_, _| None);
                     let found = found.and_then(|list| expr::convert(&list, scope, want, |_| None));
                     found.map(|expression| (0..u32::MAX, expression)).into_iter().collect()
                 }
@@ -454,29 +459,72 @@ impl<'a> Converter<'_, '_, 'a> {
         want: Want,
     ) -> Vec<(Range<u32>, Expression)> {
         let mut found = Vec::new();
+        let mut carried = Carried::default();
         if let In::Exprloc(expression) = value {
-            let whole = match function.frame.checked_sub(1) {
+            let mut whole = match function.frame.checked_sub(1) {
                 Some(call) => function.code.call(call as usize).to_vec(),
                 None => function.code.whole(),
             };
-            for range in whole {
-                self.place_in(function, &range, &expression, want, &mut found);
+            let mut wasm = 0..u64::MAX;
+            if has_operand(&expression) {
+                let (input, units) = (&self.builder.parts.info.debug, self.builder.units_read);
+                let Some(start) = self.scopes.start(input, units, self.index) else { return found };
+                wasm.start = start;
+                carried.enter(wasm.clone(), &expression, self.unit.encoding());
             }
+            let Some(list) = self.operations(function, &expression, &mut wasm, &carried) else {
+                return found;
+            };
+            if wasm.end < u64::MAX {
+                whole = function.code.ranges(function.frame, &wasm);
+            }
+            whole.iter().for_each(|range| self.place_in(function, range, &list, want, &mut found));
             return found;
         }
         let lists = self.builder.units_read.dwarf(self.index).attr_locations(self.unit, value);
         let Ok(Some(mut list)) = lists else { return found };
-        while let Ok(Some(entry)) = list.next() {
-            let Some(wasm) = self.wasm(entry.range.begin..entry.range.end) else { continue };
-            for range in function.code.ranges(function.frame, &wasm) {
-                self.place_in(function, &range, &entry.data, want, &mut found);
+        while found.len() <= MAX_LOCATIONS
+            && let Some(left) = self.builder.locations_left.get().checked_sub(1)
+            && let Ok(Some(raw)) = list.next_raw()
+            && let Ok(entry) = list.convert_raw(raw)
+        {
+            self.builder.locations_left.set(left);
+            let Some(entry) = entry else { continue };
+            let Some(mut wasm) = self.wasm(entry.range.begin..entry.range.end) else { continue };
+            if has_operand(&entry.data) {
+                carried.enter(wasm.clone(), &entry.data, self.unit.encoding());
+            } else if !function.code.has(function.frame, &wasm) {
+                continue;
             }
-            if found.len() > MAX_LOCATIONS {
-                break;
+            if let Some(list) = self.operations(function, &entry.data, &mut wasm, &carried) {
+                let ranges = function.code.ranges(function.frame, &wasm);
+                ranges.iter().for_each(|range| self.place_in(function, range, &list, want, &mut found));
             }
         }
         found.sort_by_key(|(range, _)| range.start);
         found
+    }
+
+    /// The operations of an expression that holds for a range in the wasm file. That ends where an operand is gone.
+    fn operations(
+        &self,
+        function: &Function<'_, 'a>,
+        expression: &read::Expression<Slice<'a>>,
+        wasm: &mut Range<u64>,
+        carried: &Carried,
+    ) -> Option<Vec<Operation<Slice<'a>>>> {
+        let Parts { info, source, .. } = self.builder.parts;
+        let operand = |piece, index| {
+            let at = carried.since(piece, index)?.checked_sub(function.body)?;
+            let operand = Operand { at: u32::try_from(at).ok()?, index };
+            let index = source.operands.number(info.debug.function_at(function.body)?, operand)?;
+            let number = local(function.frame, index)?;
+            let first = function.values.partition_point(|value| value.value < number);
+            let value = function.values.get(first).filter(|value| value.value == number)?;
+            wasm.end = wasm.end.min(function.body + u64::from(value.until));
+            Some(index)
+        };
+        expr::operations(expression, self.unit.encoding(), function.frame_base.as_deref(), operand)
     }
 
     /// The same for one expression: it changes where values move.
@@ -484,14 +532,11 @@ impl<'a> Converter<'_, '_, 'a> {
         &self,
         function: &Function<'_, 'a>,
         range: &Range<u32>,
-        expression: &read::Expression<Slice<'a>>,
+        list: &[Operation<Slice<'a>>],
         want: Want,
         found: &mut Vec<(Range<u32>, Expression)>,
     ) {
-        let (encoding, state) = (self.unit.encoding(), self.builder.state(self.index));
-        let Some(list) = expr::operations(expression, encoding, function.frame_base.as_deref()) else {
-            return;
-        };
+        let state = self.builder.state(self.index);
         let scope = Scope { state, frame_size: function.frame_size, memory: None };
         let number = |value: u32| match value {
             VMCTX => Some(VMCTX),
@@ -504,7 +549,7 @@ impl<'a> Converter<'_, '_, 'a> {
             values[first..].iter().take_while(move |other| Some(other.value) == number)
         };
         let mut borders = vec![range.start, range.end];
-        for value in expr::needed(&list, state) {
+        for value in expr::needed(list, state) {
             let places = of(value).flat_map(|value| [value.start, value.end]);
             borders.extend(places.filter(|border| range.start < *border && *border < range.end));
         }
@@ -515,7 +560,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 let holds = |place: &&ValueRange| place.start <= pair[0] && pair[1] <= place.end;
                 of(value).find(holds).map(|place| place.place)
             };
-            if let Some(expression) = expr::convert(&list, scope, want, place) {
+            if let Some(expression) = expr::convert(list, scope, want, place) {
                 found.push((pair[0]..pair[1], expression));
             }
         }

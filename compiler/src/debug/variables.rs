@@ -2,6 +2,7 @@
 
 use super::build::Builder;
 use super::entries::{Converter, Function};
+use super::operands::Scopes;
 use super::{expr, inlined};
 use crate::emit::text::TextRange;
 use gimli::read::AttributeValue as In;
@@ -75,8 +76,10 @@ impl<'b, 'a> Converter<'_, 'b, 'a> {
         self.target = frame.unit;
         let Some(callee) = entries.next_dfs()? else { return Ok(()) };
         let top = callee.depth();
+        self.scopes = Scopes::default();
+        self.scopes.enter(top, callee.offset(), callee.tag());
         let base = match callee.attr_value(dw::DW_AT_frame_base) {
-            Some(In::Exprloc(base)) => expr::operations(&base, self.unit.encoding(), None),
+            Some(In::Exprloc(base)) => expr::operations(&base, self.unit.encoding(), None, |_, _| None),
             _ => None,
         };
         // Not that of the function around it.
@@ -96,6 +99,7 @@ impl<'b, 'a> Converter<'_, 'b, 'a> {
         let mut dropped = None;
         while let Some(entry) = entries.next_dfs()?.filter(|entry| entry.depth() > top) {
             let depth = entry.depth();
+            self.scopes.enter(depth, entry.offset(), entry.tag());
             if dropped.is_some_and(|outer| depth > outer) {
                 continue;
             }

@@ -1,13 +1,14 @@
 //! The driver of translation: reads the operators of one body, validates them, and hands each to its family.
 
 use super::control::Frame;
+use super::operand::Wanted;
 use super::profile::{Counting, Profiling};
 use super::state::{State, StateModel};
 use super::trap::clif_trap_code;
 use super::types::{clif_type, clif_type_of, wasm_signature};
 use crate::codegen::symbol::Symbol;
 use crate::config::Progress;
-use crate::debug::{Tracking, VMCTX, WIDE};
+use crate::debug::{Operands, Tracking, VMCTX, WIDE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
 use crate::plan::Plan;
@@ -60,6 +61,8 @@ pub(crate) struct ModuleContext<'m> {
     pub tracking: Tracking,
     /// For functions, counted without imported ones, the local by which debuggers find variables of the source.
     pub frame_locals: Option<&'m HashMap<u32, u32>>,
+    /// The values on operand stacks that debuggers are to find.
+    pub operands: Option<&'m Operands>,
     pub profiling: Profiling<'m>,
     pub progress: Option<&'m Progress>,
 }
@@ -117,6 +120,8 @@ pub(crate) struct FunctionTranslator<'f, 'm> {
     slots: Vec<(StackSlot, Type)>,
     /// A local that has a copy in the frame, and where.
     copied: Option<(u32, StackSlot)>,
+    /// The operands that debuggers are to find.
+    wanted: Wanted<'m>,
     /// What a profile counts or has counted.
     pub(super) counting: Counting<'m>,
 }
@@ -208,6 +213,7 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             set_often: Vec::new(),
             slots: Vec::new(),
             copied: None,
+            wanted: Wanted::new(module.operands.map_or(&[], |operands| operands.of(defined))),
             counting: Counting::new(module.profiling, defined),
         };
         if module.tracking == Tracking::Follow
@@ -231,11 +237,13 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         this.locals(&mut body.get_binary_reader(), validator)?;
         // That they start as zero does not count.
         this.set_often.truncate(ty.params.len());
+        let start = body.range().start;
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             let (operator, offset) = reader.read_with_offset()?;
             validator.op(offset, &operator)?;
             this.builder.set_srcloc(source_location(offset));
+            this.wanted.pass(offset - start, this.reachable, &this.stack, &mut this.builder.func.dfg);
             this.counting.at(&operator);
             this.operator(&operator).map_err(|error| error.at(offset))?;
         }
@@ -245,6 +253,7 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             this.builder.ins().return_(&values);
         }
         this.forget_addresses();
+        this.wanted.finish(body.range().end - start, &mut this.builder.func.dfg);
         let calls = std::mem::take(&mut this.counting.calls);
         this.builder.finalize(module.isa.frontend_config());
         Ok(calls)
