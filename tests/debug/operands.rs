@@ -162,3 +162,68 @@ fn programs_in_rust_have_them() {
         assert!(verified.contains("No errors."), "{inlining}: {verified}");
     }
 }
+
+/// The local of a parameter gets other values, in a loop and after it, while the first one is still needed.
+const WALK: &str = "\
+struct node { int value; struct node *next; };
+static volatile int seed;
+__attribute__((noinline)) static int twice(int n) {
+    seed += n;
+    return n * 2;
+}
+__attribute__((noinline)) static int walk(struct node *list, struct node *other) {
+    struct node *start = list;
+    int all = list->value + other->value;
+    while (list) {
+        all += twice(list->value);
+        list = list->next;
+    }
+    list = other->next;
+    all += twice(list->value);
+    return all + start->value + other->value;
+}
+int main(int count, char **args) {
+    struct node third = {3, 0}, second = {2, &third}, first = {count, &second};
+    struct node last = {7, 0}, other = {6, &last};
+    return walk(&first, &other) != 40;
+}
+";
+
+#[test]
+fn locals_of_parameters_may_change() {
+    if !has_tools(&["clang-19", "gdb"]) {
+        return;
+    }
+    let place = Place::new("operands-walk");
+    place.write("walk.c", WALK);
+    for level in ["-O1", "-O2"] {
+        let wasm = place.wasm("clang-19", &[level], "walk.c");
+        for flags in [&[][..], &["-C", "model=instance"]] {
+            place.aot(&[&["build", &wasm, "-g", "-o", "app"], flags].concat());
+            assert_eq!(place.run("./app", &[]), "");
+            let list = r#"printf "list %d\n", list->value"#;
+            let other = r#"printf "other %d\n", other->value"#;
+            let mut commands = vec!["break walk", "break twice", "run", list, other];
+            for _ in 0..4 {
+                commands.extend(["continue", r#"printf "n %d\n", n"#, "up", list, other]);
+            }
+            let output = place.gdb("app", &commands);
+            let mut number = "1";
+            let mut count = 0;
+            for (name, value) in output.lines().filter_map(|line| line.split_once(' ')) {
+                let is_right = match name {
+                    "n" => {
+                        number = value;
+                        true
+                    }
+                    "list" => value == number,
+                    "other" => value == "6",
+                    _ => continue,
+                };
+                count += 1;
+                assert!(is_right, "{level} {flags:?}: `{name}` is {value}\n{output}");
+            }
+            assert!(count >= 6 && output.contains("list 1"), "{level} {flags:?}: {output}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::epilogue;
 use super::symbol::Symbol;
-use crate::debug::{FunctionDebug, VMCTX, ValuePlace, ValueRange, WIDE, frame_and_index, is_operand};
+use crate::debug::{FIRST, FunctionDebug, VMCTX, ValuePlace, ValueRange, WIDE, frame_and_index, is_operand};
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes::{self, Located};
 use crate::translate::abi_trap_code;
@@ -195,12 +195,12 @@ pub(crate) fn compile(
 /// Where the values are that the function keeps for debuggers.
 fn values(compiled: &CompiledCode, function: &Function, isa: &dyn TargetIsa) -> Vec<ValueRange> {
     let mut values = Vec::new();
-    let until = ends_of_operands(function);
+    let ends = ends_in_source(function);
     let returns: Vec<u32> = compiled.buffer.call_sites().map(|site| site.ret_addr).collect();
     for (label, ranges) in &compiled.value_labels_ranges {
         let value = match label.as_u32() {
             VMCTX => VMCTX,
-            label => label & !WIDE,
+            label => label & !(WIDE | FIRST),
         };
         for range in ranges {
             let mut end = range.end;
@@ -217,7 +217,7 @@ fn values(compiled: &CompiledCode, function: &Function, isa: &dyn TargetIsa) -> 
                 LabelValueLoc::CFAOffset(offset) => ValuePlace::Frame(offset),
             };
             if range.start < end {
-                let until = until.get(&value).copied().unwrap_or(0);
+                let until = ends.get(&(label.as_u32() & !WIDE)).copied().unwrap_or(0);
                 values.push(ValueRange { value, start: range.start, end, place, until });
             }
         }
@@ -238,15 +238,17 @@ fn values(compiled: &CompiledCode, function: &Function, isa: &dyn TargetIsa) -> 
     values
 }
 
-/// Where operands are taken from the stack ([`ValueRange::until`]): translation says so where labels have their beginnings.
-fn ends_of_operands(function: &Function) -> HashMap<u32, u32> {
+/// Where values are no longer those of what they are labelled for ([`ValueRange::until`]), by label: translation says so where
+/// the labels have their beginnings.
+fn ends_in_source(function: &Function) -> HashMap<u32, u32> {
     let mut ends = HashMap::new();
     for label in function.dfg.values_labels.iter().flat_map(BTreeMap::values) {
         let ValueLabelAssignments::Starts(starts) = label else { continue };
         for start in starts {
-            let number = start.label.as_u32() & !WIDE;
-            if start.label.as_u32() != VMCTX && is_operand(frame_and_index(number).1) {
-                let end = ends.entry(number).or_insert(0);
+            let label = start.label.as_u32();
+            let (_, index) = frame_and_index(label & !(WIDE | FIRST));
+            if label != VMCTX && (label & FIRST != 0 || is_operand(index)) {
+                let end = ends.entry(label & !WIDE).or_insert(0);
                 *end = start.from.expand(SourceLoc::new(0)).bits().max(*end);
             }
         }

@@ -8,7 +8,7 @@
 use super::build::{Builder, OutUnit, Parts, set_ranges, text_address};
 use super::code::{FunctionCode, merged};
 use super::expr::{self, Base, Scope, Want};
-use super::function::{VMCTX, ValueRange, local};
+use super::function::{VMCTX, ValueRange, frame_and_index, is_operand, local};
 use super::input::Slice;
 use super::operands::{Carried, Operand, Scopes, has_operand};
 use super::pointee::{self, Memory};
@@ -17,6 +17,7 @@ use crate::emit::text::TextRange;
 use gimli::read::{self, AttributeValue as In, DebuggingInformationEntry, Operation};
 use gimli::write::{AttributeValue, DebugInfoRef, Expression, Location, LocationList, UnitEntryId, UnitId};
 use gimli::{DwAt, DwTag, UnitOffset, constants as dw};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -40,7 +41,8 @@ pub(super) struct Function<'f, 'a> {
     /// Where its body starts in the wasm file.
     pub body: u64,
     pub code: FunctionCode<'f>,
-    pub values: &'f [ValueRange],
+    /// Ascending.
+    pub values: Cow<'f, [ValueRange]>,
     pub frame_size: Option<i64>,
     /// 0, or the inlined call that its entries are converted for.
     pub frame: u32,
@@ -50,17 +52,43 @@ pub(super) struct Function<'f, 'a> {
 
 impl<'f> Function<'f, '_> {
     /// A function with code of its own.
-    pub fn new(range: &'f TextRange, body: u64) -> Self {
+    pub fn new(range: &'f TextRange, body: u64, bodies: &[Range<u64>]) -> Self {
         let code = FunctionCode::new(range, body);
-        Function {
-            body,
-            code,
-            values: &range.debug.values,
-            frame_size: range.frame_size(),
-            frame: 0,
-            frame_base: None,
-        }
+        let values = values(&range.debug.values, &code, body, bodies);
+        Function { body, code, values, frame_size: range.frame_size(), frame: 0, frame_base: None }
     }
+}
+
+/// The values of a function, with those that hold up to a place in the source where the code before it is.
+fn values<'v>(
+    list: &'v [ValueRange],
+    code: &FunctionCode<'_>,
+    body: u64,
+    bodies: &[Range<u64>],
+) -> Cow<'v, [ValueRange]> {
+    let is_limited = |value: &ValueRange| value.until > 0 && !is_operand(frame_and_index(value.value).1);
+    if !list.iter().any(is_limited) {
+        return Cow::Borrowed(list);
+    }
+    let mut values = Vec::with_capacity(list.len());
+    for value in list {
+        if !is_limited(value) {
+            values.push(*value);
+            continue;
+        }
+        let (frame, _) = frame_and_index(value.value);
+        let body = match frame.checked_sub(1) {
+            Some(call) => bodies[code.calls[call as usize].callee as usize].start,
+            None => body,
+        };
+        let ranges = code.ranges(frame, &(body..body + u64::from(value.until)));
+        values.extend(ranges.iter().filter_map(|range| {
+            let (start, end) = (range.start.max(value.start), range.end.min(value.end));
+            (start < end).then_some(ValueRange { start, end, until: 0, ..*value })
+        }));
+    }
+    values.sort_unstable();
+    Cow::Owned(values)
 }
 
 /// What a type is, under its names and qualifiers.
@@ -291,7 +319,10 @@ impl<'a> Converter<'_, '_, 'a> {
                 && has_code(entry)
                 && let Some(range) = self.builder.live_function(self.index, unit, entry)
             {
-                function = Some((entry.depth(), Function::new(range.0, range.1)));
+                function = Some((
+                    entry.depth(),
+                    Function::new(range.0, range.1, &self.builder.parts.info.debug.bodies),
+                ));
             }
             self.entry(entry, id, function.as_ref().map(|(_, function)| function), &numbers);
         }
@@ -542,7 +573,7 @@ impl<'a> Converter<'_, '_, 'a> {
             VMCTX => Some(VMCTX),
             index => local(function.frame, index),
         };
-        let values = function.values;
+        let values = &function.values;
         let of = |value: u32| {
             let number = number(value);
             let first = values.partition_point(|other| Some(other.value) < number);

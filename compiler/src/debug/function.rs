@@ -52,8 +52,8 @@ pub(crate) struct ValueRange {
     pub start: u32,
     pub end: u32,
     pub place: ValuePlace,
-    /// For an operand, where the instruction ends that takes it from the stack: bytes from the start of the body of the
-    /// function that has it.
+    /// Where in the source it is no longer the value: bytes from the start of the body of the function that has it; 0 if it
+    /// always is. For an operand, the end of the instruction that takes it from the stack.
     pub until: u32,
 }
 
@@ -94,6 +94,10 @@ pub(crate) const VMCTX: u32 = u32::MAX - 1;
 /// What a label has more if its value is that of a local with 32 bits, zero-extended to an address. It has a bit of its own,
 /// because the code generator takes a label for the end of what had it before, and the value itself may be needed for longer.
 pub(crate) const WIDE: u32 = 1 << 30;
+
+/// What a label has more, with [`WIDE`], if the value is what the function got for a parameter, whose local gets others later:
+/// it is that of the local up to a place in the source ([`ValueRange::until`]).
+pub(crate) const FIRST: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum ValuePlace {

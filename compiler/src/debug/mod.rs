@@ -37,8 +37,8 @@ pub(crate) use build::{Debug, Parts, Source, build};
 pub use demangle::demangle;
 pub(crate) use expr::{Base, FrameBase, State};
 pub(crate) use function::{
-    Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange, WIDE, frame_and_index,
-    is_operand, local, operand,
+    Caller, FIRST, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange, WIDE,
+    frame_and_index, is_operand, local, operand,
 };
 pub(crate) use input::Input;
 pub use input::{SOURCE_MAP_SECTION, URL_SECTION, source_map_url, without_debug_info};

@@ -44,11 +44,12 @@ impl<'b> Builder<'b, '_> {
             let index = unit(&frames[0]);
             let Some(out) = self.units[index].take() else { continue };
             let mut converter = Converter::new(self, index, out, &kept, &ids, None);
+            let bodies = &converter.builder.parts.info.debug.bodies;
             let mut function: Option<Function<'b, '_>> = None;
             for frame in frames {
                 let same = function.take().filter(|function| function.code.start == frame.range.offset);
                 let function =
-                    function.insert(same.unwrap_or_else(|| Function::new(frame.range, frame.outer)));
+                    function.insert(same.unwrap_or_else(|| Function::new(frame.range, frame.outer, bodies)));
                 (function.frame, function.body) = (frame.frame, frame.body);
                 // What is damaged was told when the function itself was converted.
                 converter.variables(frame, function).ok();

@@ -8,7 +8,7 @@ use super::trap::clif_trap_code;
 use super::types::{clif_type, clif_type_of, wasm_signature};
 use crate::codegen::symbol::Symbol;
 use crate::config::Progress;
-use crate::debug::{Operands, Tracking, VMCTX, WIDE};
+use crate::debug::{FIRST, Operands, Tracking, VMCTX, WIDE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
 use crate::plan::Plan;
@@ -16,8 +16,8 @@ use aot_abi::libcall::Libcall;
 use aot_abi::trap::TrapCode;
 use cranelift_codegen::ir::{
     self, AbiParam, ArgumentPurpose, ExtFuncData, ExternalName, Function, GlobalValueData, Inst, InstBuilder,
-    MemFlagsData, Signature, SourceLoc, StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Type,
-    UserFuncName, Value, ValueLabel, ValueLabelAssignments, types,
+    InstructionData, MemFlagsData, Opcode, RelSourceLoc, Signature, SourceLoc, StackSlot, StackSlotData,
+    StackSlotKey, StackSlotKind, Type, UserFuncName, Value, ValueLabel, ValueLabelAssignments, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -116,6 +116,13 @@ pub(crate) struct FunctionTranslator<'f, 'm> {
     pub(super) fuel: u32,
     /// Whether each local that has got a value got several, if debuggers are to find them.
     set_often: Vec<Option<bool>>,
+    /// What the function got for its parameters, and where their locals may have other values, once they get some.
+    first: Vec<(Value, Option<u64>)>,
+    /// The loops around the instruction that is translated: their places among `frames`, and in the body. Some that were there
+    /// before may be among them.
+    pub(super) loops: Vec<(usize, u64)>,
+    /// The instruction that is translated: bytes from the start of the body.
+    pub(super) at: u64,
     /// The places of locals in the frame, where they have some.
     slots: Vec<(StackSlot, Type)>,
     /// A local that has a copy in the frame, and where.
@@ -211,6 +218,9 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             pointer,
             fuel: 0,
             set_often: Vec::new(),
+            first: params.iter().map(|param| (*param, None)).collect(),
+            loops: Vec::new(),
+            at: 0,
             slots: Vec::new(),
             copied: None,
             wanted: Wanted::new(module.operands.map_or(&[], |operands| operands.of(defined))),
@@ -243,7 +253,8 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             let (operator, offset) = reader.read_with_offset()?;
             validator.op(offset, &operator)?;
             this.builder.set_srcloc(source_location(offset));
-            this.wanted.pass(offset - start, this.reachable, &this.stack, &mut this.builder.func.dfg);
+            this.at = offset - start;
+            this.wanted.pass(this.at, this.reachable, &this.stack, &mut this.builder.func.dfg);
             this.counting.at(&operator);
             this.operator(&operator).map_err(|error| error.at(offset))?;
         }
@@ -342,23 +353,43 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         if self.module.tracking == Tracking::Follow {
             let index = index as usize;
             self.set_often.resize(self.set_often.len().max(index + 1), None);
+            if self.set_often[index] == Some(false)
+                && let Some((_, end @ None)) = self.first.get_mut(index)
+            {
+                // A loop may come back with the new value.
+                let depth = self.frames.len();
+                let outermost = self.loops.first().filter(|(frame, _)| *frame < depth);
+                *end = Some(outermost.map_or(self.at, |(_, at)| *at));
+            }
             self.set_often[index] = Some(self.set_often[index].is_some());
         }
     }
 
     /// Forgets where addresses are that locals with several values became: one that is still needed for something else may not
-    /// be that of the local any more.
+    /// be that of the local any more. What a function gets for a parameter is it until the local gets another value.
     fn forget_addresses(&mut self) {
-        let Some(labels) = &mut self.builder.func.dfg.values_labels else { return };
-        labels.retain(|_, label| {
+        let dfg = &mut self.builder.func.dfg;
+        let Some(mut labels) = dfg.values_labels.take() else { return };
+        labels.retain(|value, label| {
             let ValueLabelAssignments::Starts(starts) = label else { return true };
-            starts.retain(|start| {
+            starts.retain_mut(|start| {
                 let label = start.label.as_u32();
                 let index = (label & !WIDE) as usize;
-                label == VMCTX || label & WIDE == 0 || self.set_often.get(index) != Some(&Some(true))
+                if label == VMCTX || label & WIDE == 0 || self.set_often.get(index) != Some(&Some(true)) {
+                    return true;
+                }
+                let Some((first, Some(end))) = self.first.get(index) else { return false };
+                let Ok(end) = u32::try_from(*end) else { return false };
+                let inst = dfg.value_def(*value).inst().map(|inst| dfg.insts[inst]);
+                let extends_it = matches!(inst, Some(InstructionData::Unary { opcode: Opcode::Uextend, arg })
+                    if dfg.resolve_aliases(arg) == *first);
+                start.label = ValueLabel::from_u32(label | FIRST);
+                start.from = RelSourceLoc::new(end);
+                extends_it && end > 0
             });
             !starts.is_empty()
         });
+        dfg.values_labels = Some(labels);
     }
 
     /// Notes that a value is that of a local from here on.
