@@ -101,7 +101,10 @@ impl Carried {
 pub(super) fn has_operand(expression: &Expression<Slice<'_>>) -> bool {
     /// Of places in the stack.
     const KIND: u8 = 2;
-    expression.0.slice().windows(2).any(|pair| pair == [dw::DW_OP_WASM_location.0, KIND])
+    /// Bytes that are looked at; compilers write some dozens.
+    const MOST: usize = 1024;
+    let bytes = expression.0.slice();
+    bytes[..bytes.len().min(MOST)].windows(2).any(|pair| pair == [dw::DW_OP_WASM_location.0, KIND])
 }
 
 /// The entries around one that have code of their own.
@@ -148,7 +151,7 @@ struct Reader<'i, 'a> {
     units: &'i Units<'a>,
     /// The unit that is read.
     index: usize,
-    /// How many entries of lists may be read: variables may share lists.
+    /// How many bytes of lists may be read, about: variables may share lists.
     left: usize,
     found: HashMap<u32, Vec<Operand>>,
 }
@@ -197,6 +200,7 @@ impl<'a> Reader<'_, 'a> {
         {
             self.left -= 1;
             let Some(entry) = list.convert_raw(raw)? else { continue };
+            self.left = self.left.saturating_sub(entry.data.0.len());
             if has_operand(&entry.data)
                 && let Some(wasm) = self.input.range(part, entry.range.begin..entry.range.end)
             {

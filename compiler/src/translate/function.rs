@@ -1,7 +1,7 @@
 //! The driver of translation: reads the operators of one body, validates them, and hands each to its family.
 
 use super::control::Frame;
-use super::operand::Wanted;
+use super::operand::{Wanted, add_label};
 use super::profile::{Counting, Profiling};
 use super::state::{State, StateModel};
 use super::trap::clif_trap_code;
@@ -17,7 +17,8 @@ use aot_abi::trap::TrapCode;
 use cranelift_codegen::ir::{
     self, AbiParam, ArgumentPurpose, ExtFuncData, ExternalName, Function, GlobalValueData, Inst, InstBuilder,
     InstructionData, MemFlagsData, Opcode, RelSourceLoc, Signature, SourceLoc, StackSlot, StackSlotData,
-    StackSlotKey, StackSlotKind, Type, UserFuncName, Value, ValueLabel, ValueLabelAssignments, types,
+    StackSlotKey, StackSlotKind, Type, UserFuncName, Value, ValueLabel, ValueLabelAssignments,
+    ValueLabelStart, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -395,7 +396,8 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
     /// Notes that a value is that of a local from here on.
     fn follow(&mut self, index: u32, value: Value) {
         if self.module.tracking != Tracking::None {
-            self.builder.set_val_label(value, ValueLabel::from_u32(index));
+            let start = ValueLabelStart { from: RelSourceLoc::default(), label: ValueLabel::from_u32(index) };
+            add_label(&mut self.builder.func.dfg, value, start);
         }
     }
 

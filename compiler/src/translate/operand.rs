@@ -16,6 +16,9 @@ pub(super) struct Wanted<'m> {
     closed: Vec<(Value, ValueLabelStart)>,
 }
 
+/// Operands that are looked after at once, at most: all are looked at with each instruction.
+const MOST_OPEN: usize = 64;
+
 struct Open {
     label: ValueLabel,
     /// Its place on the stack.
@@ -40,12 +43,13 @@ impl<'m> Wanted<'m> {
             let index = wanted.index as usize;
             if is_reachable
                 && u64::from(wanted.at) == at
+                && self.open.len() < MOST_OPEN
                 && let Some(value) = stack.get(index)
                 && let Some(number) = operand(self.passed)
             {
                 let label = ValueLabel::from_u32(number);
                 // What it becomes when it is extended gets the label too (`extended`).
-                add(dfg, *value, ValueLabelStart { from: RelSourceLoc::new(0), label });
+                add_label(dfg, *value, ValueLabelStart { from: RelSourceLoc::new(0), label });
                 self.open.push(Open { label, index, value: *value });
             }
             self.passed += 1;
@@ -70,18 +74,78 @@ impl<'m> Wanted<'m> {
         for (value, start) in self.closed.drain(..) {
             // What turned out to be another value has no labels for the code generator.
             let value = dfg.resolve_aliases(value);
-            add(dfg, value, start);
+            add_label(dfg, value, start);
         }
     }
 }
 
-/// Adds a label to those of a value, or says anew where it begins.
-fn add(dfg: &mut DataFlowGraph, value: Value, start: ValueLabelStart) {
+/// Labels of one value, at most: what it is extended to gets all of them again.
+const MOST_LABELS: usize = 64;
+
+/// Labels a value. A label that it has gets another beginning.
+pub(super) fn add_label(dfg: &mut DataFlowGraph, value: Value, start: ValueLabelStart) {
     let Some(labels) = &mut dfg.values_labels else { return };
     let known = labels.entry(value).or_insert_with(|| ValueLabelAssignments::Starts(Vec::new()));
     let ValueLabelAssignments::Starts(known) = known else { return };
-    match known.iter_mut().find(|known| known.label == start.label) {
-        Some(known) => *known = start,
-        None => known.push(start),
+    if let Some(known) = known.iter_mut().find(|known| known.label == start.label) {
+        *known = start;
+    } else if known.len() < MOST_LABELS {
+        known.push(start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelift_codegen::ir::{SourceLoc, types};
+
+    fn labels(dfg: &DataFlowGraph, value: Value) -> Vec<(u32, u32)> {
+        match dfg.values_labels.as_ref().and_then(|labels| labels.get(&value)) {
+            Some(ValueLabelAssignments::Starts(starts)) => {
+                let from = |start: &ValueLabelStart| start.from.expand(SourceLoc::new(0)).bits();
+                starts.iter().map(|start| (start.label.as_u32(), from(start))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn start(label: u32, from: u32) -> ValueLabelStart {
+        ValueLabelStart { from: RelSourceLoc::new(from), label: ValueLabel::from_u32(label) }
+    }
+
+    #[test]
+    fn values_have_each_label_once_and_not_too_many() {
+        let mut dfg = DataFlowGraph::new();
+        let value = Value::from_u32(3);
+        add_label(&mut dfg, value, start(1, 2));
+        assert_eq!(labels(&dfg, value), []);
+        dfg.collect_debug_info();
+        for from in 0..1000 {
+            add_label(&mut dfg, value, start(7, from));
+        }
+        assert_eq!(labels(&dfg, value), [(7, 999)]);
+        (0..1000).for_each(|label| add_label(&mut dfg, value, start(label, 0)));
+        assert_eq!(labels(&dfg, value).len(), MOST_LABELS);
+    }
+
+    #[test]
+    fn operands_end_where_they_are_taken() {
+        let mut dfg = DataFlowGraph::new();
+        dfg.collect_debug_info();
+        let block = dfg.make_block();
+        let [first, second, third] = [(); 3].map(|()| dfg.append_block_param(block, types::I32));
+        let list = [(2, 0), (2, 9), (4, 1), (5, 0), (8, 0), (9, 0)].map(|(at, index)| Operand { at, index });
+        let mut wanted = Wanted::new(&list);
+        wanted.pass(2, true, &[first], &mut dfg);
+        wanted.pass(4, true, &[first, second], &mut dfg);
+        // In the middle of an instruction there is nothing.
+        wanted.pass(6, true, &[first], &mut dfg);
+        wanted.pass(8, false, &[third], &mut dfg);
+        wanted.pass(9, true, &[third], &mut dfg);
+        wanted.finish(12, &mut dfg);
+        let number = |position| operand(position).expect("a small one");
+        assert_eq!(labels(&dfg, first), [(number(0), 8)]);
+        assert_eq!(labels(&dfg, second), [(number(2), 6)]);
+        assert_eq!(labels(&dfg, third), [(number(5), 12)]);
     }
 }
