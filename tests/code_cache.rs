@@ -196,9 +196,9 @@ fn edits_compile_what_changed() {
                     assert!(compiled > 0, "{what}");
                     assert!(count < 300 || compiled < count as usize / 2, "{what}: {compiled} of {count}");
                     // Nothing is inlined there, and the others are found although their chunk has changed: but for what
-                    // was edited in the build before and is not now.
+                    // was edited in the build before and is not now, unless that has a chunk of its own.
                     let changed = 1 + usize::from(adds);
-                    assert!(*kind != "image" || compiled == changed, "{what}: {compiled}");
+                    assert!(*kind != "image" || compiled <= changed, "{what}: {compiled}");
                     assert_eq!(check(&what, &edited, config, &store), 0, "{what}");
                 }
             }

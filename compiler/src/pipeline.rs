@@ -244,12 +244,14 @@ impl<'a> Prepared<'a> {
 
     /// What the module says of its source, if code depends on it: where variables are to be found.
     fn source_for_code(&self, config: &Config) -> Option<debug::Source<'_>> {
-        (config.debug_info == DebugInfo::Full).then(|| debug::Source::read(&self.info.debug))
+        (config.debug_info == DebugInfo::Full)
+            .then(|| debug::Source::read(&self.info.debug, config.debug_info))
     }
 
     /// The same, if it is only for the lines of code that is made without it.
     fn source_for_lines(&self, config: &Config) -> Option<debug::Source<'_>> {
-        (config.debug_info == DebugInfo::Lines).then(|| debug::Source::read(&self.info.debug))
+        (config.debug_info == DebugInfo::Lines)
+            .then(|| debug::Source::read(&self.info.debug, config.debug_info))
     }
 
     /// What the translation of its functions shares.
@@ -278,6 +280,7 @@ impl<'a> Prepared<'a> {
                 (DebugInfo::None | DebugInfo::Lines, _) => Tracking::None,
             },
             frame_locals: source.map(|source| &source.map.frame_locals),
+            operands: source.map(|source| &source.operands),
             profiling: match (&self.layout, &self.profile) {
                 (Some(layout), _) => Profiling::Count(layout),
                 (None, Some(profile)) => Profiling::Use(profile),

@@ -185,7 +185,10 @@ fn what_is_linked_twice_keeps_its_debug_information() {
         place.aot(&words);
         assert_eq!(place.run("./app", &[]), "a shop: 50\n");
         let output = place.gdb("app", &["break twice", "run", "bt", "p factor", "p n", "up", "p sum"]);
-        let stack = ["twice (n=5) at calc.c:", "add (price=5) at middle.c:5", "main (", "app.c:10"];
+        // Optimised code needs the price for nothing but the call: the callee may have something else in its register.
+        let price = if level == "0" { "5" } else { "<optimized out>" };
+        let add = format!("add (price={price}) at middle.c:5");
+        let stack = ["twice (n=5) at calc.c:", &add, "main (", "app.c:10"];
         expect(&output, &[&stack[..], &["$1 = 2", "$2 = 5", "$3 = 1"]].concat());
         let traps = place.output("./app", &["negative"]);
         expect(&traps, &["twice", "/calc.c:", "add", "/middle.c:5", "main", "/app.c:10"]);

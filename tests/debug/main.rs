@@ -12,6 +12,7 @@ mod listing;
 mod lldb;
 mod loaded;
 mod mapped;
+mod operands;
 mod place;
 mod session;
 mod table;
@@ -175,33 +176,9 @@ fn other_machines_are_debugged_by_their_emulators() {
         }
         let name = format!("app-{target}");
         place.aot(&["build", &wasm, "-g", "-O", "opt-level=0", "--target", target, "-o", &name]);
-        let socket = place.join(&format!("{target}.socket"));
-        let mut program = emulator::command_for_debugger(target, &place.join(&name), &socket);
-        let mut child = program.stdout(std::process::Stdio::null()).spawn().expect("the emulator starts");
-        for _ in 0..200 {
-            if socket.exists() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        let connect = format!("target remote {}", socket.display());
-        let output = place.gdb_of(
-            "gdb-multiarch",
-            &name,
-            &[
-                &connect,
-                "break list.c:37",
-                "continue",
-                "bt",
-                "p *list",
-                "p *list->next",
-                "up",
-                "p text",
-                "kill",
-            ],
-        );
-        drop(child.kill());
-        drop(child.wait());
+        let commands =
+            ["break list.c:37", "continue", "bt", "p *list", "p *list->next", "up", "p text", "kill"];
+        let output = place.emulated(target, &name, &commands);
         for wanted in ["sum (list=", "main (argc=1", "value = 3", "value = 2", "a local text"] {
             assert!(output.contains(wanted), "{target}: no `{wanted}` in\n{output}");
         }

@@ -1,5 +1,6 @@
 //! A directory for the files of a test, and the tools that work on them.
 
+use crate::emulator;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -205,6 +206,24 @@ impl Place {
         }
         args.push(program);
         self.output(gdb, &args)
+    }
+
+    /// The same of gdb with a program for another machine, which an emulator runs.
+    pub fn emulated(&self, target: &str, program: &str, commands: &[&str]) -> String {
+        let socket = self.join(&format!("{target}.socket"));
+        let mut emulator = emulator::command_for_debugger(target, &self.join(program), &socket);
+        let mut child = emulator.stdout(Stdio::null()).spawn().expect("the emulator starts");
+        for _ in 0..200 {
+            if socket.exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let connect = format!("target remote {}", socket.display());
+        let output = self.gdb_of("gdb-multiarch", program, &[&[&*connect][..], commands].concat());
+        drop(child.kill());
+        drop(child.wait());
+        output
     }
 
     /// What lldb prints while it follows commands, whether or not it can.

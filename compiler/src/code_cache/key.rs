@@ -5,6 +5,7 @@
 //! theirs in turn. Where a body is in the file does not matter: offsets are kept relative to it.
 
 use super::entry::Shape;
+use crate::debug::Operand;
 use crate::plan::FixedTable;
 use crate::profile::{FunctionProfile, ModuleProfile, Promotion};
 use crate::translate::ModuleContext;
@@ -58,6 +59,12 @@ fn add_function(
     }
     let frame = context.frame_locals.and_then(|locals| locals.get(&function));
     input.extend(frame.map_or(0, |local| local + 1).to_le_bytes());
+    let operands = context.operands.map_or(&[][..], |operands| operands.of(function));
+    input.extend((operands.len() as u32).to_le_bytes());
+    for Operand { at, index } in operands {
+        input.extend(at.to_le_bytes());
+        input.extend(index.to_le_bytes());
+    }
     add_profile(
         input,
         context.profiling.profile().and_then(|profile| profile.function(function)),
@@ -137,6 +144,7 @@ pub(super) fn declarations(context: &ModuleContext<'_>, options: &str) -> blake3
         tracking,
         // Each function has its own.
         frame_locals: _,
+        operands: _,
         profiling,
         progress: _,
     } = context;

@@ -4,20 +4,22 @@ use super::epilogue;
 use super::placement::{Alignment, place};
 use super::symbol::Symbol;
 use crate::config::{Pass, Passes};
-use crate::debug::{FunctionDebug, VMCTX, ValuePlace, ValueRange, WIDE};
+use crate::debug::{FIRST, FunctionDebug, VMCTX, ValuePlace, ValueRange, WIDE, frame_and_index, is_operand};
 use crate::error::{Error, ErrorKind, Result};
 use crate::passes::{self, Halves, Located};
 use crate::translate::abi_trap_code;
 use aot_abi::module::TrapSite;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
-use cranelift_codegen::ir::{ExternalName, Function, Value};
+use cranelift_codegen::ir::{ExternalName, Function, SourceLoc, Value, ValueLabelAssignments};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::{CfaUnwindInfo, UnwindInfo, UnwindInfoKind, UnwindInst};
 use cranelift_codegen::settings::OptLevel;
 use cranelift_codegen::{
     CodegenResult, CompiledCode, Context, FinalizedMachExceptionHandler, FinalizedRelocTarget, LabelValueLoc,
+    Reg, RegClass,
 };
+use std::collections::{BTreeMap, HashMap};
 use target_lexicon::Architecture;
 
 /// A place in code that needs the address of something.
@@ -132,7 +134,7 @@ pub(crate) fn compile(
         .map(|range| (range.start, if marked { epilogue::without_mark(range.loc) } else { range.loc }))
         .filter(|(_, location)| !location.is_default())
         .map(|(start, location)| (start, location.bits()));
-    let mut values = values(&compiled, isa);
+    let mut values = values(&compiled, &context.func, isa);
     let (lines, calls) = locations.lines(changes, &mut values);
     values.sort_unstable();
     let wasm_offset = |code_offset: u32| match lines.partition_point(|line| line.code <= code_offset) {
@@ -185,22 +187,33 @@ pub(crate) fn compile(
 }
 
 /// Where the values are that the function keeps for debuggers.
-fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
+fn values(compiled: &CompiledCode, function: &Function, isa: &dyn TargetIsa) -> Vec<ValueRange> {
     let mut values = Vec::new();
+    let ends = ends_in_source(function);
+    let returns: Vec<u32> = compiled.buffer.call_sites().map(|site| site.ret_addr).collect();
     for (label, ranges) in &compiled.value_labels_ranges {
         let value = match label.as_u32() {
             VMCTX => VMCTX,
-            label => label & !WIDE,
+            label => label & !(WIDE | FIRST),
         };
         for range in ranges {
+            let mut end = range.end;
             let place = match range.loc {
                 LabelValueLoc::Reg(register) => match isa.map_regalloc_reg_to_dwarf(register) {
-                    Ok(register) => ValuePlace::Register(register),
+                    Ok(number) => {
+                        if !outlives_calls(register, isa.triple().architecture) {
+                            end = end_at_call(&returns, range.start, end);
+                        }
+                        ValuePlace::Register(number)
+                    }
                     Err(_) => continue,
                 },
                 LabelValueLoc::CFAOffset(offset) => ValuePlace::Frame(offset),
             };
-            values.push(ValueRange { value, start: range.start, end: range.end, place });
+            if range.start < end {
+                let until = ends.get(&(label.as_u32() & !WIDE)).copied().unwrap_or(0);
+                values.push(ValueRange { value, start: range.start, end, place, until });
+            }
         }
     }
     let buffer = &compiled.buffer;
@@ -213,10 +226,50 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<ValueRange> {
         for slot in layout.stackslots.values() {
             let Some(value) = slot.key.and_then(|key| u32::try_from(key.bits()).ok()) else { continue };
             let place = ValuePlace::Frame(i64::from(slot.offset) - below);
-            values.push(ValueRange { value, start: 0, end: buffer.data().len() as u32, place });
+            values.push(ValueRange { value, start: 0, end: buffer.data().len() as u32, place, until: 0 });
         }
     }
     values
+}
+
+/// Where values are no longer those of what they are labelled for ([`ValueRange::until`]), by label: translation says so where
+/// the labels have their beginnings.
+fn ends_in_source(function: &Function) -> HashMap<u32, u32> {
+    let mut ends = HashMap::new();
+    for label in function.dfg.values_labels.iter().flat_map(BTreeMap::values) {
+        let ValueLabelAssignments::Starts(starts) = label else { continue };
+        for start in starts {
+            let label = start.label.as_u32();
+            let (_, index) = frame_and_index(label & !(WIDE | FIRST));
+            if label != VMCTX && (label & FIRST != 0 || is_operand(index)) {
+                let end = ends.entry(label & !WIDE).or_insert(0);
+                *end = start.from.expand(SourceLoc::new(0)).bits().max(*end);
+            }
+        }
+    }
+    ends
+}
+
+/// Whether functions of the module leave a register as it was.
+fn outlives_calls(register: Reg, architecture: Architecture) -> bool {
+    let Some(register) = register.to_real_reg() else { return true };
+    let number = register.hw_enc();
+    let is_integer = register.class() == RegClass::Int;
+    match architecture {
+        Architecture::X86_64 => is_integer && matches!(number, 3 | 12..=15),
+        Architecture::Aarch64(_) => is_integer && number >= 18,
+        Architecture::Riscv64(_) => matches!(number, 8 | 9 | 18..=27),
+        Architecture::S390x => is_integer && number >= 8,
+        _ => true,
+    }
+}
+
+/// Where the range of a value ends that lies in a register which calls change. The code generator has it last until the
+/// instruction behind a call that takes it; but who looks at the function from one that it calls, by the address of
+/// return, would find something else there.
+fn end_at_call(returns: &[u32], start: u32, end: u32) -> u32 {
+    let next = returns.partition_point(|address| *address <= start);
+    returns.get(next).map_or(end, |address| end.min(address - 1))
 }
 
 /// Whether what is left of a function after optimisation has a vector.

@@ -6,8 +6,9 @@
 use super::code::{FunctionCode, Piece, merged};
 use super::entries::{self, Kept, Types};
 use super::expr::State;
-use super::input::{Input, Slice, Units};
+use super::input::{Input, MAX_READINGS, Slice, Units};
 use super::lines::{self, Sequence as LineSequence};
+use super::operands::Operands;
 use super::output::{self, DebugSection};
 use super::record::{FunctionScopes, record};
 use super::source::{Row, Sequence, SourceMap, SourceUnit};
@@ -22,6 +23,7 @@ use gimli::write::{
 };
 use gimli::{Encoding, Format, LineEncoding, RunTimeEndian, constants as dw};
 use rayon::prelude::*;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,14 +46,20 @@ pub(crate) struct Parts<'p, 'a> {
 pub(crate) struct Source<'a> {
     units: Units<'a>,
     pub map: SourceMap,
+    /// For variables; empty where they are not wanted.
+    pub operands: Operands,
 }
 
 impl<'a> Source<'a> {
-    /// Reads the debug information of a module.
-    pub fn read(input: &Input<'a>) -> Source<'a> {
+    /// Reads the debug information of a module, as far as it is wanted.
+    pub fn read(input: &Input<'a>, level: DebugInfo) -> Source<'a> {
         let units = Units::read(input);
-        let map = SourceMap::read(input, &units);
-        Source { units, map }
+        let operands = || match level {
+            DebugInfo::Full => Operands::find(input, &units),
+            DebugInfo::None | DebugInfo::Lines => Operands::default(),
+        };
+        let (map, operands) = rayon::join(|| SourceMap::read(input, &units), operands);
+        Source { units, map, operands }
     }
 }
 
@@ -79,7 +87,7 @@ pub(crate) fn build(parts: &Parts<'_, '_>) -> Debug {
 
 /// The sections, and what was left out.
 fn sections(parts: &Parts<'_, '_>) -> (Vec<DebugSection>, Vec<String>) {
-    let Source { units, map } = parts.source;
+    let Source { units, map, .. } = parts.source;
     let mut builder = Builder::new(parts, units, map);
     if parts.level == DebugInfo::Full {
         builder.kept = entries::convert(&mut builder);
@@ -136,6 +144,8 @@ pub(super) struct Builder<'b, 'a> {
     pub scopes: Arc<HashMap<u64, u32>>,
     /// By where the code of a function starts, once asked for.
     pub inner_scopes: HashMap<u64, Arc<FunctionScopes>>,
+    /// How many entries of location lists may be read: variables may share lists.
+    pub locations_left: Cell<usize>,
     /// How many scopes of inlined functions were looked at.
     pub scopes_seen: u32,
     /// What entries of the module became, if they are converted.
@@ -175,6 +185,7 @@ impl<'b, 'a> Builder<'b, 'a> {
             ranges: functions.take(parts.info.debug.bodies.len()).map(position).collect(),
             scopes: Arc::new(scopes),
             inner_scopes: HashMap::new(),
+            locations_left: Cell::new(MAX_READINGS.saturating_mul(parts.info.debug.len())),
             scopes_seen: 0,
             kept: Vec::new(),
             types: Vec::new(),

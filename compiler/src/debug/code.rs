@@ -83,6 +83,13 @@ impl FunctionCode<'_> {
         merged(pieces.map(|(_, range)| range.clone()).collect())
     }
 
+    /// Whether there is such code.
+    pub fn has(&self, frame: u32, wasm: &Range<u64>) -> bool {
+        let pieces = &self.by_frame()[frame as usize];
+        let first = pieces.partition_point(|(offset, _)| *offset < wasm.start);
+        pieces.get(first).is_some_and(|(offset, _)| *offset < wasm.end)
+    }
+
     /// The same for a part of the source of a frame's function, whose body starts at `body`: what makes the frame, which counts as
     /// that byte, is part of the function only.
     pub fn inner_ranges(&self, frame: u32, body: u64, wasm: &Range<u64>) -> Vec<Range<u32>> {

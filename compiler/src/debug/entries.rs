@@ -5,17 +5,19 @@
 //! machine. A pointer that lies in memory keeps its size, and what it points to gets a type that says where its data is
 //! (`DW_AT_data_location`): it adds the address of the memory (docs/debugging.md).
 
-use super::build::{Builder, OutUnit, set_ranges, text_address};
+use super::build::{Builder, OutUnit, Parts, set_ranges, text_address};
 use super::code::{FunctionCode, merged};
 use super::expr::{self, Base, Scope, Want};
-use super::function::{VMCTX, ValueRange, local};
+use super::function::{VMCTX, ValueRange, frame_and_index, is_operand, local};
 use super::input::Slice;
+use super::operands::{Carried, Operand, Scopes, has_operand};
 use super::pointee::{self, Memory};
 use super::source::FileNumbers;
 use crate::emit::text::TextRange;
 use gimli::read::{self, AttributeValue as In, DebuggingInformationEntry, Operation};
 use gimli::write::{AttributeValue, DebugInfoRef, Expression, Location, LocationList, UnitEntryId, UnitId};
 use gimli::{DwAt, DwTag, UnitOffset, constants as dw};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -39,7 +41,8 @@ pub(super) struct Function<'f, 'a> {
     /// Where its body starts in the wasm file.
     pub body: u64,
     pub code: FunctionCode<'f>,
-    pub values: &'f [ValueRange],
+    /// Ascending.
+    pub values: Cow<'f, [ValueRange]>,
     pub frame_size: Option<i64>,
     /// 0, or the inlined call that its entries are converted for.
     pub frame: u32,
@@ -49,17 +52,43 @@ pub(super) struct Function<'f, 'a> {
 
 impl<'f> Function<'f, '_> {
     /// A function with code of its own.
-    pub fn new(range: &'f TextRange, body: u64) -> Self {
+    pub fn new(range: &'f TextRange, body: u64, bodies: &[Range<u64>]) -> Self {
         let code = FunctionCode::new(range, body);
-        Function {
-            body,
-            code,
-            values: &range.debug.values,
-            frame_size: range.frame_size(),
-            frame: 0,
-            frame_base: None,
-        }
+        let values = values(&range.debug.values, &code, body, bodies);
+        Function { body, code, values, frame_size: range.frame_size(), frame: 0, frame_base: None }
     }
+}
+
+/// The values of a function, with those that hold up to a place in the source where the code before it is.
+fn values<'v>(
+    list: &'v [ValueRange],
+    code: &FunctionCode<'_>,
+    body: u64,
+    bodies: &[Range<u64>],
+) -> Cow<'v, [ValueRange]> {
+    let is_limited = |value: &ValueRange| value.until > 0 && !is_operand(frame_and_index(value.value).1);
+    if !list.iter().any(is_limited) {
+        return Cow::Borrowed(list);
+    }
+    let mut values = Vec::with_capacity(list.len());
+    for value in list {
+        if !is_limited(value) {
+            values.push(*value);
+            continue;
+        }
+        let (frame, _) = frame_and_index(value.value);
+        let body = match frame.checked_sub(1) {
+            Some(call) => bodies[code.calls[call as usize].callee as usize].start,
+            None => body,
+        };
+        let ranges = code.ranges(frame, &(body..body + u64::from(value.until)));
+        values.extend(ranges.iter().filter_map(|range| {
+            let (start, end) = (range.start.max(value.start), range.end.min(value.end));
+            (start < end).then_some(ValueRange { start, end, until: 0, ..*value })
+        }));
+    }
+    values.sort_unstable();
+    Cow::Owned(values)
 }
 
 /// What a type is, under its names and qualifiers.
@@ -243,6 +272,8 @@ pub(super) struct Converter<'c, 'b, 'a> {
     returned_pointers: HashMap<usize, UnitEntryId>,
     /// What [`memory_entry`] has made.
     memory: Option<UnitEntryId>,
+    /// Around the entry that is converted.
+    pub scopes: Scopes,
 }
 
 impl<'c, 'b, 'a> Converter<'c, 'b, 'a> {
@@ -266,6 +297,7 @@ impl<'c, 'b, 'a> Converter<'c, 'b, 'a> {
             guest_pointers: Vec::new(),
             returned_pointers: HashMap::new(),
             memory,
+            scopes: Scopes::default(),
             builder,
         }
     }
@@ -278,6 +310,7 @@ impl<'a> Converter<'_, '_, 'a> {
         let mut entries = unit.entries();
         let mut function: Option<(isize, Function<'_, 'a>)> = None;
         while let Some(entry) = entries.next_dfs()? {
+            self.scopes.enter(entry.depth(), entry.offset(), entry.tag());
             let Some(id) = self.find(self.index, entry.offset()) else { continue };
             if function.as_ref().is_some_and(|(depth, _)| entry.depth() <= *depth) {
                 function = None;
@@ -286,7 +319,10 @@ impl<'a> Converter<'_, '_, 'a> {
                 && has_code(entry)
                 && let Some(range) = self.builder.live_function(self.index, unit, entry)
             {
-                function = Some((entry.depth(), Function::new(range.0, range.1)));
+                function = Some((
+                    entry.depth(),
+                    Function::new(range.0, range.1, &self.builder.parts.info.debug.bodies),
+                ));
             }
             self.entry(entry, id, function.as_ref().map(|(_, function)| function), &numbers);
         }
@@ -427,7 +463,7 @@ impl<'a> Converter<'_, '_, 'a> {
                     let encoding = self.unit.encoding();
                     let state = self.builder.state(self.index);
                     let scope = Scope { state, frame_size: None, memory: self.memory };
-                    let found = expr::operations(&expression, encoding, None);
+                    let found = expr::operations(&expression, encoding, None, |_, _| None);
                     let found = found.and_then(|list| expr::convert(&list, scope, want, |_| None));
                     found.map(|expression| (0..u32::MAX, expression)).into_iter().collect()
                 }
@@ -454,29 +490,72 @@ impl<'a> Converter<'_, '_, 'a> {
         want: Want,
     ) -> Vec<(Range<u32>, Expression)> {
         let mut found = Vec::new();
+        let mut carried = Carried::default();
         if let In::Exprloc(expression) = value {
-            let whole = match function.frame.checked_sub(1) {
+            let mut whole = match function.frame.checked_sub(1) {
                 Some(call) => function.code.call(call as usize).to_vec(),
                 None => function.code.whole(),
             };
-            for range in whole {
-                self.place_in(function, &range, &expression, want, &mut found);
+            let mut wasm = 0..u64::MAX;
+            if has_operand(&expression) {
+                let (input, units) = (&self.builder.parts.info.debug, self.builder.units_read);
+                let Some(start) = self.scopes.start(input, units, self.index) else { return found };
+                wasm.start = start;
+                carried.enter(wasm.clone(), &expression, self.unit.encoding());
             }
+            let Some(list) = self.operations(function, &expression, &mut wasm, &carried) else {
+                return found;
+            };
+            if wasm.end < u64::MAX {
+                whole = function.code.ranges(function.frame, &wasm);
+            }
+            whole.iter().for_each(|range| self.place_in(function, range, &list, want, &mut found));
             return found;
         }
         let lists = self.builder.units_read.dwarf(self.index).attr_locations(self.unit, value);
         let Ok(Some(mut list)) = lists else { return found };
-        while let Ok(Some(entry)) = list.next() {
-            let Some(wasm) = self.wasm(entry.range.begin..entry.range.end) else { continue };
-            for range in function.code.ranges(function.frame, &wasm) {
-                self.place_in(function, &range, &entry.data, want, &mut found);
+        while found.len() <= MAX_LOCATIONS
+            && let Some(left) = self.builder.locations_left.get().checked_sub(1)
+            && let Ok(Some(raw)) = list.next_raw()
+            && let Ok(entry) = list.convert_raw(raw)
+        {
+            self.builder.locations_left.set(left);
+            let Some(entry) = entry else { continue };
+            let Some(mut wasm) = self.wasm(entry.range.begin..entry.range.end) else { continue };
+            if has_operand(&entry.data) {
+                carried.enter(wasm.clone(), &entry.data, self.unit.encoding());
+            } else if !function.code.has(function.frame, &wasm) {
+                continue;
             }
-            if found.len() > MAX_LOCATIONS {
-                break;
+            if let Some(list) = self.operations(function, &entry.data, &mut wasm, &carried) {
+                let ranges = function.code.ranges(function.frame, &wasm);
+                ranges.iter().for_each(|range| self.place_in(function, range, &list, want, &mut found));
             }
         }
         found.sort_by_key(|(range, _)| range.start);
         found
+    }
+
+    /// The operations of an expression that holds for a range in the wasm file. That ends where an operand is gone.
+    fn operations(
+        &self,
+        function: &Function<'_, 'a>,
+        expression: &read::Expression<Slice<'a>>,
+        wasm: &mut Range<u64>,
+        carried: &Carried,
+    ) -> Option<Vec<Operation<Slice<'a>>>> {
+        let Parts { info, source, .. } = self.builder.parts;
+        let operand = |piece, index| {
+            let at = carried.since(piece, index)?.checked_sub(function.body)?;
+            let operand = Operand { at: u32::try_from(at).ok()?, index };
+            let index = source.operands.number(info.debug.function_at(function.body)?, operand)?;
+            let number = local(function.frame, index)?;
+            let first = function.values.partition_point(|value| value.value < number);
+            let value = function.values.get(first).filter(|value| value.value == number)?;
+            wasm.end = wasm.end.min(function.body + u64::from(value.until));
+            Some(index)
+        };
+        expr::operations(expression, self.unit.encoding(), function.frame_base.as_deref(), operand)
     }
 
     /// The same for one expression: it changes where values move.
@@ -484,27 +563,24 @@ impl<'a> Converter<'_, '_, 'a> {
         &self,
         function: &Function<'_, 'a>,
         range: &Range<u32>,
-        expression: &read::Expression<Slice<'a>>,
+        list: &[Operation<Slice<'a>>],
         want: Want,
         found: &mut Vec<(Range<u32>, Expression)>,
     ) {
-        let (encoding, state) = (self.unit.encoding(), self.builder.state(self.index));
-        let Some(list) = expr::operations(expression, encoding, function.frame_base.as_deref()) else {
-            return;
-        };
+        let state = self.builder.state(self.index);
         let scope = Scope { state, frame_size: function.frame_size, memory: None };
         let number = |value: u32| match value {
             VMCTX => Some(VMCTX),
             index => local(function.frame, index),
         };
-        let values = function.values;
+        let values = &function.values;
         let of = |value: u32| {
             let number = number(value);
             let first = values.partition_point(|other| Some(other.value) < number);
             values[first..].iter().take_while(move |other| Some(other.value) == number)
         };
         let mut borders = vec![range.start, range.end];
-        for value in expr::needed(&list, state) {
+        for value in expr::needed(list, state) {
             let places = of(value).flat_map(|value| [value.start, value.end]);
             borders.extend(places.filter(|border| range.start < *border && *border < range.end));
         }
@@ -515,7 +591,7 @@ impl<'a> Converter<'_, '_, 'a> {
                 let holds = |place: &&ValueRange| place.start <= pair[0] && pair[1] <= place.end;
                 of(value).find(holds).map(|place| place.place)
             };
-            if let Some(expression) = expr::convert(&list, scope, want, place) {
+            if let Some(expression) = expr::convert(list, scope, want, place) {
                 found.push((pair[0]..pair[1], expression));
             }
         }

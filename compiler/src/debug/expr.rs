@@ -4,7 +4,7 @@
 //! value on the expression's stack is known to be a number of the guest or an address of the machine; where one is wanted and
 //! the other is there, the address of the memory is added or subtracted.
 
-use super::function::{VMCTX, ValuePlace};
+use super::function::{VMCTX, ValuePlace, is_operand};
 use super::input::Slice;
 use gimli::read::{self, Operation};
 use gimli::write::{Address, Expression, UnitEntryId};
@@ -87,21 +87,31 @@ enum Item {
 }
 
 /// The operations of an expression. Places in the frame count from what `frame_base` says, if it is there: the function is
-/// inlined, and the frame of the one around it is another. Nothing if they are damaged, or too many.
+/// inlined, and the frame of the one around it is another. Operands become locals with the numbers that `operand` gives them,
+/// by where in the variable the piece is that they are in, and by their places. Nothing if they are damaged, or too many.
 pub(super) fn operations<'a>(
     expression: &read::Expression<Slice<'a>>,
     encoding: Encoding,
     frame_base: Option<&[Operation<Slice<'a>>]>,
+    mut operand: impl FnMut(u64, u32) -> Option<u32>,
 ) -> Option<Vec<Operation<Slice<'a>>>> {
     let mut operations = expression.operations(encoding);
     let mut list = Vec::new();
+    let mut piece = 0u64;
     while let Some(operation) = operations.next().ok()? {
+        if let Operation::Piece { size_in_bits, .. } = operation {
+            piece = piece.checked_add(size_in_bits)?;
+        }
         match (operation, frame_base) {
             (Operation::FrameOffset { offset }, Some(base)) => {
                 let base = base.strip_suffix(&[Operation::StackValue]).unwrap_or(base);
                 list.extend(base);
                 list.extend([Operation::SignedConstant { value: offset }, Operation::Plus]);
             }
+            (Operation::WasmStack { index }, _) => {
+                list.push(Operation::WasmLocal { index: operand(piece, index)? });
+            }
+            (Operation::WasmLocal { index }, _) if is_operand(index) || index == VMCTX => return None,
             _ => list.push(operation),
         }
         if list.len() > MAX_OPERATIONS {
@@ -111,7 +121,7 @@ pub(super) fn operations<'a>(
     Some(list)
 }
 
-/// The values that an expression needs: locals, and perhaps the VM context.
+/// The values that an expression needs: locals, operands, and perhaps the VM context.
 pub(super) fn needed(list: &[Operation<Slice<'_>>], state: &State) -> Vec<u32> {
     let local = |operation: &Operation<_>| match operation {
         Operation::WasmLocal { index } => Some(*index),

@@ -176,7 +176,7 @@ const MAX_LINKED: usize = 4096;
 
 /// How many times the bytes of the sections may be read in all: units that share line programs would else take time without
 /// end.
-const MAX_READINGS: usize = 4;
+pub(super) const MAX_READINGS: usize = 4;
 
 /// The units of a module's DWARF.
 pub(crate) struct Units<'a> {

@@ -5,6 +5,7 @@
 //!   Whoever has such an offset (line tables, backtraces, listings) asks it.
 //! - [`linked`]: the same of modules that were linked, inside of what they became.
 //! - [`mappings`]: a source map in JSON → the same, with less in it.
+//! - [`operands`]: the values on operand stacks that it refers to.
 //! - [`function`], [`code`]: what code generation says of one function; wasm offsets ↔ its machine code.
 //! - [`entries`], [`expr`], [`pointee`]: types, functions and variables of the module's DWARF → the same for the machine.
 //! - [`inlined`], [`variables`]: entries for inlined calls: those of the module's compiler, and ours with their variables.
@@ -25,6 +26,7 @@ pub(crate) mod input;
 mod lines;
 mod linked;
 mod mappings;
+mod operands;
 pub(crate) mod output;
 mod pointee;
 mod record;
@@ -35,10 +37,11 @@ pub(crate) use build::{Debug, Parts, Source, build};
 pub use demangle::demangle;
 pub(crate) use expr::{Base, FrameBase, State};
 pub(crate) use function::{
-    Caller, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange, WIDE, frame_and_index,
-    local,
+    Caller, FIRST, FunctionDebug, InlinedCall, Line, Tracking, VMCTX, ValuePlace, ValueRange, WIDE,
+    frame_and_index, is_operand, local, operand,
 };
 pub(crate) use input::Input;
 pub use input::{SOURCE_MAP_SECTION, URL_SECTION, source_map_url, without_debug_info};
 pub(crate) use linked::{Linked, LinkedFunction};
+pub(crate) use operands::{Operand, Operands};
 pub use source::{Frame, Location, SourceMap};

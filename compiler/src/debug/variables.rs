@@ -2,6 +2,7 @@
 
 use super::build::Builder;
 use super::entries::{Converter, Function};
+use super::operands::Scopes;
 use super::{expr, inlined};
 use crate::emit::text::TextRange;
 use gimli::read::AttributeValue as In;
@@ -43,11 +44,12 @@ impl<'b> Builder<'b, '_> {
             let index = unit(&frames[0]);
             let Some(out) = self.units[index].take() else { continue };
             let mut converter = Converter::new(self, index, out, &kept, &ids, None);
+            let bodies = &converter.builder.parts.info.debug.bodies;
             let mut function: Option<Function<'b, '_>> = None;
             for frame in frames {
                 let same = function.take().filter(|function| function.code.start == frame.range.offset);
                 let function =
-                    function.insert(same.unwrap_or_else(|| Function::new(frame.range, frame.outer)));
+                    function.insert(same.unwrap_or_else(|| Function::new(frame.range, frame.outer, bodies)));
                 (function.frame, function.body) = (frame.frame, frame.body);
                 // What is damaged was told when the function itself was converted.
                 converter.variables(frame, function).ok();
@@ -75,8 +77,10 @@ impl<'b, 'a> Converter<'_, 'b, 'a> {
         self.target = frame.unit;
         let Some(callee) = entries.next_dfs()? else { return Ok(()) };
         let top = callee.depth();
+        self.scopes = Scopes::default();
+        self.scopes.enter(top, callee.offset(), callee.tag());
         let base = match callee.attr_value(dw::DW_AT_frame_base) {
-            Some(In::Exprloc(base)) => expr::operations(&base, self.unit.encoding(), None),
+            Some(In::Exprloc(base)) => expr::operations(&base, self.unit.encoding(), None, |_, _| None),
             _ => None,
         };
         // Not that of the function around it.
@@ -96,6 +100,7 @@ impl<'b, 'a> Converter<'_, 'b, 'a> {
         let mut dropped = None;
         while let Some(entry) = entries.next_dfs()?.filter(|entry| entry.depth() > top) {
             let depth = entry.depth();
+            self.scopes.enter(depth, entry.offset(), entry.tag());
             if dropped.is_some_and(|outer| depth > outer) {
                 continue;
             }

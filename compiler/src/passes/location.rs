@@ -7,7 +7,7 @@
 //!
 //! The labels by which debuggers find locals say in the same way of which call they are: by its number, from 1.
 
-use crate::debug::{self, Caller, InlinedCall, Line, VMCTX, ValueRange, WIDE};
+use crate::debug::{self, Caller, FIRST, InlinedCall, Line, VMCTX, ValueRange, WIDE};
 use cranelift_codegen::ir::{Function, SourceLoc};
 use std::ops::Range;
 
@@ -63,8 +63,8 @@ impl Moved {
         if label == VMCTX {
             return Some(VMCTX);
         }
-        let (frame, index) = debug::frame_and_index(label & !WIDE);
-        Some(debug::local(frame.checked_add(self.call)?, index)? | label & WIDE)
+        let (frame, index) = debug::frame_and_index(label & !(WIDE | FIRST));
+        Some(debug::local(frame.checked_add(self.call)?, index)? | label & (WIDE | FIRST))
     }
 }
 

@@ -216,7 +216,12 @@ impl FunctionTranslator<'_, '_> {
     fn push_frame(&mut self, kind: FrameKind, end: Block, params: usize, results: usize) {
         let height = self.stack.len() - params;
         let around = match kind {
-            FrameKind::Loop { .. } => self.counting.now,
+            FrameKind::Loop { .. } => {
+                let place = self.frames.len();
+                self.loops.truncate(self.loops.partition_point(|(frame, _)| *frame < place));
+                self.loops.push((place, self.at));
+                self.counting.now
+            }
             _ => self.around(),
         };
         self.frames.push(Frame { kind, end, height, results, end_reached: false, arrivals: 0, around });

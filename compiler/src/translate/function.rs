@@ -1,13 +1,14 @@
 //! The driver of translation: reads the operators of one body, validates them, and hands each to its family.
 
 use super::control::Frame;
+use super::operand::{Wanted, add_label};
 use super::profile::{Counting, Profiling};
 use super::state::{State, StateModel};
 use super::trap::clif_trap_code;
 use super::types::{clif_type, clif_type_of, wasm_signature};
 use crate::codegen::symbol::Symbol;
 use crate::config::Progress;
-use crate::debug::{Tracking, VMCTX, WIDE};
+use crate::debug::{FIRST, Operands, Tracking, VMCTX, WIDE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::module::{Body, ModuleInfo};
 use crate::plan::Plan;
@@ -15,8 +16,9 @@ use aot_abi::libcall::Libcall;
 use aot_abi::trap::TrapCode;
 use cranelift_codegen::ir::{
     self, AbiParam, ArgumentPurpose, ExtFuncData, ExternalName, Function, GlobalValueData, Inst, InstBuilder,
-    MemFlagsData, Signature, SourceLoc, StackSlot, StackSlotData, StackSlotKey, StackSlotKind, Type,
-    UserFuncName, Value, ValueLabel, ValueLabelAssignments, types,
+    InstructionData, MemFlagsData, Opcode, RelSourceLoc, Signature, SourceLoc, StackSlot, StackSlotData,
+    StackSlotKey, StackSlotKind, Type, UserFuncName, Value, ValueLabel, ValueLabelAssignments,
+    ValueLabelStart, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
@@ -60,6 +62,8 @@ pub(crate) struct ModuleContext<'m> {
     pub tracking: Tracking,
     /// For functions, counted without imported ones, the local by which debuggers find variables of the source.
     pub frame_locals: Option<&'m HashMap<u32, u32>>,
+    /// The values on operand stacks that debuggers are to find.
+    pub operands: Option<&'m Operands>,
     pub profiling: Profiling<'m>,
     pub progress: Option<&'m Progress>,
 }
@@ -113,10 +117,19 @@ pub(crate) struct FunctionTranslator<'f, 'm> {
     pub(super) fuel: u32,
     /// Whether each local that has got a value got several, if debuggers are to find them.
     set_often: Vec<Option<bool>>,
+    /// What the function got for its parameters, and where their locals may have other values, once they get some.
+    first: Vec<(Value, Option<u64>)>,
+    /// The loops around the instruction that is translated: their places among `frames`, and in the body. Some that were there
+    /// before may be among them.
+    pub(super) loops: Vec<(usize, u64)>,
+    /// The instruction that is translated: bytes from the start of the body.
+    pub(super) at: u64,
     /// The places of locals in the frame, where they have some.
     slots: Vec<(StackSlot, Type)>,
     /// A local that has a copy in the frame, and where.
     copied: Option<(u32, StackSlot)>,
+    /// The operands that debuggers are to find.
+    wanted: Wanted<'m>,
     /// What a profile counts or has counted.
     pub(super) counting: Counting<'m>,
 }
@@ -206,8 +219,12 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             pointer,
             fuel: 0,
             set_often: Vec::new(),
+            first: params.iter().map(|param| (*param, None)).collect(),
+            loops: Vec::new(),
+            at: 0,
             slots: Vec::new(),
             copied: None,
+            wanted: Wanted::new(module.operands.map_or(&[], |operands| operands.of(defined))),
             counting: Counting::new(module.profiling, defined),
         };
         if module.tracking == Tracking::Follow
@@ -231,11 +248,14 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         this.locals(&mut body.get_binary_reader(), validator)?;
         // That they start as zero does not count.
         this.set_often.truncate(ty.params.len());
+        let start = body.range().start;
         let mut reader = body.get_operators_reader()?;
         while !reader.eof() {
             let (operator, offset) = reader.read_with_offset()?;
             validator.op(offset, &operator)?;
             this.builder.set_srcloc(source_location(offset));
+            this.at = offset - start;
+            this.wanted.pass(this.at, this.reachable, &this.stack, &mut this.builder.func.dfg);
             this.counting.at(&operator);
             this.operator(&operator).map_err(|error| error.at(offset))?;
         }
@@ -245,6 +265,7 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
             this.builder.ins().return_(&values);
         }
         this.forget_addresses();
+        this.wanted.finish(body.range().end - start, &mut this.builder.func.dfg);
         let calls = std::mem::take(&mut this.counting.calls);
         this.builder.finalize(module.isa.frontend_config());
         Ok(calls)
@@ -333,29 +354,50 @@ impl<'f, 'm> FunctionTranslator<'f, 'm> {
         if self.module.tracking == Tracking::Follow {
             let index = index as usize;
             self.set_often.resize(self.set_often.len().max(index + 1), None);
+            if self.set_often[index] == Some(false)
+                && let Some((_, end @ None)) = self.first.get_mut(index)
+            {
+                // A loop may come back with the new value.
+                let depth = self.frames.len();
+                let outermost = self.loops.first().filter(|(frame, _)| *frame < depth);
+                *end = Some(outermost.map_or(self.at, |(_, at)| *at));
+            }
             self.set_often[index] = Some(self.set_often[index].is_some());
         }
     }
 
     /// Forgets where addresses are that locals with several values became: one that is still needed for something else may not
-    /// be that of the local any more.
+    /// be that of the local any more. What a function gets for a parameter is it until the local gets another value.
     fn forget_addresses(&mut self) {
-        let Some(labels) = &mut self.builder.func.dfg.values_labels else { return };
-        labels.retain(|_, label| {
+        let dfg = &mut self.builder.func.dfg;
+        let Some(mut labels) = dfg.values_labels.take() else { return };
+        labels.retain(|value, label| {
             let ValueLabelAssignments::Starts(starts) = label else { return true };
-            starts.retain(|start| {
+            starts.retain_mut(|start| {
                 let label = start.label.as_u32();
                 let index = (label & !WIDE) as usize;
-                label == VMCTX || label & WIDE == 0 || self.set_often.get(index) != Some(&Some(true))
+                if label == VMCTX || label & WIDE == 0 || self.set_often.get(index) != Some(&Some(true)) {
+                    return true;
+                }
+                let Some((first, Some(end))) = self.first.get(index) else { return false };
+                let Ok(end) = u32::try_from(*end) else { return false };
+                let inst = dfg.value_def(*value).inst().map(|inst| dfg.insts[inst]);
+                let extends_it = matches!(inst, Some(InstructionData::Unary { opcode: Opcode::Uextend, arg })
+                    if dfg.resolve_aliases(arg) == *first);
+                start.label = ValueLabel::from_u32(label | FIRST);
+                start.from = RelSourceLoc::new(end);
+                extends_it && end > 0
             });
             !starts.is_empty()
         });
+        dfg.values_labels = Some(labels);
     }
 
     /// Notes that a value is that of a local from here on.
     fn follow(&mut self, index: u32, value: Value) {
         if self.module.tracking != Tracking::None {
-            self.builder.set_val_label(value, ValueLabel::from_u32(index));
+            let start = ValueLabelStart { from: RelSourceLoc::default(), label: ValueLabel::from_u32(index) };
+            add_label(&mut self.builder.func.dfg, value, start);
         }
     }
 

@@ -12,6 +12,7 @@ pub(crate) mod library;
 mod memory;
 mod metering;
 mod numeric;
+mod operand;
 mod profile;
 mod reference;
 mod round;

@@ -8,12 +8,15 @@ use aot_compiler::{Config, DebugInfo, OptLevel, Target, compile};
 use aot_fuzz::Random;
 use gimli::write::{
     Address, AttributeValue, Dwarf, EndianVec, Expression, LineProgram, LineString, Location, LocationList,
-    Range, RangeList, Sections, Unit, UnitEntryId,
+    Range as ListRange, RangeList, Sections, Unit, UnitEntryId,
 };
 use gimli::{Encoding, EndianSlice, Format, LineEncoding, LittleEndian, constants as dw};
 use memory_store::MemoryStore;
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const CHANGES: u64 = 10_000;
 /// Changes of a real program, whose debug information takes longer to read.
@@ -47,8 +50,18 @@ fn entry(
     id
 }
 
+/// Where a variable is on the operand stack: between two offsets from the start of the body, at a place from the bottom.
+type OnStack = (Range<u64>, u32);
+
 /// Describes the module as a compiler of C would.
 fn module(version: u16) -> Parts {
+    // Some of them are there.
+    let places: Vec<OnStack> = (0..20).map(|at| (2 * at..2 * at + 3, at as u32 % 3)).collect();
+    described(version, &places, 1)
+}
+
+/// The same with so many variables in each function that are on the operand stack.
+fn described(version: u16, on_stack: &[OnStack], variables: usize) -> Parts {
     let wasm = wat::parse_str(MODULE).unwrap();
     let mut starts = Vec::new();
     let mut code = 0;
@@ -163,11 +176,31 @@ fn module(version: u16) -> Parts {
             dw::DW_TAG_variable,
             vec![(dw::DW_AT_name, text("moved")), (dw::DW_AT_type, AttributeValue::UnitRef(int))],
         );
+        let offset = start - code;
         let (start, end) = (Address::Constant(start - code + 4), Address::Constant(end - code));
         let place = |data| Location::StartEnd { begin: start, end, data };
         let list = unit.locations.add(LocationList(vec![place(local(0))]));
         unit.get_mut(moved).set(dw::DW_AT_location, AttributeValue::LocationListRef(list));
-        let ranges = unit.ranges.add(RangeList(vec![Range::StartEnd { begin: start, end }]));
+        let operand = |index| {
+            let mut expression = Expression::new();
+            expression.op_wasm_stack(index);
+            expression.op(dw::DW_OP_stack_value);
+            expression
+        };
+        let places = on_stack.iter().map(|(range, index)| Location::StartEnd {
+            begin: Address::Constant(offset + range.start),
+            end: Address::Constant(offset + range.end),
+            data: operand(*index),
+        });
+        let list = unit.locations.add(LocationList(places.collect()));
+        for _ in 0..variables {
+            let variable =
+                entry(unit, block, dw::DW_TAG_variable, vec![(dw::DW_AT_type, AttributeValue::UnitRef(int))]);
+            unit.get_mut(variable).set(dw::DW_AT_location, AttributeValue::LocationListRef(list));
+        }
+        let place = AttributeValue::Exprloc(operand(1));
+        entry(unit, block, dw::DW_TAG_variable, vec![(dw::DW_AT_location, place)]);
+        let ranges = unit.ranges.add(RangeList(vec![ListRange::StartEnd { begin: start, end }]));
         unit.get_mut(block).set(dw::DW_AT_ranges, AttributeValue::RangeListRef(ranges));
     }
     let mut sections = Sections::new(EndianVec::new(LittleEndian));
@@ -182,6 +215,15 @@ fn module(version: u16) -> Parts {
         })
         .unwrap();
     (wasm, found)
+}
+
+/// The module with its sections.
+fn whole((mut wasm, sections): Parts) -> Vec<u8> {
+    for (name, bytes) in sections {
+        let section = wasm_encoder::CustomSection { name: name.into(), data: bytes.into() };
+        wasm_encoder::Section::append_to(&section, &mut wasm);
+    }
+    wasm
 }
 
 /// The module with its sections, changed.
@@ -242,11 +284,7 @@ fn configs() -> Vec<Config> {
 #[test]
 fn whole_debug_information_is_taken_without_a_warning() {
     for version in [4, 5] {
-        let (mut wasm, sections) = module(version);
-        for (name, bytes) in sections {
-            let section = wasm_encoder::CustomSection { name: name.into(), data: bytes.into() };
-            wasm_encoder::Section::append_to(&section, &mut wasm);
-        }
+        let wasm = whole(module(version));
         for config in configs() {
             let compiled = compile(&wasm, &config).unwrap();
             assert_eq!(compiled.debug_warnings(), [] as [String; 0], "{version}");
@@ -278,6 +316,49 @@ fn damage_never_fails_a_build() {
     }
     println!("{warned} of {CHANGES} with warnings");
     assert!(warned as u64 > CHANGES / 10, "{warned}");
+}
+
+/// Places on the stack that are not there, in the middle of instructions, behind the function. What code depends on that is in
+/// the keys of a store: it gives what would be made without.
+#[test]
+fn operands_may_be_anywhere() {
+    let configs = configs();
+    let stores: Vec<Arc<MemoryStore>> = configs.iter().map(|_| Arc::default()).collect();
+    let mut different = BTreeSet::new();
+    for seed in 0..200 {
+        let mut random = Random::new(seed);
+        let place = |random: &mut Random| {
+            let start = random.below(70) as u64;
+            let index = [0, 0, 0, 1, 1, 2, 3, 1000, 50_000, u32::MAX][random.below(10)];
+            (start..start + random.between(1, 40) as u64, index)
+        };
+        let places: Vec<OnStack> = (0..random.between(1, 30)).map(|_| place(&mut random)).collect();
+        let wasm = whole(described(if random.one_in(2) { 4 } else { 5 }, &places, 2));
+        for (config, store) in configs.iter().zip(&stores) {
+            let compiled = compile(&wasm, config).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            assert_eq!(compiled.debug_warnings(), [] as [String; 0], "seed {seed}");
+            let object = compiled.object().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            let config = Config { code_store: Some(store.clone()), ..config.clone() };
+            for _ in 0..2 {
+                let kept = compile(&wasm, &config).unwrap().object().unwrap();
+                assert!(kept == object, "seed {seed}: a store changes what is made");
+            }
+            different.insert(object.len());
+        }
+    }
+    assert!(different.len() > 30, "places are found: {different:?}");
+}
+
+/// Many variables may have the same list of places.
+#[test]
+fn shared_lists_take_bounded_time() {
+    let places: Vec<OnStack> = (0..100_000).map(|at| (at % 60..at % 60 + 2, at as u32 % 2)).collect();
+    let wasm = whole(described(5, &places, 20_000));
+    for config in configs() {
+        let start = Instant::now();
+        compile(&wasm, &config).unwrap().object().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
 }
 
 /// A program in Rust: the module without debug sections, and these.
@@ -379,13 +460,10 @@ fn tie_slices(sections: &mut [(String, Vec<u8>)]) -> usize {
 #[test]
 fn slices_may_contain_themselves() {
     for name in ["shop-O0", "shop-O2"] {
-        let Some((mut wasm, mut sections)) = guest(name) else { continue };
+        let Some((wasm, mut sections)) = guest(name) else { continue };
         let tied = tie_slices(&mut sections);
         assert!(tied > 0, "{name} has slices");
-        for (name, bytes) in sections {
-            let section = wasm_encoder::CustomSection { name: name.into(), data: bytes.into() };
-            wasm_encoder::Section::append_to(&section, &mut wasm);
-        }
+        let wasm = whole((wasm, sections));
         let target: Target = "x86_64-linux".parse().unwrap();
         let program = Config::executable(target, aot_compiler::wasi::executable_import);
         let config = Config { debug_info: DebugInfo::Full, opt_level: OptLevel::None, ..program };
