@@ -2,10 +2,12 @@
 //!
 //! An access extends the index that it is given. Cranelift knows that on x86-64 additions and their like leave the upper half
 //! of a register empty, but not so of loads, of block parameters and of `select`: each gets a second register for the
-//! extended value, and an instruction to fill it. So does all that is computed on machines whose additions extend the sign, or leave the
-//! upper half alone. Here, loads extend what they load, block parameters and the results of
-//! `select` have 64 bits where that costs less than it spares, and what takes an instruction to extend is extended once, where it
-//! is made. The lower half of a value is had for nothing. Runs after Cranelift's optimiser.
+//! extended value, and an instruction to fill it. On machines whose additions extend the sign, or leave the upper half alone,
+//! so does all that is computed.
+//!
+//! Here, loads extend what they load, block parameters and the results of `select` have 64 bits where that costs less than it
+//! spares, and what takes an instruction to extend is extended once, where it is made. The lower half of a value is had for
+//! nothing. Runs after Cranelift's optimiser.
 
 use super::ssa::{destinations, home, label_like};
 use cranelift_codegen::Context;
@@ -21,8 +23,11 @@ use rustc_hash::FxHashMap;
 /// Arguments that are looked at, in one function.
 const MAX_ARGUMENTS: usize = 1 << 20;
 
-/// Extends values where they are made. The control-flow graph and the dominator tree of the context have to be those of the
-/// function.
+/// Instructions that extend the same value, of which one may be there already where it is wanted.
+const MAX_EXTENSIONS: usize = 16;
+
+/// Extends values where they are made. The control-flow graph and the dominator tree of the context have to be those of
+/// the function.
 pub(crate) fn widen(context: &mut Context, halves: Halves) {
     let Context { func: function, cfg, domtree, .. } = context;
     function.dfg.resolve_all_aliases();
@@ -61,10 +66,11 @@ fn extended(function: &Function, inst: Inst) -> Option<Value> {
     }
 }
 
-/// What becomes of the upper half of a register by an operation on the lower one.
+/// What becomes of the upper half of a register by an addition, or the like, of 32 bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Halves {
     Cleared,
+    /// It has the sign, or what it had before.
     Other,
 }
 
@@ -228,8 +234,8 @@ impl Plan {
     }
 }
 
-/// What a block parameter or a `select` may get its value from, and in which blocks. `left` is how much may be looked at. Nothing
-/// if that does not suffice, or if it may be no value.
+/// What a block parameter or a `select` may get its value from, and in which blocks. `left` is how much may be looked at.
+/// Nothing if that does not suffice, or if it may be no value.
 fn given(
     function: &Function,
     cfg: &ControlFlowGraph,
@@ -335,10 +341,12 @@ impl<'f> Widener<'f> {
             next = self.function.layout.next_inst(inst);
             if let Some(value) = extended(self.function, inst) {
                 self.rewrite_extension(inst, value);
-            } else if self.function.dfg.insts[inst].opcode() == Opcode::Select {
-                self.rewrite_select(inst);
-            } else if self.function.dfg.insts[inst].opcode().is_branch() {
-                self.rewrite_branch(inst);
+                continue;
+            }
+            match self.function.dfg.insts[inst].opcode() {
+                Opcode::Select | Opcode::SelectSpectreGuard => self.rewrite_select(inst),
+                opcode if opcode.is_branch() => self.rewrite_branch(inst),
+                _ => {}
             }
         }
     }
@@ -398,7 +406,8 @@ impl<'f> Widener<'f> {
         }
         let function = &mut *self.function;
         let is_there = |inst: &&Inst| self.domtree.dominates(**inst, user, &function.layout);
-        if let Some(inst) = self.extensions.get(&value).and_then(|insts| insts.iter().find(is_there)) {
+        let mut known = self.extensions.get(&value).into_iter().flatten().take(MAX_EXTENSIONS);
+        if let Some(inst) = known.find(is_there) {
             return function.dfg.first_result(*inst);
         }
         let constant = function.dfg.value_def(value).inst().map(|inst| function.dfg.insts[inst]);
@@ -563,6 +572,20 @@ mod tests {
         let select = selects.into_iter().find(|inst| function.dfg.insts[*inst].opcode() == Opcode::Select);
         let result = function.dfg.first_result(select.unwrap());
         assert_eq!(function.dfg.value_type(result), types::I64);
+    }
+
+    #[test]
+    fn guarded_indices_are_extended_before_the_guard() {
+        let function = widened(Halves::Cleared, |builder, x, y| {
+            let index = load(builder, x);
+            let none = builder.ins().iconst(types::I32, 0);
+            let index = builder.ins().select_spectre_guard(y, none, index);
+            let value = load(builder, index);
+            builder.ins().return_(&[value]);
+        });
+        // Of the argument.
+        assert_eq!(count(&function, Opcode::Uextend), 1);
+        assert_eq!(count(&function, Opcode::SelectSpectreGuard), 1);
     }
 
     #[test]
