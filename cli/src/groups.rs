@@ -173,6 +173,18 @@ pub const CODEGEN: Group<Codegen> = Group {
             parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Epilogue, on))),
         },
         Key {
+            name: "pass-relaxation",
+            value: "",
+            help: "give the branches of x86-64 code, and other instructions, their shortest forms [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Relaxation, on))),
+        },
+        Key {
+            name: "pass-reloads",
+            value: "",
+            help: "leave out of x86-64 code what moves values to the stack, or from there, that are there already [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Reloads, on))),
+        },
+        Key {
             name: "cache",
             value: "",
             help: "use results of earlier builds, and keep new ones; n is `--no-cache` [default: y]",

@@ -84,14 +84,18 @@ pub enum Pass {
     Dispatch,
     /// Take out of the epilogues of x86-64 code what does nothing.
     Epilogue,
+    /// Give the branches of x86-64 code, and other instructions, their shortest forms.
+    Relaxation,
+    /// Leave out of x86-64 code what moves values to the stack, or from there, that are there already.
+    Reloads,
 }
 
 /// The passes that run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Passes(u8);
+pub struct Passes(u16);
 
 impl Passes {
-    pub const ALL: Passes = Passes(u8::MAX);
+    pub const ALL: Passes = Passes(u16::MAX);
 
     /// Whether a pass runs.
     pub fn has(self, pass: Pass) -> bool {

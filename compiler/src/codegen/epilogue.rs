@@ -17,7 +17,7 @@ const RETURNS: u32 = 1 << 31;
 const EPILOGUE: [u8; 5] = [0x48, 0x89, 0xec, 0x5d, 0xc3];
 const EPILOGUE_POPS: [u8; 5] = [0x48, 0x89, 0xec, 0x5d, 0xc2];
 /// Bytes after the opcode of the latter.
-const POPPED: usize = 2;
+const POPPED: u32 = 2;
 
 /// A no-op as long as the copy.
 const NOP: [u8; 3] = [0x0f, 0x1f, 0x00];
@@ -43,17 +43,22 @@ pub(super) fn mark(function: &mut Function) -> bool {
     true
 }
 
-/// Takes the copies out of the epilogues of a function whose returns are marked.
-pub(super) fn shorten(code: &mut [u8], locations: &[MachSrcLoc<Final>]) {
-    for range in locations.iter().filter(|range| is_marked(range.loc)) {
-        let end = range.end as usize;
-        for (epilogue, after) in [(EPILOGUE, 0), (EPILOGUE_POPS, POPPED)] {
-            let Some(start) = end.checked_sub(epilogue.len() + after) else { continue };
-            if start >= range.start as usize && code[start..].starts_with(&epilogue) {
-                code[start..start + NOP.len()].copy_from_slice(&NOP);
-                break;
-            }
-        }
+/// Where the copies are, ascending, in the epilogues of a function whose returns are marked.
+pub(super) fn copies(code: &[u8], locations: &[MachSrcLoc<Final>]) -> Vec<u32> {
+    let copy = |range: &MachSrcLoc<Final>| {
+        [(EPILOGUE, 0), (EPILOGUE_POPS, POPPED)].into_iter().find_map(|(epilogue, after)| {
+            let start = range.end.checked_sub(epilogue.len() as u32 + after)?;
+            (start >= range.start && code[start as usize..].starts_with(&epilogue)).then_some(start)
+        })
+    };
+    locations.iter().filter(|range| is_marked(range.loc)).filter_map(copy).collect()
+}
+
+/// Lets the copies do nothing.
+pub(super) fn fill(code: &mut [u8], copies: &[u32]) {
+    for copy in copies {
+        let start = *copy as usize;
+        code[start..start + NOP.len()].copy_from_slice(&NOP);
     }
 }
 

@@ -1,8 +1,10 @@
 //! One CLIF function → [`CompiledFunction`]: code, relocations, trap sites, unwind information.
 
 use super::epilogue;
+use super::moved::Moved;
 use super::placement::{Alignment, place};
 use super::symbol::Symbol;
+use super::x64::{self, Rewritten};
 use crate::config::{Pass, Passes};
 use crate::debug::{FIRST, FunctionDebug, VMCTX, ValuePlace, ValueRange, WIDE, frame_and_index, is_operand};
 use crate::error::{Error, ErrorKind, Result};
@@ -164,17 +166,9 @@ pub(crate) fn compile(
         _ => None,
     };
     let unwind = Unwind { prologue: buffer.unwind_info.to_vec(), dwarf };
-    let mut code = compiled.code_buffer().to_vec();
-    if marked {
-        epilogue::shorten(&mut code, buffer.get_srclocs_sorted());
-    }
-    Ok(CompiledFunction {
-        code,
-        alignment: if has_loop {
-            place(&compiled)
-        } else {
-            Alignment { to: buffer.alignment.max(1), rest: 0 }
-        },
+    let mut made = CompiledFunction {
+        code: Vec::new(),
+        alignment: Alignment { to: buffer.alignment.max(1), rest: 0 },
         relocs,
         traps,
         unwind,
@@ -183,7 +177,49 @@ pub(crate) fn compile(
         landing_pad,
         clif,
         asm: compiled.vcode.clone(),
-    })
+    };
+    let copies = match marked {
+        true => epilogue::copies(buffer.data(), buffer.get_srclocs_sorted()),
+        false => Vec::new(),
+    };
+    let relaxes = isa.triple().architecture == Architecture::X86_64
+        && isa.flags().opt_level() != OptLevel::None
+        && options.passes.has(Pass::Relaxation);
+    let rewritten = relaxes.then(|| x64::rewrite(&compiled, &copies, options.passes.has(Pass::Reloads))).flatten();
+    match rewritten {
+        Some(Rewritten { code, moved }) => {
+            made.code = code;
+            made.follow(&moved);
+            compiled.bb_starts.iter_mut().for_each(|start| *start = moved.at(*start));
+            compiled.bb_edges.iter_mut().for_each(|(from, to)| (*from, *to) = (moved.at(*from), moved.at(*to)));
+        }
+        None => {
+            made.code = buffer.data().to_vec();
+            epilogue::fill(&mut made.code, &copies);
+        }
+    }
+    if has_loop {
+        made.alignment = place(&compiled, made.code.len() as u32);
+    }
+    Ok(made)
+}
+
+impl CompiledFunction {
+    /// Has everything that refers to places in the code follow where they went.
+    fn follow(&mut self, moved: &Moved) {
+        for reloc in &mut self.relocs {
+            reloc.offset = moved.at(reloc.offset);
+            if let CodeTarget::Code(offset) = &mut reloc.target {
+                *offset = moved.at(*offset);
+            }
+        }
+        self.traps.iter_mut().for_each(|trap| trap.code_offset = moved.at(trap.code_offset));
+        self.debug.lines.iter_mut().for_each(|line| line.code = moved.at(line.code));
+        for range in &mut self.debug.values {
+            (range.start, range.end) = (moved.at(range.start), moved.at(range.end));
+        }
+        self.debug.values.retain(|range| range.start < range.end);
+    }
 }
 
 /// Where the values are that the function keeps for debuggers.

@@ -2,8 +2,10 @@
 
 mod epilogue;
 pub(crate) mod function;
+mod moved;
 pub(crate) mod placement;
 pub(crate) mod symbol;
+mod x64;
 
 pub(crate) use function::{CompiledFunction, Options, Scratch, Unwind, compile};
 pub(crate) use placement::Alignment;

@@ -1,0 +1,160 @@
+//! Where everything goes.
+
+use super::decode::target;
+use super::{Form, Item, LONG, Rewritten, SHORT, What};
+use crate::codegen::moved::Moved;
+
+/// Rounds in which branches are made longer one by one. After these, all are.
+const MAX_ROUNDS: usize = 16;
+
+/// A branch in each of its forms: none, if it leads to the next instruction.
+const NO_BRANCH: u32 = 0;
+const SHORT_BRANCH: u32 = 2;
+
+/// Bytes of a copy between registers.
+const COPY: u32 = 3;
+
+/// Bytes of a branch that reaches everything.
+fn long_branch(condition: Option<u8>) -> u32 {
+    match condition {
+        Some(_) => 6,
+        None => 5,
+    }
+}
+
+struct Layout {
+    items: Vec<Item>,
+    /// For each item, how many items end at its target or before.
+    targets: Vec<usize>,
+    /// Bytes of each item in the new code.
+    lens: Vec<u32>,
+    /// How far the code after each item is from where it was.
+    distances: Vec<i32>,
+    alignment: u32,
+}
+
+/// Puts the code together with the shortest branches that reach.
+pub(super) fn lay_out(code: &[u8], items: Vec<Item>, alignment: u32, prologue: u32) -> Option<Rewritten> {
+    let ends: Vec<u32> = items.iter().map(|item| item.at + item.len).collect();
+    let index = |item: &Item| target(item).map_or(0, |target| ends.partition_point(|end| *end <= target));
+    let targets = items.iter().map(index).collect();
+    let lens = items.iter().map(|item| match &item.what {
+        What::Branch { .. } if item.at >= prologue => NO_BRANCH,
+        What::Form(_) => item.len - LONG + SHORT,
+        What::Nothing => 0,
+        What::Copy { .. } => COPY,
+        _ => item.len,
+    });
+    let lens = lens.collect();
+    let distances = vec![0; items.len()];
+    let mut layout = Layout { items, targets, lens, distances, alignment };
+    for round in 0.. {
+        layout.place();
+        if !layout.lengthen(round >= MAX_ROUNDS) {
+            break;
+        }
+    }
+    let changes = ends.iter().copied().zip(layout.distances.iter().copied());
+    let moved = Moved::new(changes);
+    (moved.at(prologue) == prologue).then(|| Rewritten { code: layout.write(code, &moved), moved })
+}
+
+impl Layout {
+    /// Computes where everything is, as long as it is now.
+    fn place(&mut self) {
+        let mut distance = 0_i32;
+        for (index, item) in self.items.iter().enumerate() {
+            if let What::Data = item.what {
+                let now = item.at.wrapping_add_signed(distance);
+                self.lens[index] = item.at.wrapping_sub(now) & (self.alignment - 1);
+            }
+            distance += self.lens[index] as i32 - item.len as i32;
+            self.distances[index] = distance;
+        }
+    }
+
+    /// Makes branches longer that don't reach. Returns whether there were some.
+    fn lengthen(&mut self, all: bool) -> bool {
+        let mut changed = false;
+        for (index, item) in self.items.iter().enumerate() {
+            let What::Branch { target, condition } = item.what else { continue };
+            let len = self.lens[index];
+            let long = long_branch(condition);
+            if len == long {
+                continue;
+            }
+            let way = self.way(index, target);
+            let needed = match (len, way) {
+                (NO_BRANCH, 0) => NO_BRANCH,
+                // It may have become longer than it has to be: what is between it and its target can only grow.
+                (_, -0x80..=0x7f) => SHORT_BRANCH,
+                _ => long,
+            };
+            let needed = if all { long } else { needed };
+            if needed > len {
+                self.lens[index] = needed;
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    /// Bytes from the end of an item to its target.
+    fn way(&self, index: usize, target: u32) -> i64 {
+        let item = &self.items[index];
+        let place = |offset: u32, after: usize| {
+            i64::from(offset) + after.checked_sub(1).map_or(0, |last| i64::from(self.distances[last]))
+        };
+        place(target, self.targets[index]) - place(item.at + item.len, index + 1)
+    }
+
+    /// The new code.
+    fn write(&self, code: &[u8], moved: &Moved) -> Vec<u8> {
+        let mut out = Vec::with_capacity(code.len());
+        let mut copied = 0;
+        for (index, item) in self.items.iter().enumerate() {
+            let (at, end) = (item.at as usize, (item.at + item.len) as usize);
+            out.extend_from_slice(&code[copied..at]);
+            copied = end;
+            let old = &code[at..end];
+            let distance = |target| (self.way(index, target) as i32).to_le_bytes();
+            match &item.what {
+                What::Branch { target, condition } => {
+                    let distance = distance(*target);
+                    match (self.lens[index], condition) {
+                        (NO_BRANCH, _) => {}
+                        (SHORT_BRANCH, condition) => {
+                            out.extend([condition.map_or(0xeb, |condition| 0x70 | condition), distance[0]]);
+                        }
+                        (_, Some(condition)) => out.extend([0x0f, 0x80 | condition]),
+                        (_, None) => out.push(0xe9),
+                    }
+                    if self.lens[index] > SHORT_BRANCH {
+                        out.extend(distance);
+                    }
+                }
+                What::Reference { target, field } => {
+                    let start = out.len() + *field as usize;
+                    out.extend_from_slice(old);
+                    out[start..start + LONG as usize].copy_from_slice(&distance(*target));
+                }
+                What::Entry { table, target } => {
+                    out.extend(moved.at(*target).wrapping_sub(moved.at(*table)).to_le_bytes());
+                }
+                What::Form(Form { opcode, position }) => {
+                    let start = out.len() + *position as usize;
+                    out.extend_from_slice(&old[..old.len() - LONG as usize + SHORT as usize]);
+                    out[start] = *opcode;
+                }
+                What::Nothing => {}
+                // `mov to, from`, of 64 bits.
+                What::Copy { from, to } => {
+                    out.extend([0x48 | from >> 3 << 2 | to >> 3, 0x89, 0xc0 | (from & 7) << 3 | to & 7]);
+                }
+                What::Data => out.resize(out.len() + self.lens[index] as usize, 0),
+            }
+        }
+        out.extend_from_slice(&code[copied..]);
+        out
+    }
+}
