@@ -187,19 +187,18 @@ pub(crate) fn compile(
         && options.passes.has(Pass::Relaxation);
     let rewritten = relaxes.then(|| x64::rewrite(&compiled, &copies, options.passes.has(Pass::Reloads))).flatten();
     match rewritten {
-        Some(Rewritten { code, moved }) => {
+        Some(Rewritten { code, moved, alignment }) => {
             made.code = code;
+            made.alignment.to = alignment;
             made.follow(&moved);
-            compiled.bb_starts.iter_mut().for_each(|start| *start = moved.at(*start));
-            compiled.bb_edges.iter_mut().for_each(|(from, to)| (*from, *to) = (moved.at(*from), moved.at(*to)));
         }
         None => {
             made.code = buffer.data().to_vec();
             epilogue::fill(&mut made.code, &copies);
+            if has_loop {
+                made.alignment = place(&compiled);
+            }
         }
-    }
-    if has_loop {
-        made.alignment = place(&compiled, made.code.len() as u32);
     }
     Ok(made)
 }

@@ -45,11 +45,10 @@ impl Alignment {
     }
 }
 
-/// Chooses where code with loops starts, of so many bytes. Where its basic blocks are not known (`machine_code_cfg_info`), that
-/// is a line.
-pub(super) fn place(compiled: &CompiledCode, len: u32) -> Alignment {
+/// Chooses where code with loops starts. Where its basic blocks are not known (`machine_code_cfg_info`), that is a line.
+pub(super) fn place(compiled: &CompiledCode) -> Alignment {
     let own = compiled.buffer.alignment.max(1);
-    let blocks = match Blocks::new(compiled, len) {
+    let blocks = match Blocks::new(compiled) {
         Some(blocks) if own <= LINE => blocks,
         _ => return Alignment { to: own.max(LINE), rest: 0 },
     };
@@ -75,7 +74,7 @@ struct Block {
 
 impl Blocks {
     /// Nothing if there is no loop.
-    fn new(compiled: &CompiledCode, len: u32) -> Option<Blocks> {
+    fn new(compiled: &CompiledCode) -> Option<Blocks> {
         let mut starts = compiled.bb_starts.clone();
         starts.sort_unstable();
         starts.dedup();
@@ -84,7 +83,8 @@ impl Blocks {
         let mut edges: Vec<(u32, u32)> = edges.collect();
         edges.sort_unstable();
         let depths = depths(starts.len(), edges.clone())?;
-        let ends = starts.iter().skip(1).copied().chain([len]);
+        let end = compiled.buffer.data().len() as u32;
+        let ends = starts.iter().skip(1).copied().chain([end]);
         let mut list: Vec<Block> = Vec::new();
         for (index, (start, end)) in starts.iter().copied().zip(ends).enumerate() {
             let depth = depths[index];

@@ -141,7 +141,7 @@ fn add(items: &mut Vec<Item>, spared: &[(u32, Instead)], code: &[u8]) {
 pub(super) fn target(item: &Item) -> Option<u32> {
     match item.what {
         What::Branch { target, .. } | What::Reference { target, .. } | What::Entry { target, .. } => Some(target),
-        What::Form(_) | What::Nothing | What::Copy { .. } | What::Data => None,
+        What::Form(_) | What::Nothing | What::Copy { .. } | What::Loop { .. } | What::Data => None,
     }
 }
 

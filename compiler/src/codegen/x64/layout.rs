@@ -33,10 +33,67 @@ struct Layout {
     alignment: u32,
 }
 
+/// Bytes of a line.
+const LINE: u32 = 64;
+
+/// Bytes of the largest loop that starts at a line.
+const MAX_LOOP: u32 = 4 * LINE;
+
+/// Instructions that do nothing, from one byte up (Intel 64 and IA-32 Architectures Software Developer's Manual, NOP).
+const NOPS: [&[u8]; 9] = [
+    &[0x90],
+    &[0x66, 0x90],
+    &[0x0f, 0x1f, 0x00],
+    &[0x0f, 0x1f, 0x40, 0x00],
+    &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+];
+
+/// Adds items for the small loops without others in them that branches at their ends make.
+fn add_loops(items: &mut Vec<Item>, prologue: u32) -> bool {
+    let mut loops: Vec<(u32, u32)> = Vec::new();
+    for item in &*items {
+        if let What::Branch { target, .. } = item.what
+            && (prologue..=item.at).contains(&target)
+        {
+            loops.push((target, item.at + item.len));
+        }
+    }
+    loops.sort_unstable();
+    // The last branch back is where a loop ends.
+    let mut lasts: Vec<(u32, u32)> = Vec::with_capacity(loops.len());
+    for (start, end) in loops {
+        match lasts.last_mut() {
+            Some(last) if last.0 == start => last.1 = end,
+            _ => lasts.push((start, end)),
+        }
+    }
+    let next = lasts.iter().skip(1).map(|(start, _)| *start).chain([u32::MAX]);
+    let innermost = lasts.iter().zip(next).filter(|((_, end), next)| next >= end).map(|(one, _)| *one);
+    let before = items.len();
+    items.extend(
+        innermost
+            .filter(|(start, end)| end - start <= 2 * MAX_LOOP)
+            .map(|(start, end)| Item { at: start, len: 0, what: What::Loop { end } }),
+    );
+    // In front of what is at the start of the loop.
+    items.sort_by_key(|item| (item.at, item.at + item.len));
+    items.len() > before
+}
+
 /// Puts the code together with the shortest branches that reach.
-pub(super) fn lay_out(code: &[u8], items: Vec<Item>, alignment: u32, prologue: u32) -> Option<Rewritten> {
+pub(super) fn lay_out(code: &[u8], mut items: Vec<Item>, alignment: u32, prologue: u32) -> Option<Rewritten> {
+    let has_loops = add_loops(&mut items, prologue);
     let ends: Vec<u32> = items.iter().map(|item| item.at + item.len).collect();
-    let index = |item: &Item| target(item).map_or(0, |target| ends.partition_point(|end| *end <= target));
+    let after = |place: u32| ends.partition_point(|end| *end <= place);
+    let index = |item: &Item| match item.what {
+        // Without what is in front of the next loop.
+        What::Loop { end } => items.partition_point(|item| item.at < end),
+        _ => target(item).map_or(0, after),
+    };
     let targets = items.iter().map(index).collect();
     let lens = items.iter().map(|item| match &item.what {
         What::Branch { .. } if item.at >= prologue => NO_BRANCH,
@@ -56,7 +113,8 @@ pub(super) fn lay_out(code: &[u8], items: Vec<Item>, alignment: u32, prologue: u
     }
     let changes = ends.iter().copied().zip(layout.distances.iter().copied());
     let moved = Moved::new(changes);
-    (moved.at(prologue) == prologue).then(|| Rewritten { code: layout.write(code, &moved), moved })
+    let alignment = if has_loops { alignment.max(LINE) } else { alignment };
+    (moved.at(prologue) == prologue).then(|| Rewritten { code: layout.write(code, &moved), moved, alignment })
 }
 
 impl Layout {
@@ -64,9 +122,16 @@ impl Layout {
     fn place(&mut self) {
         let mut distance = 0_i32;
         for (index, item) in self.items.iter().enumerate() {
-            if let What::Data = item.what {
-                let now = item.at.wrapping_add_signed(distance);
-                self.lens[index] = item.at.wrapping_sub(now) & (self.alignment - 1);
+            let now = item.at.wrapping_add_signed(distance);
+            match item.what {
+                What::Data => self.lens[index] = item.at.wrapping_sub(now) & (self.alignment - 1),
+                What::Loop { end } => {
+                    // As long as it was in the round before.
+                    let end = end.wrapping_add_signed(self.distance(self.targets[index]));
+                    let start = item.at.wrapping_add_signed(self.distances[index]);
+                    self.lens[index] = padding(now, end.saturating_sub(start));
+                }
+                _ => {}
             }
             distance += self.lens[index] as i32 - item.len as i32;
             self.distances[index] = distance;
@@ -102,10 +167,13 @@ impl Layout {
     /// Bytes from the end of an item to its target.
     fn way(&self, index: usize, target: u32) -> i64 {
         let item = &self.items[index];
-        let place = |offset: u32, after: usize| {
-            i64::from(offset) + after.checked_sub(1).map_or(0, |last| i64::from(self.distances[last]))
-        };
+        let place = |offset: u32, after: usize| i64::from(offset) + i64::from(self.distance(after));
         place(target, self.targets[index]) - place(item.at + item.len, index + 1)
+    }
+
+    /// How far code is from where it was, after so many items.
+    fn distance(&self, items: usize) -> i32 {
+        items.checked_sub(1).map_or(0, |last| self.distances[last])
     }
 
     /// The new code.
@@ -147,6 +215,14 @@ impl Layout {
                     out[start] = *opcode;
                 }
                 What::Nothing => {}
+                What::Loop { .. } => {
+                    let mut left = self.lens[index] as usize;
+                    while left > 0 {
+                        let len = left.min(NOPS.len());
+                        out.extend_from_slice(NOPS[len - 1]);
+                        left -= len;
+                    }
+                }
                 // `mov to, from`, of 64 bits.
                 What::Copy { from, to } => {
                     out.extend([0x48 | from >> 3 << 2 | to >> 3, 0x89, 0xc0 | (from & 7) << 3 | to & 7]);
@@ -157,4 +233,11 @@ impl Layout {
         out.extend_from_slice(&code[copied..]);
         out
     }
+}
+
+/// Bytes in front of a loop at an offset, so that it takes no more lines than it has to.
+fn padding(at: u32, len: u32) -> u32 {
+    let before = at % LINE;
+    let fits = before + len <= len.next_multiple_of(LINE);
+    if fits || len > MAX_LOOP { 0 } else { LINE - before }
 }

@@ -4,6 +4,9 @@
 //! branches get the shortest form that reaches (what assemblers call relaxation), and what refers to places in the code
 //! follows them. Where code is and where data, jump tables and constants, is known by the basic blocks, by branches and by
 //! references; a function with anything that is not understood stays as it is.
+//!
+//! Processors fetch code, and keep what they have decoded, by lines of 64 bytes: a small loop that crosses into one line more than
+//! it has to takes up to half as long again (docs/speed.md). So such loops start at a line, if they would cross otherwise.
 
 mod decode;
 mod layout;
@@ -16,6 +19,8 @@ use cranelift_codegen::CompiledCode;
 pub(super) struct Rewritten {
     pub code: Vec<u8>,
     pub moved: Moved,
+    /// What the start has to be a multiple of.
+    pub alignment: u32,
 }
 
 /// Something in the code that changes, or refers to a place in the code. Everything between two of them is copied.
@@ -40,6 +45,8 @@ enum What {
     Nothing,
     /// A copy from one general register to another, by their numbers, in place of a load.
     Copy { from: u8, to: u8 },
+    /// A loop starts that ends at an offset, with no other loop in it.
+    Loop { end: u32 },
     /// Data starts. It stays as aligned as it is.
     Data,
 }
