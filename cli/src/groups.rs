@@ -161,6 +161,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Widening, on))),
         },
         Key {
+            name: "pass-advances",
+            value: "",
+            help: "use what a loop computes for its next round also after it [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Advances, on))),
+        },
+        Key {
             name: "pass-dispatch",
             value: "",
             help: "give each case of a switch in a loop its own jump to the next case [default: y]",

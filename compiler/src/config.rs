@@ -80,6 +80,8 @@ pub enum Pass {
     Forwarding,
     /// Extend what serves as an address where it is made.
     Widening,
+    /// Use what a loop computes for its next round also after it.
+    Advances,
     /// Give each case of a switch in a loop its own jump to the next case.
     Dispatch,
     /// Take out of the epilogues of x86-64 code what does nothing.

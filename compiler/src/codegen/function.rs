@@ -361,6 +361,9 @@ fn optimise_and_lower(
     }
     context.optimize(isa, &mut control)?;
     if optimises {
+        if runs(Pass::Advances) {
+            passes::share_advances(context);
+        }
         if runs(Pass::Dispatch) {
             passes::thread_dispatch(context, isa)?;
         }

@@ -1,6 +1,7 @@
 //! Stage 4, first half: what we change in CLIF before and after Cranelift optimises it. One pass, one file.
 
 mod address;
+mod advance;
 pub(crate) mod call_graph;
 mod dispatch;
 mod forward;
@@ -14,6 +15,7 @@ mod wide_multiply;
 mod widen;
 
 pub(crate) use address::constant_addresses;
+pub(crate) use advance::share_advances;
 pub(crate) use dispatch::thread_dispatch;
 pub(crate) use forward::forward_stores;
 pub(crate) use inline::{Candidate, Rules, inline};
