@@ -3,7 +3,7 @@
 use super::function::FunctionTranslator;
 use super::round::Direction;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
+use cranelift_codegen::ir::{InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value, types};
 use wasmparser::Operator;
 
 impl FunctionTranslator<'_, '_> {
@@ -57,7 +57,7 @@ impl FunctionTranslator<'_, '_> {
             Operator::I32Ctz | Operator::I64Ctz => self.unary(|ins, x| ins.ctz(x)),
             Operator::I32Popcnt | Operator::I64Popcnt => self.unary(|ins, x| ins.popcnt(x)),
             Operator::I32Add | Operator::I64Add => self.binary(|ins, x, y| ins.iadd(x, y)),
-            Operator::I32Sub | Operator::I64Sub => self.binary(|ins, x, y| ins.isub(x, y)),
+            Operator::I32Sub | Operator::I64Sub => self.subtract(),
             Operator::I32Mul | Operator::I64Mul => self.binary(|ins, x, y| ins.imul(x, y)),
             Operator::I32DivS | Operator::I64DivS => self.binary(|ins, x, y| ins.sdiv(x, y)),
             Operator::I32DivU | Operator::I64DivU => self.binary(|ins, x, y| ins.udiv(x, y)),
@@ -150,6 +150,27 @@ impl FunctionTranslator<'_, '_> {
     fn binary(&mut self, emit: impl FnOnce(Ins<'_, '_>, Value, Value) -> Value) {
         let [x, y] = self.pop_n();
         let value = emit(self.builder.ins(), x, y);
+        self.push(value);
+    }
+
+    /// Constants are added: machines can add one to another register than that of the sum (`lea`), but not subtract it.
+    fn subtract(&mut self) {
+        let [x, y] = self.pop_n();
+        let dfg = &self.builder.func.dfg;
+        let ty = dfg.value_type(y);
+        let constant = match dfg.value_def(y).inst().map(|inst| dfg.insts[inst]) {
+            Some(InstructionData::UnaryImm { opcode: Opcode::Iconst, imm }) => Some(imm.bits()),
+            _ => None,
+        };
+        let value = match constant {
+            Some(constant) => {
+                let unused = 64 - ty.bits();
+                let negated = (constant.wrapping_neg() as u64) << unused >> unused;
+                let negated = self.builder.ins().iconst(ty, negated as i64);
+                self.builder.ins().iadd(x, negated)
+            }
+            None => self.builder.ins().isub(x, y),
+        };
         self.push(value);
     }
 
