@@ -185,7 +185,8 @@ pub(crate) fn compile(
     let relaxes = isa.triple().architecture == Architecture::X86_64
         && isa.flags().opt_level() != OptLevel::None
         && options.passes.has(Pass::Relaxation);
-    let rewritten = relaxes.then(|| x64::rewrite(&compiled, &copies, options.passes.has(Pass::Reloads))).flatten();
+    let rewritten =
+        relaxes.then(|| x64::rewrite(&compiled, &copies, options.passes.has(Pass::Reloads))).flatten();
     match rewritten {
         Some(Rewritten { code, moved, alignment }) => {
             made.code = code;

@@ -13,7 +13,6 @@ use cranelift_codegen::ir::{
     BlockArg, DataFlowGraph, Function, Inst, InstBuilder as _, InstructionData, Opcode, Value, ValueDef,
 };
 use cranelift_codegen::loop_analysis::LoopAnalysis;
-use rustc_hash::FxHashMap;
 
 /// Uses of a parameter that are looked at.
 const MAX_USES: usize = 64;
@@ -79,8 +78,11 @@ fn find_uses(function: &Function, counters: &mut [Counter]) {
                     Some(InstructionData::Unary { opcode: Opcode::Uextend, arg }) => dfg.resolve_aliases(arg),
                     _ => value,
                 };
-                if let Some(counter) = numbers[value].checked_sub(1) {
-                    counters[counter as usize].uses.push(inst);
+                let Some(counter) = numbers[value].checked_sub(1) else { continue };
+                let uses = &mut counters[counter as usize].uses;
+                // Operands of an instruction come one after the other.
+                if uses.last() != Some(&inst) && uses.len() <= MAX_USES {
+                    uses.push(inst);
                 }
             }
         }
@@ -123,11 +125,7 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
         .filter_map(|(inst, added)| Some((*inst, (*added)?)))
         .collect();
     let next = function.dfg.first_result(advance);
-    let mut rewritten: FxHashMap<Inst, ()> = FxHashMap::default();
     for (inst, added) in later {
-        if rewritten.insert(inst, ()).is_some() {
-            continue;
-        }
         let result = function.dfg.first_result(inst);
         let ty = function.dfg.value_type(result);
         let rest = added.wrapping_sub(counter.step);
@@ -158,7 +156,8 @@ fn sum(dfg: &DataFlowGraph, value: Value) -> Option<(Value, i64)> {
     }
     let unused = 64 - ty.bits();
     let constant = |value| {
-        let InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } = dfg.insts[dfg.value_def(value).inst()?]
+        let InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } =
+            dfg.insts[dfg.value_def(value).inst()?]
         else {
             return None;
         };
@@ -171,5 +170,80 @@ fn sum(dfg: &DataFlowGraph, value: Value) -> Option<(Value, i64)> {
         },
         Opcode::Isub => Some((left, constant(right)?.wrapping_neg())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share_advances;
+    use crate::passes::tests::rewritten;
+    use cranelift_codegen::ir::{Function, Opcode};
+
+    /// A loop that walks along memory, and what it does in `round` and behind it.
+    fn walk(round: &str, condition: &str, behind: &str) -> Function {
+        let clif = format!(
+            "function %walk(i32, i64) -> i32 {{
+            block0(v0: i32, v1: i64):
+                v2 = iconst.i32 4
+                v3 = iconst.i32 12
+                v4 = iconst.i32 -4
+                jump block1(v0)
+            block1(v10: i32):
+                {round}
+                v11 = iadd v10, v2
+                v12 = uextend.i64 v11
+                v13 = load.i32 v12
+                {condition}
+                brif v14, block2, block1(v11)
+            block2:
+                {behind}
+                return v20
+            }}"
+        );
+        rewritten(cranelift_reader::parse_functions(&clif).unwrap().remove(0), |context| {
+            context.flowgraph();
+            context.compute_loop_analysis();
+            share_advances(context);
+        })
+    }
+
+    /// How many instructions use the parameter of the loop, or what is computed from it before the sum.
+    fn uses(function: &Function) -> usize {
+        let header = function.layout.blocks().nth(1).unwrap();
+        let param = function.dfg.block_params(header)[0];
+        let insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+        let uses =
+            |inst| function.dfg.inst_values(inst).any(|value| function.dfg.resolve_aliases(value) == param);
+        insts.filter(|inst| uses(*inst)).count()
+    }
+
+    const LOADED: &str = "v14 = icmp ne v13, v2";
+
+    #[test]
+    fn sums_behind_a_loop_are_its_own() {
+        assert_eq!(uses(&walk("", LOADED, "v20 = iadd v10, v2")), 1);
+        // Another constant is added to the sum: 12 − 4.
+        let function = walk("", LOADED, "v20 = iadd v10, v3");
+        assert_eq!(uses(&function), 1);
+        let insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+        let sums = insts.filter(|inst| function.dfg.insts[*inst].opcode() == Opcode::Iadd);
+        assert_eq!(sums.count(), 2, "{}", function.display());
+        assert_eq!(uses(&walk("", LOADED, "v20 = isub v10, v4")), 1);
+    }
+
+    #[test]
+    fn uses_before_the_sum_do_not_matter() {
+        let function = walk("v15 = uextend.i64 v10\nv16 = load.i32 v15", LOADED, "v20 = iadd v10, v2");
+        assert_eq!(uses(&function), 2, "{}", function.display());
+    }
+
+    #[test]
+    fn what_keeps_the_parameter_alive_leaves_all_as_it_is() {
+        // Behind the loop, in the branch, and in an address after the sum.
+        assert_eq!(uses(&walk("", LOADED, "v21 = iadd v10, v2\nv20 = imul v10, v21")), 3);
+        assert_eq!(uses(&walk("", "v14 = icmp ne v13, v10", "v20 = iadd v10, v2")), 3);
+        let function =
+            walk("v15 = uextend.i64 v10", "v16 = load.i32 v15\nv14 = icmp ne v13, v16", "v20 = iadd v10, v2");
+        assert_eq!(uses(&function), 3, "{}", function.display());
     }
 }

@@ -5,14 +5,14 @@ use super::{Form, Item, LONG, What};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
 
 /// A set of offsets.
-struct Offsets(Vec<u64>);
+pub(super) struct Offsets(Vec<u64>);
 
 impl Offsets {
-    fn new(len: usize) -> Offsets {
+    pub fn new(len: usize) -> Offsets {
         Offsets(vec![0; len / 64 + 1])
     }
 
-    fn insert(&mut self, offset: u32) {
+    pub fn insert(&mut self, offset: u32) {
         self.0[offset as usize / 64] |= 1 << (offset % 64);
     }
 
@@ -21,17 +21,21 @@ impl Offsets {
     }
 
     /// The first one from an offset on.
-    fn next(&self, offset: u32) -> Option<u32> {
-        let first = offset as usize / 64;
-        let mut bits = self.0[first] & u64::MAX << (offset % 64);
-        let mut words = first..;
-        loop {
-            let word = words.next()?;
-            if bits != 0 {
-                return Some(word as u32 * 64 + bits.trailing_zeros());
+    pub fn next(&self, offset: u32) -> Option<u32> {
+        self.within(offset, u32::MAX)
+    }
+
+    /// The same, if it comes before another offset.
+    fn within(&self, offset: u32, end: u32) -> Option<u32> {
+        let mut mask = u64::MAX << (offset % 64);
+        let words = self.0.iter().enumerate().take(end.div_ceil(64) as usize).skip(offset as usize / 64);
+        for (word, bits) in words {
+            if bits & mask != 0 {
+                return Some(word as u32 * 64 + (bits & mask).trailing_zeros()).filter(|found| *found < end);
             }
-            bits = *self.0.get(word + 1)?;
+            mask = u64::MAX;
         }
+        None
     }
 }
 
@@ -58,7 +62,9 @@ struct Reader<'c> {
     /// Where instructions start, or data may.
     places: Offsets,
     /// What instructions refer to.
-    referred: Vec<u32>,
+    referred: Offsets,
+    /// Where the code starts that runs up to the next branch.
+    block: u32,
     items: Vec<Item>,
     slots: Option<Slots>,
 }
@@ -79,7 +85,8 @@ pub(super) fn decode(
         idle,
         labels: Offsets::new(code.len()),
         places: Offsets::new(code.len()),
-        referred: Vec::new(),
+        referred: Offsets::new(code.len()),
+        block: 0,
         items: Vec::with_capacity(code.len() / 16),
         slots,
     };
@@ -119,6 +126,8 @@ pub(super) fn decode(
     if let Some(slots) = slots {
         add(&mut items, &slots.spared(), code);
     }
+    // What is at the start of something comes after it.
+    items.sort_by_key(|item| (item.at, item.len));
     Some(items)
 }
 
@@ -134,19 +143,21 @@ fn add(items: &mut Vec<Item>, spared: &[(u32, Instead)], code: &[u8]) {
         };
         items.push(Item { at: *at, len, what });
     }
-    items.sort_by_key(|item| item.at);
 }
 
 /// The offset that something in the code refers to.
 pub(super) fn target(item: &Item) -> Option<u32> {
     match item.what {
-        What::Branch { target, .. } | What::Reference { target, .. } | What::Entry { target, .. } => Some(target),
+        What::Branch { target, .. } | What::Reference { target, .. } | What::Entry { target, .. } => {
+            Some(target)
+        }
         What::Form(_) | What::Nothing | What::Copy { .. } | What::Loop { .. } | What::Data => None,
     }
 }
 
 impl Reader<'_> {
     fn start_block(&mut self, at: u32, is_led_to: bool) {
+        self.block = at;
         let Some(slots) = &mut self.slots else { return };
         if is_led_to {
             slots.leads_to(at);
@@ -208,7 +219,7 @@ impl Reader<'_> {
             What::Nothing
         } else if instruction.is_ip_rel_memory_operand() {
             let target = self.within(instruction.ip_rel_memory_address())?;
-            self.referred.push(target);
+            self.referred.insert(target);
             let offsets = decoder.get_constant_offsets(instruction);
             let field = offsets.displacement_offset() as u32;
             if offsets.displacement_size() != 4 {
@@ -232,8 +243,13 @@ impl Reader<'_> {
 
     /// Reads the jump table at an offset, before another one at the latest. Returns where it ends.
     fn table(&mut self, table: u32, end: u32) -> Option<u32> {
-        let is_first = |referred: &u32| *referred > table;
-        let end = self.referred.iter().copied().filter(is_first).min().map_or(end, |next| next.min(end));
+        if !self.referred.contains(table) {
+            return None;
+        }
+        // Constants are referred to as well.
+        let end = self.referred.within(table + 1, end).unwrap_or(end);
+        // What dispatches is entered at one place and left at another, like the round of a loop.
+        self.items.push(Item { at: self.block, len: 0, what: What::Loop { end: table } });
         let entries = self.code[table as usize..end as usize].chunks_exact(LONG as usize);
         let mut at = table;
         for entry in entries {
@@ -251,7 +267,7 @@ impl Reader<'_> {
             at += LONG;
         }
         self.places.insert(table);
-        (at > table && self.referred.contains(&table)).then_some(at)
+        (at > table).then_some(at)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where everything goes.
 
 use super::decode::target;
+use super::jumps;
 use super::{Form, Item, LONG, Rewritten, SHORT, What};
 use crate::codegen::moved::Moved;
 
@@ -52,12 +53,13 @@ const NOPS: [&[u8]; 9] = [
     &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
 ];
 
-/// Adds items for the small loops without others in them that branches at their ends make.
-fn add_loops(items: &mut Vec<Item>, prologue: u32) -> bool {
+/// Adds items for the small loops without others in them that branches at their ends make, and leaves of those that are there
+/// the ones that something leads back to.
+fn add_loops(items: &mut Vec<Item>, prologue: u32) {
     let mut loops: Vec<(u32, u32)> = Vec::new();
     for item in &*items {
         if let What::Branch { target, .. } = item.what
-            && (prologue..=item.at).contains(&target)
+            && target <= item.at
         {
             loops.push((target, item.at + item.len));
         }
@@ -71,22 +73,23 @@ fn add_loops(items: &mut Vec<Item>, prologue: u32) -> bool {
             _ => lasts.push((start, end)),
         }
     }
+    let is_loop = |start: u32| lasts.binary_search_by_key(&start, |(start, _)| *start).is_ok();
+    items.retain(|item| !matches!(item.what, What::Loop { .. }) || is_loop(item.at));
     let next = lasts.iter().skip(1).map(|(start, _)| *start).chain([u32::MAX]);
     let innermost = lasts.iter().zip(next).filter(|((_, end), next)| next >= end).map(|(one, _)| *one);
-    let before = items.len();
-    items.extend(
-        innermost
-            .filter(|(start, end)| end - start <= 2 * MAX_LOOP)
-            .map(|(start, end)| Item { at: start, len: 0, what: What::Loop { end } }),
-    );
-    // In front of what is at the start of the loop.
-    items.sort_by_key(|item| (item.at, item.at + item.len));
-    items.len() > before
+    items.extend(innermost.map(|(start, end)| Item { at: start, len: 0, what: What::Loop { end } }));
+    items.retain(|item| match item.what {
+        // Code that was a bit longer may fit by now.
+        What::Loop { end } => item.at >= prologue && end - item.at <= 2 * MAX_LOOP,
+        _ => true,
+    });
+    items.sort_by_key(|item| (item.at, item.len));
 }
 
 /// Puts the code together with the shortest branches that reach.
 pub(super) fn lay_out(code: &[u8], mut items: Vec<Item>, alignment: u32, prologue: u32) -> Option<Rewritten> {
-    let has_loops = add_loops(&mut items, prologue);
+    jumps::thread(&mut items, code.len());
+    add_loops(&mut items, prologue);
     let ends: Vec<u32> = items.iter().map(|item| item.at + item.len).collect();
     let after = |place: u32| ends.partition_point(|end| *end <= place);
     let index = |item: &Item| match item.what {
@@ -105,15 +108,20 @@ pub(super) fn lay_out(code: &[u8], mut items: Vec<Item>, alignment: u32, prologu
     let lens = lens.collect();
     let distances = vec![0; items.len()];
     let mut layout = Layout { items, targets, lens, distances, alignment };
+    // Where loops start depends on how long they were in the round before.
+    let mut is_settled = false;
     for round in 0.. {
         layout.place();
-        if !layout.lengthen(round >= MAX_ROUNDS) {
+        if layout.lengthen(round >= MAX_ROUNDS) {
+            is_settled = false;
+        } else if std::mem::replace(&mut is_settled, true) {
             break;
         }
     }
     let changes = ends.iter().copied().zip(layout.distances.iter().copied());
     let moved = Moved::new(changes);
-    let alignment = if has_loops { alignment.max(LINE) } else { alignment };
+    let has_loop = layout.items.iter().any(|item| matches!(item.what, What::Loop { .. }));
+    let alignment = if has_loop { alignment.max(LINE) } else { alignment };
     (moved.at(prologue) == prologue).then(|| Rewritten { code: layout.write(code, &moved), moved, alignment })
 }
 

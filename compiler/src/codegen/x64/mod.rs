@@ -9,6 +9,7 @@
 //! it has to takes up to half as long again (docs/speed.md). So such loops start at a line, if they would cross otherwise.
 
 mod decode;
+mod jumps;
 mod layout;
 mod slots;
 
@@ -45,7 +46,7 @@ enum What {
     Nothing,
     /// A copy from one general register to another, by their numbers, in place of a load.
     Copy { from: u8, to: u8 },
-    /// A loop starts that ends at an offset, with no other loop in it.
+    /// A loop starts that ends at an offset, with no other loop in it; or other code that is entered and left as often.
     Loop { end: u32 },
     /// Data starts. It stays as aligned as it is.
     Data,
@@ -75,7 +76,14 @@ pub(super) fn rewrite(compiled: &CompiledCode, idle: &[u32], spares_reloads: boo
     relocs.sort_unstable();
     // Unwind information counts the bytes of the prologue.
     let prologue = buffer.unwind_info.iter().map(|(offset, _)| *offset).max().unwrap_or(0);
-    let items = decode::decode(code, &relocs, &compiled.bb_starts, prologue, idle, spares_reloads.then(slots::Slots::new))?;
+    let items = decode::decode(
+        code,
+        &relocs,
+        &compiled.bb_starts,
+        prologue,
+        idle,
+        spares_reloads.then(slots::Slots::new),
+    )?;
     layout::lay_out(code, items, buffer.alignment.max(1), prologue)
 }
 

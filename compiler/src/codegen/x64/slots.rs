@@ -6,6 +6,7 @@
 use iced_x86::{
     Instruction, InstructionInfoFactory, InstructionInfoOptions, Mnemonic, OpAccess, OpKind, Register,
 };
+use smallvec::SmallVec;
 
 /// Registers that are looked at: the general ones.
 const REGISTERS: usize = 16;
@@ -13,19 +14,36 @@ const REGISTERS: usize = 16;
 /// Rounds over all blocks. If there is still something to learn then, nothing is.
 const MAX_ROUNDS: usize = 12;
 
+/// Blocks of a function. Of larger ones, nothing is spared.
+const MAX_BLOCKS: usize = 1 << 16;
+
 /// Bytes of a register on the stack.
 const SLOT: i64 = 8;
 
 /// What an instruction does to registers and their slots on the stack, which are known by the distance from the stack pointer.
 #[derive(Clone, Copy)]
 enum Effect {
-    Load { at: u32, register: u8, slot: i32 },
-    Store { at: u32, register: u8, slot: i32 },
-    Copy { from: u8, to: u8 },
+    Load {
+        at: u32,
+        register: u8,
+        slot: i32,
+    },
+    Store {
+        at: u32,
+        register: u8,
+        slot: i32,
+    },
+    Copy {
+        from: u8,
+        to: u8,
+    },
     /// Other values get into registers, by their bits.
     Clobber(u16),
     /// Something is written in front of and behind these distances.
-    Write { start: i32, end: i32 },
+    Write {
+        start: i32,
+        end: i32,
+    },
     /// The stack pointer changes, or anything may.
     Forget,
 }
@@ -35,7 +53,10 @@ enum Effect {
 pub(super) enum Instead {
     Nothing,
     /// A copy from one register to another.
-    Copy { from: u8, to: u8 },
+    Copy {
+        from: u8,
+        to: u8,
+    },
 }
 
 /// The slot of the stack whose value is in each register, if one is.
@@ -46,7 +67,7 @@ struct Block {
     /// The first of its effects.
     effects: usize,
     /// Where it leads, by offsets.
-    next: Vec<u32>,
+    next: SmallVec<[u32; 2]>,
 }
 
 /// Takes down what the instructions of a function do.
@@ -60,12 +81,17 @@ pub(super) struct Slots {
 
 impl Slots {
     pub fn new() -> Slots {
-        Slots { info: InstructionInfoFactory::new(), blocks: Vec::new(), effects: Vec::new(), is_private: true }
+        Slots {
+            info: InstructionInfoFactory::new(),
+            blocks: Vec::new(),
+            effects: Vec::new(),
+            is_private: true,
+        }
     }
 
     /// A block starts here. Whether what is before it leads on to it is said by [`Slots::leads_to`].
     pub fn start_block(&mut self, at: u32) {
-        self.blocks.push(Block { start: at, effects: self.effects.len(), next: Vec::new() });
+        self.blocks.push(Block { start: at, effects: self.effects.len(), next: SmallVec::new() });
     }
 
     /// The block leads to an offset.
@@ -122,7 +148,8 @@ impl Slots {
         let info = self.info.info_options(instruction, options);
         let mut registers: u16 = 0;
         for used in info.used_registers() {
-            let writes = !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess);
+            let writes =
+                !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess);
             if writes && let Some(register) = general(used.register().full_register()) {
                 if register == STACK {
                     return Some(Effect::Forget);
@@ -136,10 +163,12 @@ impl Slots {
         if let Some(memory) = writes {
             let start = i32::try_from(memory.displacement() as i64).ok();
             let size = memory.memory_size().size() as i32;
-            return Some(match start.filter(|_| registers == 0 && memory.index() == Register::None && size > 0) {
-                Some(start) => Effect::Write { start, end: start.saturating_add(size) },
-                None => Effect::Forget,
-            });
+            return Some(
+                match start.filter(|_| registers == 0 && memory.index() == Register::None && size > 0) {
+                    Some(start) => Effect::Write { start, end: start.saturating_add(size) },
+                    None => Effect::Forget,
+                },
+            );
         }
         (registers != 0).then_some(Effect::Clobber(registers))
     }
@@ -153,7 +182,7 @@ impl Slots {
     pub fn spared(self) -> Vec<(u32, Instead)> {
         let mut spared = Vec::new();
         let accesses = self.effects.iter().any(|effect| matches!(effect, Effect::Load { .. }));
-        if !self.is_private || !accesses {
+        if !self.is_private || !accesses || self.blocks.len() > MAX_BLOCKS {
             return spared;
         }
         // What is known at the start of each block; nothing yet where no way has been followed to.
