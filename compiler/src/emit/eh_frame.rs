@@ -3,10 +3,13 @@
 use super::text::{Text, TextRange};
 use crate::error::{Error, ErrorKind, Result};
 use cranelift_codegen::gimli::write::{
-    Address, EhFrame, EndianVec, FrameTable, Result as GimliResult, Writer,
+    Address, CallFrameInstruction, EhFrame, EndianVec, FrameDescriptionEntry, FrameTable,
+    Result as GimliResult, Writer,
 };
-use cranelift_codegen::gimli::{self, RunTimeEndian};
+use cranelift_codegen::gimli::{self, Register, RunTimeEndian};
 use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::unwind::UnwindInst;
+use target_lexicon::Architecture;
 
 /// The contents of a section, before its pointers are relocated.
 pub(super) struct Table {
@@ -34,7 +37,11 @@ pub(super) fn encode(
     for range in layout.ranges.iter().filter(|range| select(range)) {
         if let Some(dwarf) = range.unwind.as_ref().and_then(|unwind| unwind.dwarf.as_ref()) {
             let address = Address::Symbol { symbol: 0, addend: i64::from(range.offset) };
-            table.add_fde(cie, dwarf.to_fde(address));
+            let entry = match range.unwind.as_ref().filter(|_| is_x64(isa)) {
+                Some(unwind) => x64_entry(isa, &unwind.prologue, address, range.len)?,
+                None => dwarf.to_fde(address),
+            };
+            table.add_fde(cie, entry);
             is_empty = false;
         }
     }
@@ -51,6 +58,46 @@ pub(super) fn encode(
         .map_err(|error| Error::internal(format!("cannot write unwind information: {error}")))?;
     let Recorder { bytes, pointers } = frames.0;
     Ok(Some(Table { bytes: bytes.into_vec(), pointers }))
+}
+
+fn is_x64(isa: &dyn TargetIsa) -> bool {
+    isa.triple().architecture == Architecture::X86_64
+}
+
+/// The entry of a function of x86-64, of so many bytes: they are fewer than Cranelift knows of, whose entries can't be changed.
+fn x64_entry(
+    isa: &dyn TargetIsa,
+    prologue: &[(u32, UnwindInst)],
+    address: Address,
+    len: u32,
+) -> Result<FrameDescriptionEntry> {
+    const FRAME_POINTER: Register = Register(6);
+    let mut entry = FrameDescriptionEntry::new(address, len);
+    // Distance from the canonical frame address down to where registers are saved.
+    let mut saved: i64 = 0;
+    for (offset, event) in prologue {
+        match *event {
+            UnwindInst::PushFrameRegs { offset_upward_to_caller_sp } => {
+                let size = offset_upward_to_caller_sp as i32;
+                entry.add_instruction(*offset, CallFrameInstruction::CfaOffset(size));
+                entry.add_instruction(*offset, CallFrameInstruction::Offset(FRAME_POINTER, -size));
+            }
+            UnwindInst::DefineNewFrame { offset_upward_to_caller_sp, offset_downward_to_clobbers } => {
+                entry.add_instruction(*offset, CallFrameInstruction::CfaRegister(FRAME_POINTER));
+                saved = i64::from(offset_upward_to_caller_sp) + i64::from(offset_downward_to_clobbers);
+            }
+            // The frame is found by the frame pointer.
+            UnwindInst::StackAlloc { .. } => {}
+            UnwindInst::SaveReg { clobber_offset, reg } => {
+                let register = isa.map_regalloc_reg_to_dwarf(reg.into());
+                let register = register.map_err(|error| Error::internal(format!("no register: {error}")))?;
+                let place = (i64::from(clobber_offset) - saved) as i32;
+                entry.add_instruction(*offset, CallFrameInstruction::Offset(Register(register), place));
+            }
+            ref other => return Err(Error::internal(format!("no unwind information for {other:?}"))),
+        }
+    }
+    Ok(entry)
 }
 
 /// Pointers that are relative to themselves, so that they need no relocation at run time.

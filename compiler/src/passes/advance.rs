@@ -11,6 +11,7 @@ use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{
     BlockArg, DataFlowGraph, Function, Inst, InstBuilder as _, InstructionData, Opcode, Value, ValueDef,
+    ValueLabelAssignments,
 };
 use cranelift_codegen::loop_analysis::LoopAnalysis;
 
@@ -32,8 +33,12 @@ pub(crate) fn share_advances(context: &mut Context) {
         return;
     }
     find_uses(&context.func, &mut counters);
+    let mut changed = false;
     for counter in counters.iter().filter(|counter| counter.uses.len() <= MAX_USES) {
-        share(&mut context.func, &context.domtree, &context.loop_analysis, counter);
+        changed |= share(&mut context.func, &context.domtree, &context.loop_analysis, counter);
+    }
+    if changed {
+        context.func.dfg.resolve_all_aliases();
     }
 }
 
@@ -89,15 +94,15 @@ fn find_uses(function: &Function, counters: &mut [Counter]) {
     }
 }
 
-/// Lets what comes after an addition use its result, if that ends the life of what is added to.
-fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis, counter: &Counter) {
+/// Lets what comes after an addition use its result, if that ends the life of what is added to. Returns whether it does.
+fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis, counter: &Counter) -> bool {
     let dfg = &function.dfg;
     let is_sum = |inst: &Inst| {
         let result = dfg.inst_results(*inst).first();
         result.and_then(|result| sum(dfg, *result)).filter(|(value, _)| *value == counter.value)
     };
     let sums: Vec<Option<i64>> = counter.uses.iter().map(|inst| Some(is_sum(inst)?.1)).collect();
-    let Some(home) = super::ssa::home(function, counter.value) else { return };
+    let Some(home) = super::ssa::home(function, counter.value) else { return false };
     let before = |x: Inst, y: Inst| domtree.dominates(x, y, &function.layout);
     // An addition in an inner loop does not end the life of what it adds to.
     let is_in_same_loop = |inst: Inst| {
@@ -116,7 +121,7 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
                     }
             })
     });
-    let Some(advance) = advance else { return };
+    let Some(advance) = advance else { return false };
     let later: Vec<(Inst, i64)> = counter
         .uses
         .iter()
@@ -125,6 +130,7 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
         .filter_map(|(inst, added)| Some((*inst, (*added)?)))
         .collect();
     let next = function.dfg.first_result(advance);
+    let changes = !later.is_empty();
     for (inst, added) in later {
         let result = function.dfg.first_result(inst);
         let ty = function.dfg.value_type(result);
@@ -139,9 +145,21 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
                 cursor.ins().iadd(next, rest)
             }
         };
+        add_labels(&mut function.dfg, value, result);
         function.dfg.clear_results(inst);
         function.dfg.change_to_alias(result, value);
         function.layout.remove_inst(inst);
+    }
+    changes
+}
+
+/// Lets debuggers take a value for what they take another one for, too.
+fn add_labels(dfg: &mut DataFlowGraph, value: Value, other: Value) {
+    let Some(labels) = &mut dfg.values_labels else { return };
+    let Some(ValueLabelAssignments::Starts(more)) = labels.get(&other).cloned() else { return };
+    match labels.entry(value).or_insert_with(|| ValueLabelAssignments::Starts(Vec::new())) {
+        ValueLabelAssignments::Starts(starts) => starts.extend(more),
+        alias => *alias = ValueLabelAssignments::Starts(more),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What there is in the code of a function.
 
-use super::slots::{Instead, Slots};
+use super::jumps;
+use super::slots::{Instead, Slots, Spared};
 use super::{Form, Item, LONG, What};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
 
@@ -123,18 +124,20 @@ pub(super) fn decode(
         return None;
     }
     let Reader { mut items, slots, .. } = reader;
-    if let Some(slots) = slots {
-        add(&mut items, &slots.spared(), code);
-    }
+    let spared = slots.as_ref().map_or_else(Vec::new, Slots::spared);
+    add(&mut items, &spared, code);
     // What is at the start of something comes after it.
     items.sort_by_key(|item| (item.at, item.len));
+    if let Some(slots) = &slots {
+        jumps::branch_back(&mut items, code.len(), slots, &spared);
+    }
     Some(items)
 }
 
 /// Adds what takes the place of accesses to the stack, which are no items yet.
-fn add(items: &mut Vec<Item>, spared: &[(u32, Instead)], code: &[u8]) {
+fn add(items: &mut Vec<Item>, spared: &[Spared], code: &[u8]) {
     let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
-    for (at, instead) in spared {
+    for Spared { at, instead, .. } in spared {
         let Ok(()) = decoder.set_position(*at as usize) else { continue };
         let len = decoder.decode().len() as u32;
         let what = match *instead {
@@ -198,10 +201,11 @@ impl Reader<'_> {
             _ => return None,
         };
         if let Some(slots) = &mut self.slots {
-            match instruction.flow_control() {
-                FlowControl::Call | FlowControl::IndirectCall => slots.forget(),
-                _ => slots.note(instruction, at),
-            }
+            slots.note(instruction, at);
+            slots.leave(match instruction.flow_control() {
+                FlowControl::UnconditionalBranch => is_relocated,
+                flow => matches!(flow, FlowControl::Return | FlowControl::IndirectBranch),
+            });
         }
         let what = if branches {
             let target = self.within(instruction.near_branch64())?;
@@ -248,6 +252,9 @@ impl Reader<'_> {
         }
         // Constants are referred to as well.
         let end = self.referred.within(table + 1, end).unwrap_or(end);
+        if let Some(slots) = &mut self.slots {
+            slots.leave(false);
+        }
         // What dispatches is entered at one place and left at another, like the round of a loop.
         self.items.push(Item { at: self.block, len: 0, what: What::Loop { end: table } });
         let entries = self.code[table as usize..end as usize].chunks_exact(LONG as usize);

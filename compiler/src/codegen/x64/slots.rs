@@ -4,7 +4,8 @@
 //! between blocks. Often the register holds the value by then, or another one does.
 
 use iced_x86::{
-    Instruction, InstructionInfoFactory, InstructionInfoOptions, Mnemonic, OpAccess, OpKind, Register,
+    FlowControl, Instruction, InstructionInfoFactory, InstructionInfoOptions, Mnemonic, OpAccess, OpKind,
+    Register,
 };
 use smallvec::SmallVec;
 
@@ -59,6 +60,14 @@ pub(super) enum Instead {
     },
 }
 
+/// An access to the stack that can be spared.
+pub(super) struct Spared {
+    pub at: u32,
+    pub instead: Instead,
+    /// The registers that have to be left as they are for that, by their bits.
+    reads: u16,
+}
+
 /// The slot of the stack whose value is in each register, if one is.
 type Known = [Option<i32>; REGISTERS];
 
@@ -66,8 +75,14 @@ struct Block {
     start: u32,
     /// The first of its effects.
     effects: usize,
+    instructions: usize,
+    /// Registers that it needs from before, and those that it sets, by their bits.
+    reads: u16,
+    writes: u16,
     /// Where it leads, by offsets.
     next: SmallVec<[u32; 2]>,
+    /// Whether it leaves the function.
+    leaves: bool,
 }
 
 /// Takes down what the instructions of a function do.
@@ -91,7 +106,15 @@ impl Slots {
 
     /// A block starts here. Whether what is before it leads on to it is said by [`Slots::leads_to`].
     pub fn start_block(&mut self, at: u32) {
-        self.blocks.push(Block { start: at, effects: self.effects.len(), next: SmallVec::new() });
+        self.blocks.push(Block {
+            start: at,
+            effects: self.effects.len(),
+            instructions: 0,
+            reads: 0,
+            writes: 0,
+            next: SmallVec::new(),
+            leaves: false,
+        });
     }
 
     /// The block leads to an offset.
@@ -101,85 +124,114 @@ impl Slots {
         }
     }
 
+    /// Says whether the function is left here. Whoever comes next may look at all registers.
+    pub fn leave(&mut self, leaves: bool) {
+        if let Some(block) = self.blocks.last_mut() {
+            block.leaves = leaves;
+        }
+    }
+
     /// Takes down an instruction.
     pub fn note(&mut self, instruction: &Instruction, at: u32) {
-        let Some(effect) = self.effect(instruction, at) else { return };
-        let start = self.blocks.last().map_or(0, |block| block.effects);
-        match (self.effects[start..].last_mut(), effect) {
+        let (mut effect, mut reads, writes) = self.effect(instruction, at);
+        if matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
+            reads |= ARGUMENTS;
+            effect = Some(Effect::Forget);
+        }
+        let Some(block) = self.blocks.last_mut() else { return };
+        block.instructions += 1;
+        block.reads |= reads & !block.writes;
+        block.writes |= writes;
+        let Some(effect) = effect else { return };
+        match (self.effects[block.effects..].last_mut(), effect) {
             // Of a stretch that sets registers only the sum matters.
             (Some(Effect::Clobber(all)), Effect::Clobber(more)) => *all |= more,
             _ => self.effects.push(effect),
         }
     }
 
-    fn effect(&mut self, instruction: &Instruction, at: u32) -> Option<Effect> {
-        let is_on_stack = instruction.memory_base() == Register::RSP;
-        if instruction.mnemonic() == Mnemonic::Mov && instruction.op_count() == 2 {
-            let slot = (is_on_stack && instruction.memory_index() == Register::None)
-                .then(|| i32::try_from(instruction.memory_displacement64() as i64).ok())
-                .flatten();
-            let kinds = (instruction.op0_kind(), instruction.op1_kind());
-            let (to, from) = (general(instruction.op0_register()), general(instruction.op1_register()));
-            match (kinds, to, from, slot) {
-                ((OpKind::Register, OpKind::Memory), Some(register), _, Some(slot)) => {
-                    return Some(Effect::Load { at, register, slot });
-                }
-                ((OpKind::Memory, OpKind::Register), _, Some(register), Some(slot)) => {
-                    return Some(Effect::Store { at, register, slot });
-                }
-                ((OpKind::Register, OpKind::Register), Some(to), Some(from), _) => {
-                    // Others may have addresses on the stack, if these two are copied to more than each other.
-                    let is_frame = |register| register == STACK || register == FRAME;
-                    self.is_private &= !is_frame(from) || is_frame(to);
-                    return Some(if to == STACK { Effect::Forget } else { Effect::Copy { from, to } });
-                }
-                _ => {}
-            }
+    /// What an instruction does, and the registers that it reads, and that it sets whatever was in them.
+    fn effect(&mut self, instruction: &Instruction, at: u32) -> (Option<Effect>, u16, u16) {
+        if let Some(effect) = self.movement(instruction, at) {
+            let (reads, writes) = match effect {
+                Effect::Load { register, .. } => (1 << STACK, 1 << register),
+                Effect::Store { register, .. } => (1 << STACK | 1 << register, 0),
+                Effect::Copy { from, to } => (1 << from, 1 << to),
+                _ => (u16::MAX, 0),
+            };
+            return (Some(effect), reads, writes);
         }
         if instruction.mnemonic() == Mnemonic::Lea {
             let takes = [instruction.memory_base(), instruction.memory_index()];
             let takes_stack = takes.iter().any(|taken| matches!(taken, Register::RSP | Register::RBP));
             self.is_private &= !takes_stack || instruction.op0_register() == Register::RSP;
         }
-        let options = match is_on_stack {
+        let options = match instruction.memory_base() == Register::RSP {
             true => InstructionInfoOptions::NONE,
             false => InstructionInfoOptions::NO_MEMORY_USAGE,
         };
         let info = self.info.info_options(instruction, options);
-        let mut registers: u16 = 0;
+        let (mut reads, mut changes, mut sets): (u16, u16, u16) = (0, 0, 0);
         for used in info.used_registers() {
-            let writes =
-                !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess);
-            if writes && let Some(register) = general(used.register().full_register()) {
-                if register == STACK {
-                    return Some(Effect::Forget);
+            let Some(register) = general(used.register().full_register()) else { continue };
+            let bit = 1 << register;
+            match used.access() {
+                // The upper half is cleared; smaller parts leave the rest as it is.
+                OpAccess::Write if used.register().size() >= 4 => sets |= bit,
+                OpAccess::Read | OpAccess::CondRead => reads |= bit,
+                OpAccess::None | OpAccess::NoMemAccess => {}
+                _ => {
+                    reads |= bit;
+                    changes |= bit;
                 }
-                registers |= 1 << register;
             }
         }
+        let changes = changes | sets;
         let writes = info.used_memory().iter().find(|memory| {
             memory.base() == Register::RSP && !matches!(memory.access(), OpAccess::Read | OpAccess::CondRead)
         });
-        if let Some(memory) = writes {
+        let effect = if changes >> STACK & 1 != 0 {
+            Some(Effect::Forget)
+        } else if let Some(memory) = writes {
             let start = i32::try_from(memory.displacement() as i64).ok();
             let size = memory.memory_size().size() as i32;
-            return Some(
-                match start.filter(|_| registers == 0 && memory.index() == Register::None && size > 0) {
-                    Some(start) => Effect::Write { start, end: start.saturating_add(size) },
-                    None => Effect::Forget,
-                },
-            );
-        }
-        (registers != 0).then_some(Effect::Clobber(registers))
+            let is_simple = changes == 0 && memory.index() == Register::None && size > 0;
+            Some(
+                start
+                    .filter(|_| is_simple)
+                    .map_or(Effect::Forget, |start| Effect::Write { start, end: start.saturating_add(size) }),
+            )
+        } else {
+            (changes != 0).then_some(Effect::Clobber(changes))
+        };
+        (effect, reads, sets)
     }
 
-    /// Calls change registers, and are given what lies on the stack.
-    pub fn forget(&mut self) {
-        self.effects.push(Effect::Forget);
+    /// What an instruction does that moves a whole register.
+    fn movement(&mut self, instruction: &Instruction, at: u32) -> Option<Effect> {
+        if instruction.mnemonic() != Mnemonic::Mov || instruction.op_count() != 2 {
+            return None;
+        }
+        let is_slot =
+            instruction.memory_base() == Register::RSP && instruction.memory_index() == Register::None;
+        let slot = || i32::try_from(instruction.memory_displacement64() as i64).ok().filter(|_| is_slot);
+        let (to, from) = (general(instruction.op0_register()), general(instruction.op1_register()));
+        match (instruction.op0_kind(), instruction.op1_kind()) {
+            (OpKind::Register, OpKind::Memory) => Some(Effect::Load { at, register: to?, slot: slot()? }),
+            (OpKind::Memory, OpKind::Register) => Some(Effect::Store { at, register: from?, slot: slot()? }),
+            (OpKind::Register, OpKind::Register) => {
+                let (from, to) = (from?, to?);
+                // Others may have addresses on the stack, if these two are copied to more than each other.
+                let is_frame = |register| register == STACK || register == FRAME;
+                self.is_private &= !is_frame(from) || is_frame(to);
+                Some(if to == STACK { Effect::Forget } else { Effect::Copy { from, to } })
+            }
+            _ => None,
+        }
     }
 
     /// Where accesses to the stack are that can be spared, ascending.
-    pub fn spared(self) -> Vec<(u32, Instead)> {
+    pub fn spared(&self) -> Vec<Spared> {
         let mut spared = Vec::new();
         let accesses = self.effects.iter().any(|effect| matches!(effect, Effect::Load { .. }));
         if !self.is_private || !accesses || self.blocks.len() > MAX_BLOCKS {
@@ -198,9 +250,7 @@ impl Slots {
                 self.effects_of(index).iter().for_each(|effect| apply(&mut known, *effect));
                 for next in &block.next {
                     // All that is led to is a block: the decoder saw to it.
-                    let Ok(next) = self.blocks.binary_search_by_key(next, |block| block.start) else {
-                        return spared;
-                    };
+                    let Some(next) = self.block_at(*next) else { return spared };
                     changed |= meet(&mut starts[next], &known);
                 }
             }
@@ -215,11 +265,12 @@ impl Slots {
                     Effect::Load { at, register, slot } | Effect::Store { at, register, slot }
                         if known[usize::from(register)] == Some(slot) =>
                     {
-                        spared.push((at, Instead::Nothing));
+                        spared.push(Spared { at, instead: Instead::Nothing, reads: 1 << register });
                     }
                     Effect::Load { at, register, slot } => {
                         if let Some(from) = known.iter().position(|known| *known == Some(slot)) {
-                            spared.push((at, Instead::Copy { from: from as u8, to: register }));
+                            let instead = Instead::Copy { from: from as u8, to: register };
+                            spared.push(Spared { at, instead, reads: 1 << from });
                         }
                     }
                     _ => {}
@@ -230,11 +281,53 @@ impl Slots {
         spared
     }
 
+    /// The registers that code at the start of each block may look at, by their bits, if these accesses are spared.
+    pub fn live(&self, spared: &[Spared]) -> Vec<u16> {
+        let mut live = vec![0; self.blocks.len()];
+        let mut kept = vec![0; self.blocks.len()];
+        for Spared { at, reads, .. } in spared {
+            kept[self.blocks.partition_point(|block| block.start <= *at) - 1] |= reads;
+        }
+        for round in 0.. {
+            if round == MAX_ROUNDS {
+                return vec![u16::MAX; self.blocks.len()];
+            }
+            let mut changed = false;
+            for (index, block) in self.blocks.iter().enumerate().rev() {
+                let next =
+                    block.next.iter().map(|next| self.block_at(*next).map_or(u16::MAX, |next| live[next]));
+                let after = if block.leaves { u16::MAX } else { next.fold(0, |all, one| all | one) };
+                let before = block.reads | kept[index] | after & !block.writes;
+                changed |= std::mem::replace(&mut live[index], before) != before;
+            }
+            if !changed {
+                break;
+            }
+        }
+        live
+    }
+
+    /// The number of the block that starts at an offset.
+    pub fn block_at(&self, at: u32) -> Option<usize> {
+        self.blocks.binary_search_by_key(&at, |block| block.start).ok()
+    }
+
+    /// If a block does nothing but set registers, from others and from the stack, and jump: these registers.
+    pub fn moves(&self, block: usize) -> Option<u16> {
+        let effects = self.effects_of(block);
+        let moves = effects.iter().all(|effect| matches!(effect, Effect::Load { .. } | Effect::Copy { .. }));
+        let block = &self.blocks[block];
+        (moves && effects.len() + 1 == block.instructions).then_some(block.writes)
+    }
+
     fn effects_of(&self, block: usize) -> &[Effect] {
         let end = self.blocks.get(block + 1).map_or(self.effects.len(), |next| next.effects);
         &self.effects[self.blocks[block].effects..end]
     }
 }
+
+/// Registers that a call may pass something in: those that the callee does not have to leave as they are.
+const ARGUMENTS: u16 = !(1 << 3 | 0xf << 12);
 
 /// The numbers of the stack pointer and the frame pointer.
 const STACK: u8 = 4;

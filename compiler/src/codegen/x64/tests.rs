@@ -104,6 +104,53 @@ fn a_round_may_know_what_the_next_one_needs() {
 }
 
 #[test]
+fn copies_on_the_way_back_come_before_the_branch() {
+    // top: dec eax; je out; mov rbx, rcx; jmp top; out: …
+    let walk = |copy: &[u8], behind: &[u8]| {
+        let jump = [0xeb, (-(6 + copy.len() as i8)) as u8];
+        let code = [&[0xff, 0xc8, 0x74, copy.len() as u8 + 2], copy, &jump, behind].concat();
+        rewritten_blocks(&code, &[], &[0, 4, 6 + copy.len() as u32]).unwrap()
+    };
+    const COPY: &[u8] = &[0x48, 0x89, 0xcb];
+    // Nobody looks at rbx: xor ebx, ebx; ret.
+    let behind = [0x31, 0xdb, RET];
+    let back = [&[0xff, 0xc8], COPY, &[0x75, 0xf9]].concat();
+    assert_eq!(walk(COPY, &behind), [&back[..], &behind].concat());
+    // The caller does; so does mov eax, ebx; so do calls of what they are given in rdi.
+    let stays = |copy: &[u8], behind: &[u8]| {
+        let after = walk(copy, behind);
+        assert_eq!(after[2], 0x74, "{after:02x?}");
+    };
+    stays(COPY, &[RET]);
+    stays(COPY, &[0x89, 0xd8, 0x31, 0xdb, RET]);
+    stays(&[0x48, 0x89, 0xcf], &[0xff, 0xd0, 0x31, 0xff, RET]);
+    // An addition sets the flags.
+    stays(&[0x48, 0x01, 0xcb], &behind);
+}
+
+#[test]
+fn what_is_not_loaded_again_is_left_as_it_is() {
+    // mov rbx, [rsp + 8]; top: dec eax; je out; mov rbx, rcx; jmp top; out: mov rbx, [rsp + 8]; …
+    let code = |copy: [u8; 3]| {
+        let out: &[u8] = &[0x31, 0xff, RET];
+        let parts = [LOAD_RBX, &[0xff, 0xc8, 0x74, 0x05], &copy, &[0xeb, 0xf7], LOAD_RBX, out];
+        rewritten_blocks(&parts.concat(), &[], &[0, 5, 9, 14]).unwrap()
+    };
+    // It changes in the loop, is loaded again, and nobody needs what the copy made.
+    let after = code([0x48, 0x89, 0xcb]);
+    assert_eq!(after.windows(5).filter(|bytes| *bytes == LOAD_RBX).count(), 2, "{after:02x?}");
+    // rdi changes, and not what is known of rbx.
+    let after = code([0x48, 0x89, 0xcf]);
+    assert_eq!(after.windows(5).filter(|bytes| *bytes == LOAD_RBX).count(), 1, "{after:02x?}");
+    // Known in front of the branch alone: top: mov rbx, [rsp + 8]; dec eax; je out; mov rbx, rcx; jmp top; out: …
+    let parts = [LOAD_RBX, &[0xff, 0xc8, 0x74, 0x05, 0x48, 0x89, 0xcb, 0xeb, 0xf2], LOAD_RBX, &[RET]];
+    let after = rewritten_blocks(&parts.concat(), &[], &[0, 9, 14]).unwrap();
+    // The second load is spared, so rbx may not be set before the branch.
+    assert_eq!(after.windows(5).filter(|bytes| *bytes == LOAD_RBX).count(), 1, "{after:02x?}");
+    assert_eq!(after[7], 0x74, "{after:02x?}");
+}
+
+#[test]
 fn instructions_get_shorter_forms() {
     let short: [(&[u8], &[u8]); 6] = [
         (&[0x81, 0xc0, 0xff, 0xff, 0xff, 0xff], &[0x83, 0xc0, 0xff]), // add eax, -1
