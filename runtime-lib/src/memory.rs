@@ -30,7 +30,52 @@ pub fn reserve(address: *mut u8, size: usize) -> Result<*mut u8, rustix::io::Err
         unsafe { munmap(base.cast(), size)? };
         return Err(rustix::io::Errno::EXIST);
     }
+    // SAFETY: the mapping just made.
+    unsafe { leave_out_of_dumps(base, size) };
     Ok(base)
+}
+
+/// Keeps address space that is not accessible out of core files: debuggers write all of it, gigabytes of zeros, where the kernel
+/// would leave holes. Nothing else changes, so a refusal doesn't matter.
+///
+/// # Safety
+/// The range is mapped, and the caller's.
+pub unsafe fn leave_out_of_dumps(start: *mut u8, len: usize) {
+    // SAFETY: the caller vouches for the range, whose contents stay.
+    let _ = unsafe { madvise(start.cast(), len, Advice::LinuxDontDump) };
+}
+
+/// Makes reserved address space readable and writable, and part of core files.
+///
+/// # Errors
+/// If there is not enough memory.
+///
+/// # Safety
+/// The range (whole pages) is reserved by the caller.
+pub unsafe fn make_accessible(start: *mut u8, len: usize) -> Result<(), rustix::io::Errno> {
+    // SAFETY: the caller vouches for the range.
+    unsafe {
+        mprotect(start.cast(), len, MprotectFlags::READ | MprotectFlags::WRITE)?;
+        let _ = madvise(start.cast(), len, Advice::LinuxDoDump);
+    }
+    Ok(())
+}
+
+/// Takes back what [`make_accessible`] did.
+///
+/// # Errors
+/// If the kernel has no memory for it.
+///
+/// # Safety
+/// The range (whole pages) is reserved by the caller, and nothing refers to it.
+#[cfg(feature = "embed")]
+pub unsafe fn make_inaccessible(start: *mut u8, len: usize) -> Result<(), rustix::io::Errno> {
+    // SAFETY: the caller vouches for the range.
+    unsafe {
+        mprotect(start.cast(), len, MprotectFlags::empty())?;
+        leave_out_of_dumps(start, len);
+    }
+    Ok(())
 }
 
 /// Address space for one memory. It is unmapped, or given back, when the value is dropped.
@@ -151,8 +196,7 @@ impl Memory {
             // SAFETY: the range lies in the reservation, since `new` is at most `MAX_PAGES`; nothing is mapped there.
             unsafe {
                 let start = self.space.base.add((old * PAGE_SIZE) as usize);
-                let flags = MprotectFlags::READ | MprotectFlags::WRITE;
-                mprotect(start.cast(), (delta * PAGE_SIZE) as usize, flags).ok()?;
+                make_accessible(start, (delta * PAGE_SIZE) as usize).ok()?;
             }
             // SAFETY: `new`'s caller vouches for `def`.
             unsafe { (*self.def).len = (new * PAGE_SIZE) as usize };

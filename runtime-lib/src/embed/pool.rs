@@ -4,15 +4,16 @@
 //! its pages are given back to the system at once, the mapping stays, and the next memory of the same module finds it as
 //! it needs it.
 
-use crate::memory::{MAPPING_SIZE, Recycler, Reservation, reserve};
+use crate::memory::{
+    MAPPING_SIZE, Recycler, Reservation, leave_out_of_dumps, make_accessible, make_inaccessible, reserve,
+};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::ptr;
 use rustix::fd::OwnedFd;
 use rustix::io;
-use rustix::mm::{
-    Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mmap_anonymous, mprotect, munmap,
-};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous, munmap};
 use std::sync::{Mutex, PoisonError};
 
 /// Initial contents of a memory, in a file that is mapped where the memory lies.
@@ -121,10 +122,7 @@ impl Recycler for Return {
         let cleared = unsafe { madvise(base.cast(), accessible, Advice::LinuxDontNeed) };
         let shrunk = cleared.and_then(|()| match accessible > self.accessible {
             // SAFETY: as above.
-            true => unsafe {
-                let grown = base.add(self.accessible).cast();
-                mprotect(grown, accessible - self.accessible, MprotectFlags::empty())
-            },
+            true => unsafe { make_inaccessible(base.add(self.accessible), accessible - self.accessible) },
             false => Ok(()),
         });
         space.accessible = self.accessible;
@@ -143,17 +141,21 @@ fn adapt(space: &mut Idle, bytes: usize, image: Option<&MemoryImage>) -> io::Res
         unsafe {
             let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
             mmap_anonymous(space.base.cast(), space.accessible, ProtFlags::empty(), flags)?;
+            leave_out_of_dumps(space.base, space.accessible);
         }
         (space.image, space.accessible) = (0, 0);
     }
-    let writable = MprotectFlags::READ | MprotectFlags::WRITE;
-    if bytes != space.accessible {
-        let (low, high) = (bytes.min(space.accessible), bytes.max(space.accessible));
-        let access = if bytes > space.accessible { writable } else { MprotectFlags::empty() };
-        // SAFETY: as above; `bytes` is at most the size of a memory.
-        unsafe { mprotect(space.base.add(low).cast(), high - low, access)? };
-        space.accessible = bytes;
+    // SAFETY: as above; `bytes` is at most the size of a memory.
+    unsafe {
+        match bytes.cmp(&space.accessible) {
+            Ordering::Less => make_inaccessible(space.base.add(bytes), space.accessible - bytes)?,
+            Ordering::Equal => {}
+            Ordering::Greater => {
+                make_accessible(space.base.add(space.accessible), bytes - space.accessible)?;
+            }
+        }
     }
+    space.accessible = bytes;
     if let Some(image) = image.filter(|image| space.image != image.id && image.len > 0) {
         // SAFETY: the image lies in the memory (`Module` checked it).
         unsafe {

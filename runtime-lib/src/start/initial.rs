@@ -2,14 +2,14 @@
 
 use super::{Descriptor, Start, fail, fail_damaged, fail_out_of_memory, run, set_module};
 use crate::instance::Instance;
-use crate::memory::{MAPPING_SIZE, Memory, Reservation, reserve};
+use crate::memory::{MAPPING_SIZE, Memory, Reservation, make_accessible, reserve};
 use crate::message::Message;
 use crate::module::LoadedModule;
 use crate::vmctx::{MemoryDef, VmContext};
 use alloc::boxed::Box;
 use aot_abi::types::{EntityKind, Limits, MemoryType, PAGE_SIZE};
 use core::ptr::{self, NonNull};
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
 /// State after instantiation.
 #[repr(C)]
@@ -142,7 +142,7 @@ pub fn fixed_place(
     let accessible = pages * PAGE_SIZE as usize;
     let len = memory as usize - start as usize + accessible;
     // SAFETY: the range was just reserved, or mapped from the file, and nothing refers to it.
-    if unsafe { mprotect(start.cast(), len, MprotectFlags::READ | MprotectFlags::WRITE) }.is_err() {
+    if unsafe { make_accessible(start, len) }.is_err() {
         fail_out_of_memory(EntityKind::Memory);
     }
     // SAFETY: reserved and made accessible just now.
