@@ -3,6 +3,7 @@
 //! To add one, write a type with [`Engine`] in a file of its own and name it in [`all`]; its columns appear.
 
 mod aot;
+pub mod emulated;
 mod native;
 mod wasm2c;
 mod wasmtime;

@@ -1,5 +1,5 @@
 //! Measures `aot` against its peers: how fast programs run, how long it takes to compile and to start them, what calls
-//! between host and guest cost.
+//! between host and guest cost, how many instructions an emulated CPU executes.
 //!
 //! `cargo xtask bench` builds everything and starts this. The way of the data: options → programs and engines →
 //! suites, which measure in rounds → tables → standard output and `docs/benchmarks.md`.
@@ -69,6 +69,7 @@ fn run(options: &Options) -> Result<()> {
             Suite::Edit => suites::edit::measure(&setting, &programs, &mut failures),
             Suite::Calls => suites::calls::measure(&setting, &mut failures),
             Suite::Cross => suites::cross::measure(&setting, &programs, &mut failures),
+            Suite::Instructions => suites::instructions::measure(&setting, &programs, &mut failures),
             Suite::StartUp => suites::start_up::measure(&setting, &engines, &mut failures),
         };
         report.add(section);

@@ -8,8 +8,9 @@ pub const HELP: &str = "\
 cargo xtask bench [OPTION]… [NAME]…      (NAME: only these programs)
 
   --filter TEXT        only programs whose name contains TEXT
-  --suite run|compile|edit|startup|cross|calls
-                       only this suite; can be given several times
+  --suite run|compile|edit|startup|cross|calls|instructions
+                       only this suite; can be given several times; without it, all but `instructions`, which takes long:
+                       it counts instructions on an emulated aarch64
   --rounds N           rounds of measurement, 5 by default
   --cpu baseline|native
                        CPU features that every engine's code may use; baseline by default
@@ -26,6 +27,7 @@ pub enum Suite {
     StartUp,
     Cross,
     Calls,
+    Instructions,
 }
 
 const SUITES: &[(&str, Suite)] = &[
@@ -35,7 +37,13 @@ const SUITES: &[(&str, Suite)] = &[
     ("startup", Suite::StartUp),
     ("cross", Suite::Cross),
     ("calls", Suite::Calls),
+    ("instructions", Suite::Instructions),
 ];
+
+/// The suites that need no name.
+fn default_suites() -> impl Iterator<Item = Suite> {
+    SUITES.iter().map(|(_, suite)| *suite).filter(|suite| *suite != Suite::Instructions)
+}
 
 /// CPU features, by the names that `aot build --cpu` has for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,14 +121,14 @@ impl Options {
             bail!("`--write` replaces whole tables, so it can't be combined with a choice of programs");
         }
         if options.suites.is_empty() {
-            options.suites = SUITES.iter().map(|(_, suite)| *suite).collect();
+            options.suites = default_suites().collect();
         }
         Ok(Some(options))
     }
 
-    /// Whether every question is asked.
+    /// Whether every question is asked that need not be named.
     pub fn all_suites(&self) -> bool {
-        SUITES.iter().all(|(_, suite)| self.suites.contains(suite))
+        default_suites().all(|suite| self.suites.contains(&suite))
     }
 
     pub fn selects(&self, name: &str) -> bool {
@@ -149,6 +157,14 @@ mod tests {
         assert_eq!((options.rounds, options.suites), (3, vec![Suite::Run]));
         assert_eq!(options.names, ["fib", "sha256"]);
         assert!(parse("--help").unwrap().is_none());
+    }
+
+    #[test]
+    fn counting_instructions_has_to_be_asked_for() {
+        let options = parse("").unwrap().unwrap();
+        assert!(options.all_suites() && !options.suites.contains(&Suite::Instructions));
+        let options = parse("--suite instructions --write").unwrap().unwrap();
+        assert!(!options.all_suites() && options.suites == [Suite::Instructions]);
     }
 
     #[test]

@@ -94,15 +94,16 @@ impl Report {
         text
     }
 
-    /// Puts the tables into the page, and writes the plot beside it.
+    /// Puts the tables into the page, and writes the plot beside it. Tables of suites that did not run stay.
     ///
     /// # Errors
     /// The page isn't there or has no place for the tables, or a file can't be written.
     pub fn write(&self, dirs: &Dirs) -> Result<()> {
         let path = dirs.root.join(PAGE);
         let page = fs::read_to_string(&path).with_context(|| format!("can't read {PAGE}"))?;
-        let page =
-            replace(&page, &self.markdown()).with_context(|| format!("{PAGE} lacks `{BEGIN}` or `{END}`"))?;
+        let titles: Vec<&str> = self.sections.iter().map(|section| section.title).collect();
+        let text = self.markdown() + &other_sections(&page, &titles);
+        let page = replace(&page, &text).with_context(|| format!("{PAGE} lacks `{BEGIN}` or `{END}`"))?;
         fs::write(&path, page).with_context(|| format!("can't write {PAGE}"))?;
         let bars: Vec<_> = self.sections.iter().flat_map(|section| section.bars.iter().cloned()).collect();
         fs::write(dirs.root.join(PLOT), plot::bars(&bars)).with_context(|| format!("can't write {PLOT}"))?;
@@ -143,6 +144,15 @@ fn replace_section(page: &str, section: &Section) -> Option<String> {
     Some(format!("{before}{BEGIN}{kept}\n{text}{separator}{following}{END}{after}"))
 }
 
+/// What is written on the page under other titles than these.
+fn other_sections(page: &str, titles: &[&str]) -> String {
+    let written =
+        page.split_once(BEGIN).and_then(|(_, rest)| Some(rest.split_once(END)?.0)).unwrap_or_default();
+    let sections = written.split("\n## ").skip(1);
+    let others = sections.filter(|section| !titles.contains(&section.lines().next().unwrap_or_default()));
+    others.map(|section| format!("\n## {}\n", section.trim_end())).collect()
+}
+
 fn replace(page: &str, text: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
@@ -166,6 +176,14 @@ mod tests {
         let expected = format!("head\n{BEGIN}\n\nnew\n{END}\ntail\n");
         assert_eq!(replace(&page, "new").unwrap(), expected);
         assert!(replace("head", "new").is_none());
+    }
+
+    #[test]
+    fn sections_of_other_titles_are_found() {
+        let page = format!("## head\n{BEGIN}\n\nmachine\n\n## A\n\na\n\n## B\n\nb\n\n{END}\n\n## tail\n");
+        assert_eq!(other_sections(&page, &["A"]), "\n## B\n\nb\n");
+        assert_eq!(other_sections(&page, &["B"]), "\n## A\n\na\n");
+        assert_eq!(other_sections(&page, &["A", "B"]), "");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 pub mod calls;
 pub mod compile_time;
+mod contestant;
 pub mod cross;
 pub mod edit;
 mod equal;
+pub mod instructions;
 pub mod run_time;
 pub mod start_up;

@@ -2,18 +2,25 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use crate::{command, guests, programs, repo};
+use crate::{command, guests, programs, repo, setup};
+
+/// What the peer is built for to be emulated. Its C library is part of the Rust target.
+const EMULATED: &str = "aarch64-unknown-linux-musl";
 
 /// Builds the harness and its peer, `aot`, and the programs to run; then measures.
 ///
 /// # Errors
 /// A build or a measurement fails.
 pub fn run(args: &[&str]) -> Result<()> {
+    let chosen = suites(args);
+    let is_listing = args.iter().any(|arg| ["--list", "--help", "-h"].contains(arg));
+    if !is_listing && chosen.as_ref().is_some_and(|suites| suites.contains(&"instructions")) {
+        build_emulated_peer()?;
+    }
     let mut build = cargo()?;
     build.args(["build", "--release", "--locked"]);
-    let chosen = suites(args);
     let only = |name: &str| chosen.as_ref().is_some_and(|suites| suites.iter().all(|suite| *suite == name));
     // The peer takes ten minutes to build.
     if only("cross") {
@@ -27,7 +34,7 @@ pub fn run(args: &[&str]) -> Result<()> {
         harness.arg("--aot").arg(&aot).arg("--target-dir").arg(target_dir).args(args);
         harness
     };
-    if !args.iter().any(|arg| ["--list", "--help", "-h"].contains(arg)) {
+    if !is_listing {
         command::run(repo::cargo().args(["build", "--release", "--locked", "--package", "aot-cli"]))?;
         let selected = command::run_quietly(harness().arg("--list"))?;
         let selected = String::from_utf8_lossy(&selected);
@@ -40,6 +47,47 @@ pub fn run(args: &[&str]) -> Result<()> {
         }
     }
     command::run(&mut harness())
+}
+
+/// Builds the part of the peer that runs what was compiled, for an aarch64 that is emulated: a static executable, without
+/// a C compiler's libraries for that machine.
+fn build_emulated_peer() -> Result<()> {
+    let missing = missing_for_emulation();
+    if !missing.is_empty() {
+        bail!("the suite `instructions` needs more: {}", missing.join("; "));
+    }
+    let mut build = cargo()?;
+    build.args(["build", "--release", "--locked", "--bin", "wasmtime-peer", "--target", EMULATED]);
+    build.args(["--no-default-features", "--features", "runner"]);
+    build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
+    let headers = repo::root().join("benches/freestanding");
+    build.env("CC_aarch64_unknown_linux_musl", setup::CLANG);
+    build.env("AR_aarch64_unknown_linux_musl", "llvm-ar-19");
+    build.env(
+        "CFLAGS_aarch64_unknown_linux_musl",
+        format!("-ffreestanding -nostdlibinc -isystem {}", headers.display()),
+    );
+    command::run(&mut build)
+}
+
+/// What there is not, and how to get it.
+fn missing_for_emulation() -> Vec<String> {
+    let commands = [
+        ("qemu-aarch64", "qemu-user", "emulates"),
+        (setup::CLANG, "clang-19", "compiles C for aarch64"),
+        ("llvm-ar-19", "llvm-19", "makes an archive of that"),
+        ("ld.lld-19", "lld-19", "links the program that the counter is tried with"),
+        ("cc", "gcc", "compiles the counter"),
+    ];
+    let mut missing: Vec<String> = commands
+        .iter()
+        .filter(|(command, ..)| !command::is_on_path(command))
+        .map(|(command, debian, why)| format!("`{command}` of the Debian package `{debian}` ({why})"))
+        .collect();
+    if !setup::is_rustup_target(EMULATED) {
+        missing.push(format!("Rust's library for aarch64 (`rustup target add {EMULATED}`)"));
+    }
+    missing
 }
 
 /// Cargo for the package `benches`.

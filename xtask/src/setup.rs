@@ -228,7 +228,8 @@ pub fn has_rustup_target() -> bool {
 const FOREIGN_TRIPLES: [&str; 3] =
     ["aarch64-unknown-linux-gnu", "riscv64gc-unknown-linux-gnu", "s390x-unknown-linux-gnu"];
 
-fn is_rustup_target(triple: &str) -> bool {
+/// Whether the Rust toolchain in use has the standard library of a target.
+pub fn is_rustup_target(triple: &str) -> bool {
     let mut rustc = Command::new("rustc");
     command::run_quietly(rustc.args(["--print", "target-libdir", "--target", triple]))
         .is_ok_and(|dir| Path::new(String::from_utf8_lossy(&dir).trim()).exists())

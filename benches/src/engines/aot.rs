@@ -13,6 +13,8 @@ pub struct Aot {
     cpu: Cpu,
     threads: usize,
     variant: Variant,
+    /// The machine to compile for, if it is not this one.
+    target: Option<&'static str>,
 }
 
 /// What is not as it is by default.
@@ -27,7 +29,12 @@ pub enum Variant {
 
 impl Aot {
     pub fn new(setting: &Setting, variant: Variant) -> Aot {
-        Aot { aot: setting.aot.clone(), cpu: setting.cpu, threads: setting.threads, variant }
+        Aot { aot: setting.aot.clone(), cpu: setting.cpu, threads: setting.threads, variant, target: None }
+    }
+
+    /// Uses what every such CPU has.
+    pub fn for_aarch64(setting: &Setting, variant: Variant) -> Aot {
+        Aot { cpu: Cpu::Baseline, target: Some("aarch64-linux"), ..Aot::new(setting, variant) }
     }
 
     fn build(&self, program: &Program, artifact: &Path, option: Option<String>) -> Command {
@@ -35,6 +42,9 @@ impl Aot {
         build
             .args(["build", "--no-cache", "--strip", "all", "--cpu", self.cpu.name()])
             .args(program.grants());
+        if let Some(target) = self.target {
+            build.args(["--target", target]);
+        }
         build.args(option).arg(&program.wasm).arg("-o").arg(artifact);
         limit_threads(&mut build, self.threads);
         build

@@ -4,22 +4,38 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Engine, limit_threads};
-use crate::options::Cpu;
 use crate::programs::Program;
 use crate::setting::Setting;
 
+/// The target that the peer is built for to be emulated, as a static executable. `cargo xtask bench` knows it too.
+const EMULATED: &str = "aarch64-unknown-linux-musl";
+
 pub struct Wasmtime {
-    peer: PathBuf,
-    cpu: Cpu,
+    compiler: PathBuf,
+    runner: PathBuf,
+    /// What to compile for: CPU features of this machine, or another machine.
+    cpu: &'static str,
     threads: usize,
 }
 
 impl Wasmtime {
     pub fn new(setting: &Setting) -> Wasmtime {
-        // Cargo puts both programs of this package beside each other.
-        let own = std::env::current_exe().unwrap_or_default();
-        Wasmtime { peer: own.with_file_name("wasmtime-peer"), cpu: setting.cpu, threads: setting.threads }
+        let peer = own_directory().join("wasmtime-peer");
+        let (cpu, threads) = (setting.cpu.name(), setting.threads);
+        Wasmtime { compiler: peer.clone(), runner: peer, cpu, threads }
     }
+
+    /// Uses what every such CPU has.
+    pub fn for_aarch64(setting: &Setting) -> Wasmtime {
+        let runner = own_directory().join("..").join(EMULATED).join("release/wasmtime-peer");
+        Wasmtime { runner, cpu: EMULATED, ..Wasmtime::new(setting) }
+    }
+}
+
+/// Where cargo puts the programs of this package.
+fn own_directory() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.parent().unwrap_or(Path::new("")).to_owned()
 }
 
 impl Engine for Wasmtime {
@@ -31,8 +47,8 @@ impl Engine for Wasmtime {
         format!(
             "precompiled for {} to a `.cwasm`, which a small program maps (`Module::deserialize_file`) and runs",
             match self.cpu {
-                Cpu::Baseline => "a target without extra CPU features",
-                Cpu::Native => "this machine",
+                "native" => "this machine",
+                _ => "a target without extra CPU features",
             }
         )
     }
@@ -42,20 +58,20 @@ impl Engine for Wasmtime {
     }
 
     fn prepare(&self, program: &Program, artifact: &Path) -> Option<Vec<Command>> {
-        let mut compile = Command::new(&self.peer);
-        compile.args(["compile", self.cpu.name()]).arg(&program.wasm).arg(artifact);
+        let mut compile = Command::new(&self.compiler);
+        compile.args(["compile", self.cpu]).arg(&program.wasm).arg(artifact);
         limit_threads(&mut compile, self.threads);
         Some(vec![compile])
     }
 
     fn run(&self, program: &Program, artifact: &Path) -> Command {
-        let mut command = Command::new(&self.peer);
+        let mut command = Command::new(&self.runner);
         command.arg("run").args(program.grants()).arg(artifact).args(&program.args);
         command
     }
 
     fn run_cached(&self, program: &Program, cache: &Path) -> Option<Command> {
-        let mut command = Command::new(&self.peer);
+        let mut command = Command::new(&self.runner);
         command.arg("run-cached").arg(cache).args(program.grants()).arg(&program.wasm).args(&program.args);
         Some(command)
     }

@@ -1,18 +1,14 @@
 //! How fast programs run: user CPU time of each engine, in turn, and whether they all do the same.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use anyhow::Result;
 
-use anyhow::{Context as _, Result, bail};
-
-use super::equal;
+use super::contestant;
 use crate::engines::Engine;
-use crate::measure::{self, Sample, Streams};
+use crate::measure;
 use crate::programs::{Group, Program};
 use crate::report::{Section, Table, cell};
-use crate::setting::{Setting, make_dir};
+use crate::setting::Setting;
 use crate::stats::{self, Ratio};
-use crate::{inputs, kernels};
 
 type Engines = [Box<dyn Engine>];
 
@@ -59,89 +55,13 @@ pub fn measure(
 }
 
 fn measure_program<'a>(setting: &Setting, engines: &Engines, program: &'a Program) -> Result<Row<'a>> {
-    kernels::build(program, &setting.dirs)?;
-    let work = setting.dirs.work.join("run").join(&program.name);
-    let inputs = work.join("inputs");
-    make_dir(&inputs)?;
-    inputs::write(&program.inputs, &setting.dirs, &inputs)?;
-
-    let mut contestants = Vec::new();
-    for (index, engine) in engines.iter().enumerate() {
-        let artifact = work.join(format!("program.{}", engine.name()));
-        if let Some(mut steps) = engine.prepare(program, &artifact) {
-            measure::run_steps(&mut steps, &work.join("log"))?;
-            let contestant = Contestant { engine: engine.as_ref(), index, artifact, work: &work, program };
-            if let Some(mut steps) = engine.improve(program, &contestant.artifact) {
-                contestant.run()?;
-                measure::run_steps(&mut steps, &work.join("log"))?;
-            }
-            contestants.push(contestant);
-        }
-    }
-
-    let (first, others) = contestants.split_first().context("no engine runs it")?;
-    first.run()?;
-    for other in others {
-        other.run()?;
-        first.check_equal(other)?;
-    }
+    let contestants = contestant::prepare(setting, engines, program, "run")?;
     let samples = measure::in_turn(contestants.len(), setting.rounds, |index| contestants[index].run())?;
     let mut seconds = vec![None; engines.len()];
     for (contestant, samples) in contestants.iter().zip(&samples) {
         seconds[contestant.index] = Some(measure::figures(samples, |sample| sample.user_seconds));
     }
     Ok(Row { program, seconds })
-}
-
-/// An engine with an artifact of one program.
-struct Contestant<'a> {
-    engine: &'a dyn Engine,
-    /// Its place among all engines.
-    index: usize,
-    artifact: PathBuf,
-    work: &'a Path,
-    program: &'a Program,
-}
-
-impl Contestant<'_> {
-    fn file(&self, what: &str) -> PathBuf {
-        self.work.join(format!("{what}.{}", self.engine.name()))
-    }
-
-    /// One run in a fresh directory.
-    fn run(&self) -> Result<Sample> {
-        let dir = self.file("dir");
-        if dir.exists() {
-            fs::remove_dir_all(&dir).with_context(|| format!("can't remove {}", dir.display()))?;
-        }
-        make_dir(&dir)?;
-        let inputs = self.work.join("inputs");
-        for input in &self.program.inputs {
-            fs::copy(inputs.join(&input.to), dir.join(&input.to)).context("can't copy an input")?;
-        }
-        let stdin = self.program.stdin.as_ref().map(|name| inputs.join(name));
-        let (stdout, stderr) = (self.file("stdout"), self.file("stderr"));
-        let mut command = self.engine.run(self.program, &self.artifact);
-        command.current_dir(&dir);
-        let streams = Streams { stdin: stdin.as_deref(), stdout: Some(&stdout), stderr: Some(&stderr) };
-        let sample = measure::run(&mut command, streams)?;
-        if sample.exit != Some(0) {
-            let said = fs::read_to_string(&stderr).unwrap_or_default();
-            let exit = sample.exit.map_or("a signal".to_owned(), |code| format!("exit code {code}"));
-            bail!("{} ends it with {exit}\n{}", self.engine.name(), said.trim_end());
-        }
-        Ok(sample)
-    }
-
-    fn check_equal(&self, other: &Contestant<'_>) -> Result<()> {
-        let what = || format!("{} and {} don't do the same", self.engine.name(), other.engine.name());
-        equal::check_files(&self.file("stdout"), &other.file("stdout")).with_context(what)?;
-        for name in &self.program.writes {
-            let file = |contestant: &Contestant<'_>| contestant.file("dir").join(name);
-            equal::check_files(&file(self), &file(other)).with_context(what)?;
-        }
-        Ok(())
-    }
 }
 
 fn section(engines: &Engines, rows: &[Row<'_>]) -> Section {
