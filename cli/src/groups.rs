@@ -149,10 +149,22 @@ pub const CODEGEN: Group<Codegen> = Group {
             parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Threading, on))),
         },
         Key {
+            name: "pass-rotation",
+            value: "",
+            help: "put the test of a loop at its end [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Rotation, on))),
+        },
+        Key {
             name: "pass-forwarding",
             value: "",
             help: "take what was stored in place of loads, across stores to other places; static model only [default: y]",
             parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Forwarding, on))),
+        },
+        Key {
+            name: "pass-masks",
+            value: "",
+            help: "leave out masks of bits that are zero anyway [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Masks, on))),
         },
         Key {
             name: "pass-widening",

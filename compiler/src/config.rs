@@ -76,8 +76,12 @@ pub enum Pass {
     Schedule,
     /// Go straight to where a branch would lead, where that is known before.
     Threading,
+    /// Put the test of a loop at its end.
+    Rotation,
     /// Take what was stored in place of loads, across stores to other places. Static model only.
     Forwarding,
+    /// Leave out masks of bits that are zero anyway.
+    Masks,
     /// Extend what serves as an address where it is made.
     Widening,
     /// Use what a loop computes for its next round also after it.

@@ -355,10 +355,20 @@ fn optimise_and_lower(
     let optimises = isa.flags().opt_level() != OptLevel::None;
     let runs = |pass| optimises && options.passes.has(pass);
     if runs(Pass::Threading) {
+        passes::skip_cold(&mut context.func);
         passes::thread_jumps(context);
+    }
+    if runs(Pass::Rotation) {
+        passes::rotate_loops(context);
+    }
+    if (runs(Pass::Forwarding) || runs(Pass::Masks)) && !context.cfg.is_valid() {
+        context.compute_cfg();
     }
     if runs(Pass::Forwarding) {
         passes::forward_stores(context);
+    }
+    if runs(Pass::Masks) {
+        passes::leave_out_masks(context);
     }
     context.optimize(isa, &mut control)?;
     if optimises {

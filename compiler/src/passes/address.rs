@@ -4,6 +4,7 @@
 //! out to be constant after inlining, the sum is a number that the back end would load into a register first, at each
 //! access. Runs after Cranelift's optimiser.
 
+use super::ssa::constant;
 use crate::codegen::symbol::Symbol;
 use aot_abi::memory::STATIC_MEMORY;
 use cranelift_codegen::ir::{
@@ -64,11 +65,8 @@ fn constant_access(function: &Function, inst: Inst) -> Option<i32> {
         InstructionData::Store { args: [_, address], offset, .. } => (address, offset),
         _ => return None,
     };
-    let definition = function.dfg.value_def(address).inst()?;
-    let InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } = function.dfg.insts[definition] else {
-        return None;
-    };
-    let start = u64::try_from(imm.bits()).ok()?.checked_sub(STATIC_MEMORY)?;
+    let address = constant(&function.dfg, address)?;
+    let start = u64::try_from(address).ok()?.checked_sub(STATIC_MEMORY)?;
     let distance = i64::try_from(start).ok()?.checked_add(i64::from(i32::from(offset)))?;
     i32::try_from(distance).ok()
 }

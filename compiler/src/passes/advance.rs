@@ -5,13 +5,13 @@
 //! registers, and each round a copy from one to the other. Here, everything after the addition uses its result, if nothing
 //! but sums with constants would keep the other one alive. Runs after Cranelift's optimiser.
 
+use super::ssa;
 use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor as _, FuncCursor};
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{
     BlockArg, DataFlowGraph, Function, Inst, InstBuilder as _, InstructionData, Opcode, Value, ValueDef,
-    ValueLabelAssignments,
 };
 use cranelift_codegen::loop_analysis::LoopAnalysis;
 
@@ -38,7 +38,7 @@ pub(crate) fn share_advances(context: &mut Context) {
         changed |= share(&mut context.func, &context.domtree, &context.loop_analysis, counter);
     }
     if changed {
-        context.func.dfg.resolve_all_aliases();
+        super::ssa::resolve_aliases(&mut context.func);
     }
 }
 
@@ -145,22 +145,12 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
                 cursor.ins().iadd(next, rest)
             }
         };
-        add_labels(&mut function.dfg, value, result);
+        super::ssa::add_labels(&mut function.dfg, value, result);
         function.dfg.clear_results(inst);
         function.dfg.change_to_alias(result, value);
         function.layout.remove_inst(inst);
     }
     changes
-}
-
-/// Lets debuggers take a value for what they take another one for, too.
-fn add_labels(dfg: &mut DataFlowGraph, value: Value, other: Value) {
-    let Some(labels) = &mut dfg.values_labels else { return };
-    let Some(ValueLabelAssignments::Starts(more)) = labels.get(&other).cloned() else { return };
-    match labels.entry(value).or_insert_with(|| ValueLabelAssignments::Starts(Vec::new())) {
-        ValueLabelAssignments::Starts(starts) => starts.extend(more),
-        alias => *alias = ValueLabelAssignments::Starts(more),
-    }
 }
 
 /// What a value is the sum of: another one and a constant.
@@ -173,14 +163,7 @@ fn sum(dfg: &DataFlowGraph, value: Value) -> Option<(Value, i64)> {
         return None;
     }
     let unused = 64 - ty.bits();
-    let constant = |value| {
-        let InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } =
-            dfg.insts[dfg.value_def(value).inst()?]
-        else {
-            return None;
-        };
-        Some(imm.bits() << unused >> unused)
-    };
+    let constant = |value| Some(ssa::constant(dfg, value)? << unused >> unused);
     match opcode {
         Opcode::Iadd => match constant(right) {
             Some(added) => Some((left, added)),

@@ -8,12 +8,14 @@
 //! Only loads go away: stores stay, in their order, and a load that would trap is kept. Runs before Cranelift's optimiser, on the
 //! memory of the static model.
 
+use super::ssa::constant;
+use crate::codegen::symbol::Symbol;
 use aot_abi::memory::STATIC_MEMORY;
 use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor as _, FuncCursor};
 use cranelift_codegen::ir::{
-    AliasRegion, Block, DataFlowGraph, Function, Inst, InstBuilder as _, InstructionData, Opcode, Type,
-    Value, types,
+    AliasRegion, Block, DataFlowGraph, ExternalName, Function, GlobalValueData, Inst, InstBuilder as _,
+    InstructionData, Opcode, Type, Value, types,
 };
 use cranelift_codegen::traversals::Dfs;
 use rustc_hash::FxHashMap;
@@ -89,9 +91,8 @@ struct Known {
     spans: Vec<Span>,
 }
 
-/// Rewrites the loads of a function.
+/// Rewrites the loads of a function, whose control-flow graph is known.
 pub(crate) fn forward_stores(context: &mut Context) {
-    context.flowgraph();
     let Context { func: function, cfg, .. } = context;
     let mut order: Vec<Block> = Dfs::new().post_order_iter(function).collect();
     order.reverse();
@@ -127,7 +128,7 @@ fn rewrite(function: &mut Function, block: Block, known: &mut Rc<Known>) {
             known.places.clear();
             continue;
         }
-        match access(&function.dfg, inst) {
+        match access(function, inst) {
             Some(access) => {
                 match access.stored {
                     Some(value) => known.store(access, value),
@@ -236,7 +237,8 @@ fn replace(function: &mut Function, inst: Inst, form: Form, place: Place) {
 }
 
 /// The access of an instruction to the memory, if its address has the usual form.
-fn access(dfg: &DataFlowGraph, inst: Inst) -> Option<Access> {
+fn access(function: &Function, inst: Inst) -> Option<Access> {
+    let dfg = &function.dfg;
     let (address, offset, stored) = match dfg.insts[inst] {
         InstructionData::Load { arg, offset, .. } => (arg, offset, None),
         InstructionData::Store { args: [value, address], offset, .. } => {
@@ -261,19 +263,22 @@ fn access(dfg: &DataFlowGraph, inst: Inst) -> Option<Access> {
         Opcode::Istore32 => (Form::Low, 4),
         _ => return None,
     };
-    let (root, added) = index(dfg, address)?;
-    let address = Address { root, added, offset: i64::from(i32::from(offset)) };
+    let (root, added, start) = index(function, address)?;
+    let address = Address { root, added, offset: start + i64::from(i32::from(offset)) };
     let is_near = added.abs() < MAX_DISTANCE && (0..MAX_DISTANCE).contains(&address.offset);
     let region = dfg.insts[inst].alias_region(dfg);
     is_near.then_some(Access { address, size: i64::from(size), form, region, stored })
 }
 
-/// The 32 bits that an address in the static memory is computed from, and what is added to them.
-fn index(dfg: &DataFlowGraph, address: Value) -> Option<(Value, i64)> {
-    let [index, base] = binary(dfg, address, Opcode::Iadd)?;
-    if constant(dfg, base)? as u64 != STATIC_MEMORY {
-        return None;
-    }
+/// The 32 bits that an address in the static memory is computed from, what is added to them, and from which place of the memory
+/// they count.
+fn index(function: &Function, address: Value) -> Option<(Value, i64, i64)> {
+    let dfg = &function.dfg;
+    let [left, right] = binary(dfg, address, Opcode::Iadd)?;
+    let (index, start) = match place(function, right) {
+        Some(start) => (left, start),
+        None => (right, place(function, left)?),
+    };
     let InstructionData::Unary { opcode: Opcode::Uextend, arg } = dfg.insts[dfg.value_def(index).inst()?]
     else {
         return None;
@@ -294,7 +299,24 @@ fn index(dfg: &DataFlowGraph, address: Value) -> Option<(Value, i64)> {
         added += sign * i64::from(number as i32);
         root = next[0];
     }
-    Some((root, added))
+    Some((root, added, start))
+}
+
+/// Which place of the static memory a value is the address of.
+fn place(function: &Function, value: Value) -> Option<i64> {
+    let InstructionData::UnaryGlobalValue { global_value, .. } =
+        function.dfg.insts[function.dfg.value_def(value).inst()?]
+    else {
+        return (constant(&function.dfg, value)? as u64 == STATIC_MEMORY).then_some(0);
+    };
+    let GlobalValueData::Symbol { name: ExternalName::User(name), offset, .. } =
+        &function.global_values[global_value]
+    else {
+        return None;
+    };
+    // Below the memory lies the VM context.
+    let symbol = Symbol::from_external_name(&function.params.user_named_funcs()[*name]);
+    (symbol == Some(Symbol::Memory) && offset.bits() >= 0).then_some(offset.bits())
 }
 
 /// The operands of the instruction that makes a value.
@@ -303,13 +325,6 @@ fn binary(dfg: &DataFlowGraph, value: Value, wanted: Opcode) -> Option<[Value; 2
         InstructionData::Binary { opcode, args } if opcode == wanted => {
             Some(args.map(|arg| dfg.resolve_aliases(arg)))
         }
-        _ => None,
-    }
-}
-
-fn constant(dfg: &DataFlowGraph, value: Value) -> Option<i64> {
-    match dfg.insts[dfg.value_def(value).inst()?] {
-        InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits()),
         _ => None,
     }
 }
@@ -327,6 +342,9 @@ mod tests {
                 region0 = 1 \"memory\"
                 sig0 = ()
                 fn0 = u0:0 sig0
+                gv0 = symbol colocated u3:0 ; the memory
+                gv1 = symbol colocated u3:0 +4096
+                gv2 = symbol colocated u3:0 -64
             block0(v0: i32, v1: i32, v2: i64):
                 v3 = iconst.i64 0x1000_0000
                 v4 = iconst.i32 8
@@ -340,7 +358,10 @@ mod tests {
                 {body}
             }}"
         );
-        rewritten(cranelift_reader::parse_functions(&clif).unwrap().remove(0), forward_stores)
+        rewritten(cranelift_reader::parse_functions(&clif).unwrap().remove(0), |context| {
+            context.flowgraph();
+            forward_stores(context);
+        })
     }
 
     /// How many loads are left.
@@ -374,6 +395,23 @@ mod tests {
             "v20 = load.i32 region0 v6\n store region0 v1, v6+4\n v21 = load.i32 region0 v6\n
             v22 = iadd v20, v21\n return v22",
         );
+    }
+
+    /// Where addresses have no room for that of the memory.
+    #[test]
+    fn the_memory_may_be_a_symbol() {
+        let with = |second: &str, load: &str| {
+            format!(
+                "v20 = symbol_value.i64 gv0\n v21 = iadd v20, v5\n v22 = symbol_value.i64 {second}\n v23 = iadd v22, v5\n
+                store region0 v1, v23+8\n store region0 v4, v21+4\n v24 = load.i32 region0 {load}\n return v24"
+            )
+        };
+        check(0, &with("gv1", "v21+4104"));
+        check(0, &with("gv1", "v21+4"));
+        check(1, &with("gv1", "v21+8"));
+        // What is below the memory is another thing.
+        check(1, &with("gv2", "v23+8"));
+        check(0, &with("gv0", "v23+4"));
     }
 
     #[test]

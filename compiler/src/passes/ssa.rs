@@ -1,4 +1,4 @@
-//! Duplicates blocks, and repairs SSA form afterwards.
+//! What several passes do with SSA form: constants, aliases, labels of values; and duplicates of blocks.
 //!
 //! A value of a block that now has copies has several definitions. Its uses elsewhere get the one that reaches them;
 //! where several do, a block parameter joins them (Braun et al., Simple and Efficient Construction of Static Single
@@ -8,8 +8,10 @@ use cranelift_codegen::Context;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
+use cranelift_codegen::ir::function::FunctionStencil;
 use cranelift_codegen::ir::{
     Block, BlockArg, BlockCall, DataFlowGraph, Function, Inst, InstructionData, Opcode, Value, ValueDef,
+    ValueLabelAssignments,
 };
 use rustc_hash::FxHashMap;
 
@@ -48,6 +50,14 @@ pub(super) fn destinations(function: &Function, branch: Inst) -> &[BlockCall] {
     dfg.insts[branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables)
 }
 
+/// The bits of a constant; above those of its type they may be anything.
+pub(crate) fn constant(dfg: &DataFlowGraph, value: Value) -> Option<i64> {
+    match dfg.insts[dfg.value_def(value).inst()?] {
+        InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits()),
+        _ => None,
+    }
+}
+
 /// The block that defines a value.
 pub(super) fn home(function: &Function, value: Value) -> Option<Block> {
     match function.dfg.value_def(value) {
@@ -66,6 +76,13 @@ pub(super) fn is_small(function: &Function, block: Block, most: usize) -> bool {
     };
     let last = insts.by_ref().take(most + 1).find(|inst| !copyable(*inst));
     last.is_some() && insts.next().is_none()
+}
+
+/// Computes the control-flow graph and the dominator tree, unless there are some. What changes either has to compute them again.
+pub(super) fn ensure_flowgraph(context: &mut Context) {
+    if !context.cfg.is_valid() || !context.domtree.is_valid() {
+        context.flowgraph();
+    }
 }
 
 /// Computes the control-flow graph and the dominator tree, and removes the blocks that nothing goes to any more.
@@ -306,6 +323,65 @@ impl Repair<'_> {
                 }
             }
         }
+    }
+}
+
+/// Has all that is in the layout use values themselves, not what stands for them. Cranelift's own way to do so also looks at all
+/// that ever was in it, which is several times as much behind its optimiser.
+pub(super) fn resolve_aliases(function: &mut Function) {
+    if function.dfg.values_labels.is_some() {
+        return function.dfg.resolve_all_aliases();
+    }
+    let mut values: Vec<Value> = Vec::new();
+    let FunctionStencil { layout, dfg, .. } = &mut function.stencil;
+    for block in layout.blocks() {
+        for inst in layout.block_insts(block) {
+            if dfg.inst_values(inst).any(|value| dfg.value_is_alias(value)) {
+                values.clear();
+                values.extend(dfg.inst_values(inst).map(|value| dfg.resolve_aliases(value)));
+                dfg.overwrite_inst_values(inst, values.iter().copied());
+            }
+        }
+    }
+}
+
+/// What a block parameter or a `select` may get its value from, and in which blocks. `left` is how much may be looked at.
+/// Nothing if that does not suffice, or if it may be no value.
+pub(super) fn given(
+    function: &Function,
+    cfg: &ControlFlowGraph,
+    value: Value,
+    left: &mut usize,
+) -> Option<Vec<(Block, Value)>> {
+    let dfg = &function.dfg;
+    match dfg.value_def(value) {
+        ValueDef::Param(block, index) => {
+            let mut given = Vec::new();
+            for predecessor in cfg.pred_iter(block) {
+                let calls = destinations(function, predecessor.inst);
+                *left = left.checked_sub(calls.len())?;
+                for call in calls.iter().filter(|call| call.block(&dfg.value_lists) == block) {
+                    given.push((predecessor.block, call.args(&dfg.value_lists).nth(index)?.as_value()?));
+                }
+            }
+            Some(given)
+        }
+        ValueDef::Result(inst, _) => {
+            let block = function.layout.inst_block(inst)?;
+            let [_, x, y] = *dfg.inst_args(inst) else { return None };
+            Some(vec![(block, x), (block, y)])
+        }
+        ValueDef::Union(..) => None,
+    }
+}
+
+/// Lets debuggers take a value for what they take another one for, too.
+pub(super) fn add_labels(dfg: &mut DataFlowGraph, value: Value, other: Value) {
+    let Some(labels) = &mut dfg.values_labels else { return };
+    let Some(ValueLabelAssignments::Starts(more)) = labels.get(&other).cloned() else { return };
+    match labels.entry(value).or_insert_with(|| ValueLabelAssignments::Starts(Vec::new())) {
+        ValueLabelAssignments::Starts(starts) => starts.extend(more),
+        alias => *alias = ValueLabelAssignments::Starts(more),
     }
 }
 

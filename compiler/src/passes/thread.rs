@@ -5,7 +5,7 @@
 //! the block that it goes to, the block is copied for this jump, and the copy goes where the branch would. Runs before
 //! Cranelift's optimiser, for which loops are then what they were in the source.
 
-use super::ssa::{Copies, Edge, home, is_small, remove_unreachable};
+use super::ssa::{Copies, Edge, ensure_flowgraph, home, is_small, remove_unreachable};
 use cranelift_codegen::Context;
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -31,7 +31,7 @@ mod budget {
     pub const REPAIR: usize = 4_000_000;
 }
 
-/// Threads the jumps of a function. Nothing is expected of the control-flow graph of the context, and nothing said.
+/// Threads the jumps of a function. If the context has a control-flow graph, it is, and stays, that of the function.
 pub(crate) fn thread_jumps(context: &mut Context) {
     let function = &context.func;
     if function.dfg.num_insts() > budget::FUNCTION {
@@ -44,7 +44,7 @@ pub(crate) fn thread_jumps(context: &mut Context) {
         return;
     }
     context.func.dfg.resolve_all_aliases();
-    context.flowgraph();
+    ensure_flowgraph(context);
     let mut threading = Threading {
         left: budget::GROWTH + context.func.dfg.num_insts() / budget::GROWTH_PART,
         copies: Copies::default(),

@@ -9,7 +9,7 @@
 //! spares, and what takes an instruction to extend is extended once, where it is made. The lower half of a value is had for
 //! nothing. Runs after Cranelift's optimiser.
 
-use super::ssa::{destinations, home, label_like};
+use super::ssa::{destinations, given, home, label_like, resolve_aliases};
 use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor as _, FuncCursor};
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -30,7 +30,7 @@ const MAX_EXTENSIONS: usize = 16;
 /// the function.
 pub(crate) fn widen(context: &mut Context, halves: Halves) {
     let Context { func: function, cfg, domtree, .. } = context;
-    function.dfg.resolve_all_aliases();
+    resolve_aliases(function);
     let extensions = extensions(function);
     if extensions.iter().all(|(_, value)| source(function, *value, halves) == Source::Free) {
         return;
@@ -44,7 +44,7 @@ pub(crate) fn widen(context: &mut Context, halves: Halves) {
     for block in domtree.cfg_rpo() {
         widener.rewrite(*block);
     }
-    function.dfg.resolve_all_aliases();
+    resolve_aliases(function);
 }
 
 /// The instructions that extend a value of 32 bits, with the value.
@@ -231,36 +231,6 @@ impl Plan {
                 gone.push(index);
             }
         }
-    }
-}
-
-/// What a block parameter or a `select` may get its value from, and in which blocks. `left` is how much may be looked at.
-/// Nothing if that does not suffice, or if it may be no value.
-fn given(
-    function: &Function,
-    cfg: &ControlFlowGraph,
-    value: Value,
-    left: &mut usize,
-) -> Option<Vec<(Block, Value)>> {
-    let dfg = &function.dfg;
-    match dfg.value_def(value) {
-        ValueDef::Param(block, index) => {
-            let mut given = Vec::new();
-            for predecessor in cfg.pred_iter(block) {
-                let calls = destinations(function, predecessor.inst);
-                *left = left.checked_sub(calls.len())?;
-                for call in calls.iter().filter(|call| call.block(&dfg.value_lists) == block) {
-                    given.push((predecessor.block, call.args(&dfg.value_lists).nth(index)?.as_value()?));
-                }
-            }
-            Some(given)
-        }
-        ValueDef::Result(inst, _) => {
-            let block = function.layout.inst_block(inst)?;
-            let [_, x, y] = *dfg.inst_args(inst) else { return None };
-            Some(vec![(block, x), (block, y)])
-        }
-        ValueDef::Union(..) => None,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::function::FunctionTranslator;
 use super::round::Direction;
+use crate::passes::constant;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::{InstBuilder, InstructionData, MemFlagsData, Opcode, Type, Value, types};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
 use wasmparser::Operator;
 
 impl FunctionTranslator<'_, '_> {
@@ -158,11 +159,7 @@ impl FunctionTranslator<'_, '_> {
         let [x, y] = self.pop_n();
         let dfg = &self.builder.func.dfg;
         let ty = dfg.value_type(y);
-        let constant = match dfg.value_def(y).inst().map(|inst| dfg.insts[inst]) {
-            Some(InstructionData::UnaryImm { opcode: Opcode::Iconst, imm }) => Some(imm.bits()),
-            _ => None,
-        };
-        let value = match constant {
+        let value = match constant(dfg, y) {
             Some(constant) => {
                 let unused = 64 - ty.bits();
                 let negated = (constant.wrapping_neg() as u64) << unused >> unused;

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 /// Registers that are looked at: the general ones.
 const REGISTERS: usize = 16;
 
-/// Rounds over all blocks. If there is still something to learn then, nothing is.
+/// Rounds over the blocks whose start has changed. If there is still something to learn then, nothing is.
 const MAX_ROUNDS: usize = 12;
 
 /// Blocks of a function. Of larger ones, nothing is spared.
@@ -166,7 +166,8 @@ impl Slots {
             let takes_stack = takes.iter().any(|taken| matches!(taken, Register::RSP | Register::RBP));
             self.is_private &= !takes_stack || instruction.op0_register() == Register::RSP;
         }
-        let options = match instruction.memory_base() == Register::RSP {
+        let is_frame = matches!(instruction.memory_base(), Register::RSP | Register::RBP);
+        let options = match is_frame {
             true => InstructionInfoOptions::NONE,
             false => InstructionInfoOptions::NO_MEMORY_USAGE,
         };
@@ -187,15 +188,19 @@ impl Slots {
             }
         }
         let changes = changes | sets;
-        let writes = info.used_memory().iter().find(|memory| {
-            memory.base() == Register::RSP && !matches!(memory.access(), OpAccess::Read | OpAccess::CondRead)
-        });
+        let writes = info
+            .used_memory()
+            .iter()
+            .find(|memory| is_frame && !matches!(memory.access(), OpAccess::Read | OpAccess::CondRead));
         let effect = if changes >> STACK & 1 != 0 {
             Some(Effect::Forget)
         } else if let Some(memory) = writes {
             let start = i32::try_from(memory.displacement() as i64).ok();
             let size = memory.memory_size().size() as i32;
-            let is_simple = changes == 0 && memory.index() == Register::None && size > 0;
+            let is_simple = changes == 0
+                && memory.base() == Register::RSP
+                && memory.index() == Register::None
+                && size > 0;
             Some(
                 start
                     .filter(|_| is_simple)
@@ -240,22 +245,26 @@ impl Slots {
         // What is known at the start of each block; nothing yet where no way has been followed to.
         let mut starts: Vec<Option<Known>> = vec![None; self.blocks.len()];
         starts[0] = Some([None; REGISTERS]);
-        for round in 0.. {
+        // Blocks whose start changed since they were looked at.
+        let mut changed = vec![false; self.blocks.len()];
+        changed[0] = true;
+        let mut round = 0;
+        while changed.contains(&true) {
             if round == MAX_ROUNDS {
                 return spared;
             }
-            let mut changed = false;
+            round += 1;
             for (index, block) in self.blocks.iter().enumerate() {
+                if !std::mem::take(&mut changed[index]) {
+                    continue;
+                }
                 let Some(mut known) = starts[index] else { continue };
                 self.effects_of(index).iter().for_each(|effect| apply(&mut known, *effect));
                 for next in &block.next {
                     // All that is led to is a block: the decoder saw to it.
                     let Some(next) = self.block_at(*next) else { return spared };
-                    changed |= meet(&mut starts[next], &known);
+                    changed[next] |= meet(&mut starts[next], &known);
                 }
-            }
-            if !changed {
-                break;
             }
         }
         for (index, known) in starts.iter().enumerate() {

@@ -43,12 +43,13 @@ fn what_is_in_a_register_is_not_loaded() {
 
 #[test]
 fn what_changed_is_loaded() {
-    let others: [&[u8]; 8] = [
+    let others: [&[u8]; 9] = [
         &[0x48, 0xff, 0xc3],       // inc rbx
         &[0x31, 0xdb],             // xor ebx, ebx
         &[0x0f, 0x44, 0xd8],       // cmove ebx, eax
         &[0x89, 0x4c, 0x24, 0x0c], // mov [rsp + 12], ecx
         &[0x0f, 0x11, 0x04, 0x24], // movups [rsp], xmm0
+        &[0x48, 0x89, 0x4d, 0x10], // mov [rbp + 16], rcx
         &[0x51],                   // push rcx
         &[0xff, 0xd0],             // call rax
         &[0x48, 0x83, 0xec, 0x10], // sub rsp, 16

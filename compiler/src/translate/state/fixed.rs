@@ -15,9 +15,11 @@ use aot_abi::memory::{STATIC_MEMORY, static_context};
 use aot_abi::trap::TrapCode;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    ExternalName, GlobalValueData, InstBuilder, InstructionData, MemFlagsData, Opcode, Value, types,
+    ExternalName, GlobalValue, GlobalValueData, InstBuilder, InstructionData, MemFlagsData, Opcode, Value,
+    types,
 };
 use cranelift_frontend::FunctionBuilder;
+use rustc_hash::FxHashMap;
 use target_lexicon::Architecture;
 
 /// Bytes of an entry of a fixed table: address of the code, number of the type; `u32` each.
@@ -30,6 +32,8 @@ pub(super) struct StaticState<'m> {
     module: &'m ModuleContext<'m>,
     /// The first byte of the memory, in a register.
     memory: Value,
+    /// Places of the memory at displacements that accesses have no room for.
+    arrays: FxHashMap<i32, GlobalValue>,
     rest: InstanceState<'m>,
 }
 
@@ -47,7 +51,7 @@ impl<'m> StaticState<'m> {
                 InstanceState::new(module, context, 0)
             }
         };
-        StaticState { module, memory, rest }
+        StaticState { module, memory, arrays: FxHashMap::default(), rest }
     }
 
     fn fixed_table(&self, table: u32) -> Option<&'m FixedTable> {
@@ -68,6 +72,17 @@ pub(super) fn context(module: &ModuleContext<'_>, builder: &mut FunctionBuilder<
 fn context_distance(module: &ModuleContext<'_>) -> i32 {
     let context = static_context(module.plan.offsets.size()).expect("the plan chose the static model");
     (STATIC_MEMORY - context) as i32
+}
+
+/// With which displacements the place in the memory that an index counts from is computed on its own: accesses take an index and no
+/// displacement, or few bits of one, and two or three instructions make the address of a static array. As an address it is opaque to
+/// the optimiser, and so computed in front of loops; the sum with the index as a constant would be computed at each access.
+fn is_array(module: &ModuleContext<'_>, displacement: i32) -> bool {
+    // What instructions have room for, and what the code of riscv64, 2 GiB around it, reaches in any case.
+    let displacements = 1 << 12..1 << 30;
+    let architecture = module.isa.triple().architecture;
+    matches!(architecture, Architecture::Aarch64(_) | Architecture::Riscv64(_))
+        && displacements.contains(&displacement)
 }
 
 /// Whether loads and stores can have displacements of 32 bits.
@@ -93,11 +108,15 @@ fn symbol_value(
     symbol: Symbol,
     offset: i64,
 ) -> Value {
+    let global = symbol_global(builder, symbol, offset);
+    builder.ins().symbol_value(module.isa.pointer_type(), global)
+}
+
+fn symbol_global(builder: &mut FunctionBuilder<'_>, symbol: Symbol, offset: i64) -> GlobalValue {
     let name = symbol.external_name().expect("CLIF can name it");
     let name = ExternalName::user(builder.func.declare_imported_user_function(name));
     let data = GlobalValueData::Symbol { name, offset: offset.into(), colocated: true, tls: false };
-    let global = builder.create_global_value(data);
-    builder.ins().symbol_value(module.isa.pointer_type(), global)
+    builder.create_global_value(data)
 }
 
 /// The constant that an index is, widened or not.
@@ -143,6 +162,14 @@ impl State for StaticState<'_> {
                 let base = builder.ins().iconst(self.module.isa.pointer_type(), STATIC_MEMORY as i64);
                 return Place { base: builder.ins().iadd(index, base), offset, flags };
             }
+        }
+        if let Ok(offset) = displacement
+            && is_array(self.module, offset)
+        {
+            let array = *(self.arrays.entry(offset))
+                .or_insert_with(|| symbol_global(builder, Symbol::Memory, i64::from(offset)));
+            let array = builder.ins().symbol_value(self.module.isa.pointer_type(), array);
+            return Place { base: builder.ins().iadd(array, index), offset: 0, flags };
         }
         let address = builder.ins().iadd(self.memory, index);
         match displacement {
