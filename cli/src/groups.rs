@@ -173,6 +173,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Widening, on))),
         },
         Key {
+            name: "pass-constants",
+            value: "",
+            help: "keep constants that take instructions to make in registers, in loops [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Constants, on))),
+        },
+        Key {
             name: "pass-advances",
             value: "",
             help: "use what a loop computes for its next round also after it [default: y]",

@@ -84,6 +84,8 @@ pub enum Pass {
     Masks,
     /// Extend what serves as an address where it is made.
     Widening,
+    /// Keep constants that take instructions to make in registers, in loops.
+    Constants,
     /// Use what a loop computes for its next round also after it.
     Advances,
     /// Give each case of a switch in a loop its own jump to the next case.

@@ -389,6 +389,11 @@ fn optimise_and_lower(
         if runs(Pass::Schedule) {
             passes::schedule(&mut context.func);
         }
+        if runs(Pass::Constants)
+            && let Some(machine) = passes::Machine::of(architecture)
+        {
+            passes::keep_constants(context, machine);
+        }
         context.verify_if(isa)?;
     }
     let marked = options.passes.has(Pass::Epilogue)

@@ -28,7 +28,7 @@ mod budget {
     pub const SWITCHES: usize = 8;
 }
 
-/// Copies the dispatching blocks of a function. The control-flow graph and the dominator tree of the context have to
+/// Copies the dispatching blocks of a function. The control-flow graph, the dominator tree and the loops of the context have to
 /// be those of the function, and are so again.
 ///
 /// # Errors
@@ -57,6 +57,7 @@ pub(crate) fn thread_dispatch(context: &mut Context, isa: &dyn TargetIsa) -> Cod
     remove_unreachable(context);
     copies.repair(&mut context.func, &context.cfg);
     context.flowgraph();
+    context.compute_loop_analysis();
     context.remove_constant_phis(isa)?;
     context.func.dfg.resolve_all_aliases();
     Ok(())

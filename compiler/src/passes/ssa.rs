@@ -345,6 +345,13 @@ pub(super) fn resolve_aliases(function: &mut Function) {
     }
 }
 
+/// Whether something in the layout uses what only stands for a value.
+pub(super) fn has_aliases(function: &Function) -> bool {
+    let dfg = &function.dfg;
+    let mut insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+    insts.any(|inst| dfg.inst_values(inst).any(|value| dfg.value_is_alias(value)))
+}
+
 /// What a block parameter or a `select` may get its value from, and in which blocks. `left` is how much may be looked at.
 /// Nothing if that does not suffice, or if it may be no value.
 pub(super) fn given(

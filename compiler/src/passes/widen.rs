@@ -9,7 +9,7 @@
 //! spares, and what takes an instruction to extend is extended once, where it is made. The lower half of a value is had for
 //! nothing. Runs after Cranelift's optimiser.
 
-use super::ssa::{destinations, given, home, label_like, resolve_aliases};
+use super::ssa::{destinations, given, has_aliases, home, label_like, resolve_aliases};
 use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor as _, FuncCursor};
 use cranelift_codegen::dominator_tree::DominatorTree;
@@ -26,18 +26,16 @@ const MAX_ARGUMENTS: usize = 1 << 20;
 /// Instructions that extend the same value, of which one may be there already where it is wanted.
 const MAX_EXTENSIONS: usize = 16;
 
-/// Extends values where they are made. The control-flow graph and the dominator tree of the context have to be those of
-/// the function.
+/// Extends values where they are made. The control-flow graph, the dominator tree and the loops of the context have to be those
+/// of the function, which has no aliases, and has none again.
 pub(crate) fn widen(context: &mut Context, halves: Halves) {
-    let Context { func: function, cfg, domtree, .. } = context;
-    resolve_aliases(function);
+    let Context { func: function, cfg, domtree, loop_analysis: loops, .. } = context;
+    debug_assert!(!has_aliases(function));
     let extensions = extensions(function);
     if extensions.iter().all(|(_, value)| source(function, *value, halves) == Source::Free) {
         return;
     }
-    let mut loops = LoopAnalysis::new();
-    loops.compute(function, cfg, domtree);
-    let plan = Plan::new(function, halves, cfg, &loops, &extensions);
+    let plan = Plan::new(function, halves, cfg, loops, &extensions);
     let mut widener = Widener::new(function, domtree, &plan, &extensions);
     widener.widen_definitions();
     // Definitions come before what uses them.
@@ -448,6 +446,7 @@ mod tests {
         builder.finalize(isa.frontend_config());
         rewritten(function, |context| {
             context.flowgraph();
+            context.compute_loop_analysis();
             widen(context, halves);
         })
     }
