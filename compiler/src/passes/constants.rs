@@ -287,6 +287,9 @@ mod tests {
         check(Machine::X64, 3, 2, sums);
         let wide = "v18 = imul v1, v5\n v19 = ireduce.i32 v18\n v20 = bxor v19, v10";
         check(Machine::X64, 1, 3, wide);
+        let array = "v19 = ishl v10, v6\n v20 = iadd v19, v6";
+        check(Machine::Aarch64, 2, 3, array);
+        check(Machine::X64, 3, 2, array);
         let float = "v18 = fmul v2, v7\n v19 = fcvt_to_sint_sat.i32 v18\n v20 = bxor v19, v10";
         check(Machine::Aarch64, 1, 3, float);
         check(Machine::X64, 2, 2, float);

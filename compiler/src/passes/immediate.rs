@@ -1,5 +1,6 @@
 //! What instructions a machine takes to have a constant as an operand.
 
+use super::ssa::constant;
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::{
     Constant, DataFlowGraph, Inst, InstBuilder, InstructionData, Opcode, Type, Value, types,
@@ -97,6 +98,7 @@ impl Machine {
             Imul | Umulhi | Smulhi => false,
             _ => true,
         };
+        let is_part = is_part && !(self == Machine::Aarch64 && holds_other(dfg, inst, index));
         match is_part || ![types::I32, types::I64].contains(&ty) {
             true => 0,
             false => self.integer(ty, bits),
@@ -167,6 +169,21 @@ impl Machine {
             opcode,
             Fadd | Fsub | Fmul | Fdiv | Fcmp | Fma | Fmax | Fmin | Iadd | Isub | Imul | Band | Bor | Bxor
         )
+    }
+}
+
+/// Whether an instruction of aarch64 is a shift or a product of its other operand as well, which leaves no room for a constant.
+fn holds_other(dfg: &DataFlowGraph, inst: Inst, index: usize) -> bool {
+    let opcode = dfg.insts[inst].opcode();
+    let [left, right] = *dfg.inst_args(inst) else { return false };
+    let other = if index == 0 { right } else { left };
+    match dfg.value_def(other).inst().map(|inst| dfg.insts[inst]) {
+        Some(InstructionData::Binary { opcode: Opcode::Ishl, args }) if constant(dfg, args[1]).is_some() => {
+            opcode == Opcode::Iadd
+                || index == 1 && matches!(opcode, Opcode::Band | Opcode::Bor | Opcode::Bxor)
+        }
+        Some(InstructionData::Binary { opcode: Opcode::Imul, .. }) => opcode == Opcode::Iadd,
+        _ => false,
     }
 }
 
