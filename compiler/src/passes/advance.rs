@@ -38,7 +38,7 @@ pub(crate) fn share_advances(context: &mut Context) {
         changed |= share(&mut context.func, &context.domtree, &context.loop_analysis, counter);
     }
     if changed {
-        super::ssa::resolve_aliases(&mut context.func);
+        ssa::resolve_aliases(&mut context.func);
     }
 }
 
@@ -102,7 +102,7 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
         result.and_then(|result| sum(dfg, *result)).filter(|(value, _)| *value == counter.value)
     };
     let sums: Vec<Option<i64>> = counter.uses.iter().map(|inst| Some(is_sum(inst)?.1)).collect();
-    let Some(home) = super::ssa::home(function, counter.value) else { return false };
+    let Some(home) = ssa::home(function, counter.value) else { return false };
     let before = |x: Inst, y: Inst| domtree.dominates(x, y, &function.layout);
     // An addition in an inner loop does not end the life of what it adds to.
     let is_in_same_loop = |inst: Inst| {
@@ -145,7 +145,7 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
                 cursor.ins().iadd(next, rest)
             }
         };
-        super::ssa::add_labels(&mut function.dfg, value, result);
+        ssa::add_labels(&mut function.dfg, value, result);
         function.dfg.clear_results(inst);
         function.dfg.change_to_alias(result, value);
         function.layout.remove_inst(inst);

@@ -43,10 +43,9 @@ pub(crate) fn keep_constants(context: &mut Context, machine: Machine) {
             *left -= usize::from(has_room);
             has_room
         });
-        for (literal, _) in costs {
-            let parameter = add_parameter(context, header, &blocks, literal);
-            use_parameter(&mut context.func, machine, &blocks, literal, parameter);
-        }
+        let add = |(literal, _)| (literal, add_parameter(context, header, &blocks, literal));
+        let parameters: Vec<(Literal, Value)> = costs.into_iter().map(add).collect();
+        use_parameters(&mut context.func, machine, &blocks, &parameters);
     }
 }
 
@@ -140,7 +139,7 @@ fn most_alive(function: &Function, cfg: &ControlFlowGraph, blocks: &[Block]) -> 
             for successor in cfg.succ_iter(*block) {
                 at_start.get(&successor).into_iter().flatten().for_each(|value| alive.add(dfg, *value));
             }
-            for inst in function.layout.block_insts(*block).collect::<Vec<Inst>>().into_iter().rev() {
+            for inst in function.layout.block_insts(*block).rev() {
                 dfg.inst_results(inst).iter().for_each(|result| alive.remove(dfg, *result));
                 for value in dfg.inst_values(inst).filter(|value| Literal::of(dfg, *value).is_none()) {
                     alive.add(dfg, value);
@@ -204,21 +203,24 @@ fn add_parameter(context: &mut Context, header: Block, blocks: &[Block], literal
     parameter
 }
 
-/// Has a loop use a parameter where it would make a constant.
-fn use_parameter(
+/// Has a loop use its parameters where it would make constants.
+fn use_parameters(
     function: &mut Function,
     machine: Machine,
     blocks: &[Block],
-    literal: Literal,
-    parameter: Value,
+    parameters: &[(Literal, Value)],
 ) {
     for block in blocks {
         let mut next = function.layout.first_inst(*block);
         while let Some(inst) = next {
             next = function.layout.next_inst(inst);
-            let places = literals(function, machine, inst).filter(|(_, other, _)| *other == literal);
-            let places: SmallVec<[usize; 2]> = places.map(|(index, ..)| index).collect();
-            for index in places {
+            let changes: SmallVec<[(usize, Value); 2]> = literals(function, machine, inst)
+                .filter_map(|(index, literal, _)| {
+                    let (_, parameter) = parameters.iter().find(|(other, _)| *other == literal)?;
+                    Some((index, *parameter))
+                })
+                .collect();
+            for (index, parameter) in changes {
                 function.dfg.inst_args_mut(inst)[index] = parameter;
             }
         }

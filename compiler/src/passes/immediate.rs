@@ -1,6 +1,6 @@
 //! What instructions a machine takes to have a constant as an operand.
 
-use super::ssa::constant;
+use super::ssa::{constant, unsigned_constant};
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::{
     Constant, DataFlowGraph, Inst, InstBuilder, InstructionData, Opcode, Type, Value, types,
@@ -22,15 +22,12 @@ impl Literal {
     pub fn of(dfg: &DataFlowGraph, value: Value) -> Option<Literal> {
         let ty = dfg.value_type(value);
         match dfg.insts[dfg.value_def(value).inst()?] {
-            InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => {
-                Some(Literal::Int(ty, imm.bits() as u64 & (u64::MAX >> (64 - ty.bits()))))
-            }
             InstructionData::UnaryIeee32 { opcode: Opcode::F32const, imm } => Some(Literal::F32(imm.bits())),
             InstructionData::UnaryIeee64 { opcode: Opcode::F64const, imm } => Some(Literal::F64(imm.bits())),
             InstructionData::UnaryConst { opcode: Opcode::Vconst, constant_handle } => {
                 Some(Literal::Vector(ty, constant_handle))
             }
-            _ => None,
+            _ => Some(Literal::Int(ty, unsigned_constant(dfg, value)?)),
         }
     }
 
@@ -90,7 +87,11 @@ impl Machine {
         };
         let is_first = index == 0;
         let is_part = match opcode {
-            Iadd | Icmp => self.adds(ty, bits),
+            Iadd => self.adds(ty, bits),
+            // A comparison with the next number does as well.
+            Icmp => {
+                [bits.wrapping_sub(1), bits, bits.wrapping_add(1)].iter().any(|bits| self.adds(ty, *bits))
+            }
             // The second operand of a store is an address.
             Store => !is_first,
             Isub => self.adds(ty, bits) && (!is_first || bits == 0 || self == Machine::X64),
@@ -124,20 +125,16 @@ impl Machine {
         }
     }
 
-    /// Whether an addition or a comparison can hold a constant.
+    /// Whether an addition can hold a constant, or the subtraction of its negative.
     fn adds(self, ty: Type, bits: u64) -> bool {
         let signed = sign_extended(ty, bits);
-        // A comparison with the next number does as well, and what is subtracted can be added.
-        let near = [signed.wrapping_sub(1), signed, signed.wrapping_add(1)];
         match self {
             Machine::X64 => i32::try_from(signed).is_ok(),
-            Machine::Aarch64 => near.iter().any(|number| {
-                let size = number.unsigned_abs();
+            Machine::Aarch64 => {
+                let size = signed.unsigned_abs();
                 size < 1 << 12 || size & 0xfff == 0 && size < 1 << 24
-            }),
-            Machine::Riscv64 => {
-                near.iter().any(|number| fits(*number, 12) || fits(number.wrapping_neg(), 12))
             }
+            Machine::Riscv64 => fits(signed, 12) || fits(signed.wrapping_neg(), 12),
         }
     }
 

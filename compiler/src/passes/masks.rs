@@ -5,7 +5,7 @@
 //! keeps these masks. Here, an upper bound is computed for what masks and extensions take, by following what it is computed from; around loops,
 //! up to the smallest bounds that agree with each other. Runs before Cranelift's optimiser.
 
-use super::ssa::{self, add_labels, given};
+use super::ssa::{add_labels, given, unsigned_constant as constant};
 use cranelift_codegen::Context;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -65,9 +65,9 @@ fn candidate(function: &Function, inst: Inst) -> Option<Candidate> {
     match dfg.insts[inst] {
         InstructionData::Binary { opcode: Opcode::Band, args } => {
             let [left, right] = args.map(|arg| dfg.resolve_aliases(arg));
-            let (value, mask) = match constant(function, right) {
+            let (value, mask) = match constant(&function.dfg, right) {
                 Some(mask) => (left, mask),
-                None => (right, constant(function, left)?),
+                None => (right, constant(&function.dfg, left)?),
             };
             let most = mask.trailing_ones();
             (most > 0).then_some(Candidate { inst, value, most })
@@ -99,7 +99,7 @@ fn candidate(function: &Function, inst: Inst) -> Option<Candidate> {
                 // What is one already if it is not zero.
                 Some(InstructionData::IntCompare { cond: IntCC::NotEqual, args, .. }) => {
                     let [value, zero] = args.map(|arg| dfg.resolve_aliases(arg));
-                    let is_it = dfg.value_type(value) == ty && constant(function, zero) == Some(0);
+                    let is_it = dfg.value_type(value) == ty && constant(&function.dfg, zero) == Some(0);
                     is_it.then_some(Candidate { inst, value, most: 1 })
                 }
                 _ => None,
@@ -131,17 +131,11 @@ fn definition(function: &Function, value: Value) -> Option<InstructionData> {
     Some(function.dfg.insts[inst])
 }
 
-/// The value of a constant, without its sign.
-fn constant(function: &Function, value: Value) -> Option<u64> {
-    let bits = ssa::constant(&function.dfg, value)? as u64;
-    Some(bits & (u64::MAX >> (64 - function.dfg.value_type(value).bits())))
-}
-
 /// What is shifted, and by how many bits, if that is constant.
 fn shift(function: &Function, args: [Value; 2]) -> Option<(Value, u32)> {
     let [value, by] = args.map(|arg| function.dfg.resolve_aliases(arg));
     let bits = is_known(function.dfg.value_type(value))?;
-    Some((value, constant(function, by)? as u32 & (bits - 1)))
+    Some((value, constant(&function.dfg, by)? as u32 & (bits - 1)))
 }
 
 /// The bits of a type of which something can be known.
@@ -261,9 +255,8 @@ impl<'f> Bounds<'f> {
         let first = from.first().map_or(bits, |from| self.nodes[*from].width);
         let by = |args| shift(self.function, args).map(|(_, by)| by);
         let width = match dfg.insts[inst] {
-            InstructionData::UnaryImm { opcode: Opcode::Iconst, .. } => {
-                constant(self.function, *value).map_or(bits, |constant| u64::BITS - constant.leading_zeros())
-            }
+            InstructionData::UnaryImm { opcode: Opcode::Iconst, .. } => constant(&self.function.dfg, *value)
+                .map_or(bits, |constant| u64::BITS - constant.leading_zeros()),
             InstructionData::IntCompare { .. } | InstructionData::FloatCompare { .. } => 1,
             InstructionData::Binary { opcode, args } => match opcode {
                 Opcode::Band | Opcode::Umin | Opcode::Urem => widths.min().unwrap_or(bits),

@@ -58,6 +58,11 @@ pub(crate) fn constant(dfg: &DataFlowGraph, value: Value) -> Option<i64> {
     }
 }
 
+/// The bits of a constant; above those of its type they are zero.
+pub(super) fn unsigned_constant(dfg: &DataFlowGraph, value: Value) -> Option<u64> {
+    Some(constant(dfg, value)? as u64 & (u64::MAX >> (64 - dfg.value_type(value).bits())))
+}
+
 /// The block that defines a value.
 pub(super) fn home(function: &Function, value: Value) -> Option<Block> {
     match function.dfg.value_def(value) {
