@@ -2,18 +2,23 @@
 //!
 //! A loop that walks along an array adds to a pointer for the next round. Where the sum is needed behind the loop, or in another
 //! of its blocks, Cranelift computes it there once more, from the pointer of this round: both are alive then, so they need two
-//! registers, and each round a copy from one to the other. Here, everything after the addition uses its result, if nothing
-//! but sums with constants would keep the other one alive. Runs after Cranelift's optimiser.
+//! registers, and each round a copy from one to the other. So they are where the sum is compared with a constant, to see if there is a
+//! next round: Cranelift compares what is added to instead, with another constant. Here, everything after the addition uses its
+//! result, if nothing but such sums and comparisons would keep the other one alive; what else is behind the loop uses the difference
+//! of the result and the step. Runs after Cranelift's optimiser.
 
 use super::ssa;
 use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor as _, FuncCursor};
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    BlockArg, DataFlowGraph, Function, Inst, InstBuilder as _, InstructionData, Opcode, Value, ValueDef,
+    Block, BlockArg, DataFlowGraph, Function, Inst, InstBuilder as _, InstructionData, Opcode, Type, Value,
+    ValueDef,
 };
 use cranelift_codegen::loop_analysis::LoopAnalysis;
+use smallvec::SmallVec;
 
 /// Uses of a parameter that are looked at.
 const MAX_USES: usize = 64;
@@ -22,8 +27,8 @@ const MAX_USES: usize = 64;
 struct Counter {
     value: Value,
     step: i64,
-    /// Instructions that use it, or what it is extended to.
-    uses: Vec<Inst>,
+    /// Instructions that use it, or what it is extended to, and how.
+    uses: Vec<(Inst, Use)>,
 }
 
 /// Rewrites the loops of a function, whose dominator tree and loops are known.
@@ -84,10 +89,11 @@ fn find_uses(function: &Function, counters: &mut [Counter]) {
                     _ => value,
                 };
                 let Some(counter) = numbers[value].checked_sub(1) else { continue };
-                let uses = &mut counters[counter as usize].uses;
+                let counter = &mut counters[counter as usize];
+                let uses = &mut counter.uses;
                 // Operands of an instruction come one after the other.
-                if uses.last() != Some(&inst) && uses.len() <= MAX_USES {
-                    uses.push(inst);
+                if uses.last().is_none_or(|(last, _)| *last != inst) && uses.len() <= MAX_USES {
+                    uses.push((inst, kind(dfg, inst, counter.value)));
                 }
             }
         }
@@ -96,61 +102,203 @@ fn find_uses(function: &Function, counters: &mut [Counter]) {
 
 /// Lets what comes after an addition use its result, if that ends the life of what is added to. Returns whether it does.
 fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis, counter: &Counter) -> bool {
-    let dfg = &function.dfg;
-    let is_sum = |inst: &Inst| {
-        let result = dfg.inst_results(*inst).first();
-        result.and_then(|result| sum(dfg, *result)).filter(|(value, _)| *value == counter.value)
-    };
-    let sums: Vec<Option<i64>> = counter.uses.iter().map(|inst| Some(is_sum(inst)?.1)).collect();
     let Some(home) = ssa::home(function, counter.value) else { return false };
-    let before = |x: Inst, y: Inst| domtree.dominates(x, y, &function.layout);
-    // An addition in an inner loop does not end the life of what it adds to.
-    let is_in_same_loop = |inst: Inst| {
-        let block = function.layout.inst_block(inst);
-        block.is_some_and(|block| loops.innermost_loop(block) == loops.innermost_loop(home))
-    };
-    let steps = counter.uses.iter().zip(&sums).filter(|(_, added)| **added == Some(counter.step));
-    let advance = steps.map(|(inst, _)| *inst).find(|advance| {
-        is_in_same_loop(*advance)
-            && counter.uses.iter().zip(&sums).all(|(inst, added)| {
-                inst == advance
-                    || match added {
-                        Some(_) => before(*inst, *advance) || before(*advance, *inst),
-                        // A comparison is made where it is branched on.
-                        None => before(*inst, *advance) && dfg.insts[*inst].opcode() != Opcode::Icmp,
-                    }
-            })
-    });
-    let Some(advance) = advance else { return false };
-    let later: Vec<(Inst, i64)> = counter
+    let steps: Vec<Inst> = counter
         .uses
         .iter()
-        .zip(&sums)
-        .filter(|(inst, _)| **inst != advance && before(advance, **inst))
-        .filter_map(|(inst, added)| Some((*inst, (*added)?)))
+        .filter(|(_, kind)| *kind == Use::Sum(counter.step))
+        .map(|(inst, _)| *inst)
         .collect();
-    let next = function.dfg.first_result(advance);
-    let changes = !later.is_empty();
-    for (inst, added) in later {
-        let result = function.dfg.first_result(inst);
-        let ty = function.dfg.value_type(result);
-        let rest = added.wrapping_sub(counter.step);
-        let value = match rest {
-            0 => next,
-            _ => {
-                let mut cursor = FuncCursor::new(function).at_inst(inst);
-                cursor.use_srcloc(inst);
-                let mask = u64::MAX >> (64 - ty.bits());
-                let rest = cursor.ins().iconst(ty, (rest as u64 & mask) as i64);
-                cursor.ins().iadd(next, rest)
-            }
-        };
-        ssa::add_labels(&mut function.dfg, value, result);
-        function.dfg.clear_results(inst);
-        function.dfg.change_to_alias(result, value);
-        function.layout.remove_inst(inst);
+    for advance in steps {
+        // An addition in an inner loop does not end the life of what it adds to.
+        let block = function.layout.inst_block(advance);
+        if block.is_none_or(|block| loops.innermost_loop(block) != loops.innermost_loop(home)) {
+            continue;
+        }
+        let round = Round { function, domtree, loops, home, advance, counter: counter.value };
+        let others = counter.uses.iter().filter(|(inst, _)| *inst != advance);
+        let changes: Option<Vec<(Inst, Change)>> =
+            others.map(|(inst, kind)| Some((*inst, round.change(*inst, *kind)?))).collect();
+        let Some(mut changes) = changes else { continue };
+        changes.retain(|(_, change)| *change != Change::Nothing);
+        apply(function, counter, advance, &changes);
+        return !changes.is_empty();
     }
-    changes
+    false
+}
+
+/// What becomes of an instruction that uses a counter, so that it does not use it after the addition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Nothing,
+    /// It adds this number to the result of the addition.
+    Sum(i64),
+    /// It compares the result of the addition with this number, right behind it if that is where it was not.
+    Equality {
+        other: i64,
+        moves: bool,
+    },
+    /// It uses a difference, which is computed at the start of this block.
+    Difference(Block),
+}
+
+/// A loop, and an addition to its counter for the next round.
+struct Round<'f> {
+    function: &'f Function,
+    domtree: &'f DominatorTree,
+    loops: &'f LoopAnalysis,
+    home: Block,
+    advance: Inst,
+    counter: Value,
+}
+
+impl Round<'_> {
+    /// Nothing if the counter has to live on for an instruction.
+    fn change(&self, inst: Inst, kind: Use) -> Option<Change> {
+        let before = |x: Inst, y: Inst| self.domtree.dominates(x, y, &self.function.layout);
+        let is_later = before(self.advance, inst);
+        match kind {
+            Use::Sum(added) if is_later => Some(Change::Sum(added)),
+            Use::Equality(other) if is_later || self.can_follow(inst) => {
+                Some(Change::Equality { other, moves: !is_later })
+            }
+            _ if is_later => self.place_behind(inst).map(Change::Difference),
+            // A comparison is made where it is branched on.
+            Use::Equality(_) | Use::Comparison if !self.is_branched_on(inst) => None,
+            _ => before(inst, self.advance).then_some(Change::Nothing),
+        }
+    }
+
+    /// The first block behind the loop on the way to an instruction, if it runs no more often than the loop is left.
+    fn place_behind(&self, inst: Inst) -> Option<Block> {
+        let Round { function, domtree, loops, .. } = self;
+        let number = loops.innermost_loop(self.home)?;
+        let is_used_itself = || {
+            function.dfg.inst_values(inst).any(|value| function.dfg.resolve_aliases(value) == self.counter)
+        };
+        let mut block = function.layout.inst_block(inst)?;
+        if loops.is_in_loop(block, number) || !is_used_itself() {
+            return None;
+        }
+        loop {
+            let from = domtree.idom(block)?;
+            if loops.is_in_loop(from, number) {
+                break;
+            }
+            block = from;
+        }
+        let is_around = |outer| loops.is_in_loop(self.home, outer);
+        loops.innermost_loop(block).is_none_or(is_around).then_some(block)
+    }
+
+    /// Whether a comparison decides where its block leads, which is not that of the addition.
+    fn is_branched_on(&self, comparison: Inst) -> bool {
+        let (layout, dfg) = (&self.function.layout, &self.function.dfg);
+        layout.inst_block(comparison).is_some_and(|block| {
+            let result = dfg.first_result(comparison);
+            let condition = layout.last_inst(block).and_then(|last| dfg.inst_args(last).first());
+            layout.inst_block(self.advance) != Some(block)
+                && condition.is_some_and(|condition| dfg.resolve_aliases(*condition) == result)
+        })
+    }
+
+    /// Whether a comparison comes before the addition in the same block, and can be made behind it.
+    fn can_follow(&self, comparison: Inst) -> bool {
+        let (layout, dfg) = (&self.function.layout, &self.function.dfg);
+        let result = dfg.first_result(comparison);
+        let between = std::iter::successors(Some(comparison), |inst| layout.next_inst(*inst));
+        layout.inst_block(comparison) == layout.inst_block(self.advance)
+            && layout.pp_cmp(comparison, self.advance).is_lt()
+            && between
+                .take_while(|inst| *inst != self.advance)
+                .all(|inst| dfg.inst_values(inst).all(|value| dfg.resolve_aliases(value) != result))
+    }
+}
+
+fn apply(function: &mut Function, counter: &Counter, advance: Inst, changes: &[(Inst, Change)]) {
+    let next = function.dfg.first_result(advance);
+    let ty = function.dfg.value_type(next);
+    let sum = |cursor: &mut FuncCursor, added: i64| {
+        let added = number(cursor, ty, added);
+        cursor.ins().iadd(next, added)
+    };
+    let mut differences: SmallVec<[(Block, Value); 2]> = SmallVec::new();
+    for (inst, change) in changes {
+        let inst = *inst;
+        let mut cursor = FuncCursor::new(function).at_inst(inst);
+        cursor.use_srcloc(inst);
+        match *change {
+            Change::Nothing => {}
+            Change::Sum(added) => {
+                let rest = added.wrapping_sub(counter.step);
+                let value = if rest == 0 { next } else { sum(&mut cursor, rest) };
+                let result = function.dfg.first_result(inst);
+                ssa::add_labels(&mut function.dfg, value, result);
+                function.dfg.clear_results(inst);
+                function.dfg.change_to_alias(result, value);
+                function.layout.remove_inst(inst);
+            }
+            Change::Equality { other, moves } => {
+                let other = number(&mut cursor, ty, other.wrapping_add(counter.step));
+                function.dfg.inst_args_mut(inst).copy_from_slice(&[next, other]);
+                if moves && let Some(place) = function.layout.next_inst(advance) {
+                    function.layout.remove_inst(inst);
+                    function.layout.insert_inst(inst, place);
+                }
+            }
+            Change::Difference(block) => {
+                let known = differences.iter().find(|(other, _)| *other == block).map(|(_, value)| *value);
+                let value = match known {
+                    Some(value) => value,
+                    None => {
+                        let mut cursor = cursor.at_first_insertion_point(block);
+                        let value = sum(&mut cursor, counter.step.wrapping_neg());
+                        ssa::add_labels(&mut function.dfg, value, counter.value);
+                        differences.push((block, value));
+                        value
+                    }
+                };
+                let dfg = &mut function.dfg;
+                let is_counter = |arg: &Value| dfg.resolve_aliases(*arg) == counter.value;
+                let same: SmallVec<[Value; 2]> = dfg.inst_values(inst).filter(is_counter).collect();
+                dfg.map_inst_values(inst, |arg| if same.contains(&arg) { value } else { arg });
+            }
+        }
+    }
+}
+
+/// A constant of a type.
+fn number(cursor: &mut FuncCursor, ty: Type, number: i64) -> Value {
+    cursor.ins().iconst(ty, (number as u64 & (u64::MAX >> (64 - ty.bits()))) as i64)
+}
+
+/// What an instruction does with a counter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Adds a constant to it.
+    Sum(i64),
+    /// Asks whether it is equal to a constant, or is not.
+    Equality(i64),
+    /// Compares it otherwise.
+    Comparison,
+    Other,
+}
+
+fn kind(dfg: &DataFlowGraph, inst: Inst, counter: Value) -> Use {
+    if let Some(result) = dfg.inst_results(inst).first()
+        && let Some((value, added)) = sum(dfg, *result)
+        && value == counter
+    {
+        return Use::Sum(added);
+    }
+    let InstructionData::IntCompare { cond, args, .. } = dfg.insts[inst] else { return Use::Other };
+    let [left, right] = args.map(|arg| dfg.resolve_aliases(arg));
+    match ssa::constant(dfg, right) {
+        Some(other) if left == counter && matches!(cond, IntCC::Equal | IntCC::NotEqual) => {
+            Use::Equality(other)
+        }
+        _ => Use::Comparison,
+    }
 }
 
 /// What a value is the sum of: another one and a constant.
@@ -177,8 +325,9 @@ fn sum(dfg: &DataFlowGraph, value: Value) -> Option<(Value, i64)> {
 #[cfg(test)]
 mod tests {
     use super::share_advances;
+    use crate::passes::ssa::constant;
     use crate::passes::tests::rewritten;
-    use cranelift_codegen::ir::{Function, Opcode};
+    use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Value};
 
     /// A loop that walks along memory, and what it does in `round` and behind it.
     fn walk(round: &str, condition: &str, behind: &str) -> Function {
@@ -233,15 +382,67 @@ mod tests {
     }
 
     #[test]
+    fn the_sum_is_compared() {
+        let compared = |round: &str, condition: &str| {
+            let function = walk(round, condition, "v20 = iadd v10, v2");
+            let insts = function.layout.blocks().flat_map(|block| function.layout.block_insts(block));
+            let constants = insts.filter_map(|inst| match function.dfg.insts[inst] {
+                InstructionData::IntCompare { args, .. } => {
+                    Some((constant(&function.dfg, args[1]), function.dfg.value_def(args[0]).inst()))
+                }
+                _ => None,
+            });
+            let compared: Vec<(Option<i64>, bool)> = constants
+                .map(|(constant, sum)| {
+                    (constant, sum.is_some_and(|sum| function.dfg.insts[sum].opcode() == Opcode::Iadd))
+                })
+                .collect();
+            (compared, uses(&function))
+        };
+        // 12 + 4; −4 + 4.
+        assert_eq!(compared("", "v14 = icmp ne v10, v3"), (vec![(Some(16), true)], 1));
+        assert_eq!(compared("v14 = icmp eq v10, v4", ""), (vec![(Some(0), true)], 1));
+        // An order is another one if the sum goes past the largest number; and what looks at the result before the sum keeps its place.
+        assert_eq!(compared("", "v14 = icmp ult v10, v3"), (vec![(Some(12), false)], 3));
+        let kept = compared("v14 = icmp eq v10, v3\n v30 = uextend.i32 v14\n store v30, v1", "");
+        assert_eq!(kept, (vec![(Some(12), false)], 3));
+    }
+
+    #[test]
     fn uses_before_the_sum_do_not_matter() {
         let function = walk("v15 = uextend.i64 v10\nv16 = load.i32 v15", LOADED, "v20 = iadd v10, v2");
         assert_eq!(uses(&function), 2, "{}", function.display());
     }
 
     #[test]
+    fn other_uses_behind_a_loop_take_the_difference() {
+        let function = walk("", LOADED, "v21 = imul v10, v10\nv20 = bxor v21, v10");
+        assert_eq!(uses(&function), 1, "{}", function.display());
+        let behind = function.layout.blocks().nth(2).unwrap();
+        let insts: Vec<Inst> = function.layout.block_insts(behind).collect();
+        // One for both.
+        let sums = insts.iter().filter(|inst| function.dfg.insts[**inst].opcode() == Opcode::Iadd);
+        let sums: Vec<&[Value]> = sums.map(|inst| function.dfg.inst_args(*inst)).collect();
+        assert_eq!(sums.len(), 1, "{}", function.display());
+        assert_eq!(constant(&function.dfg, sums[0][1]), Some(0xffff_fffc));
+        // Each round of another loop would compute it.
+        let function = walk(
+            "",
+            LOADED,
+            "jump block3\nblock3:\nv21 = imul v10, v10\nbrif v21, block3, block4\nblock4:\nv20 = iconst.i32 0",
+        );
+        assert_eq!(uses(&function), 1, "{}", function.display());
+        let blocks: Vec<Block> = function.layout.blocks().collect();
+        let sums = |block: Block| {
+            let insts = function.layout.block_insts(block);
+            insts.filter(|inst| function.dfg.insts[*inst].opcode() == Opcode::Iadd).count()
+        };
+        assert_eq!((sums(blocks[2]), sums(blocks[3])), (1, 0), "{}", function.display());
+    }
+
+    #[test]
     fn what_keeps_the_parameter_alive_leaves_all_as_it_is() {
-        // Behind the loop, in the branch, and in an address after the sum.
-        assert_eq!(uses(&walk("", LOADED, "v21 = iadd v10, v2\nv20 = imul v10, v21")), 3);
+        // In the branch, and in an address after the sum.
         assert_eq!(uses(&walk("", "v14 = icmp ne v13, v10", "v20 = iadd v10, v2")), 3);
         let function =
             walk("v15 = uextend.i64 v10", "v16 = load.i32 v15\nv14 = icmp ne v13, v16", "v20 = iadd v10, v2");

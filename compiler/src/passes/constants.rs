@@ -3,7 +3,7 @@
 //! Cranelift makes a constant anew at each use, which is free where the instruction holds it. Where it does not, as on aarch64 for
 //! most above 4095, each round of a loop makes it again, by up to four instructions. Here the first block of a loop gets a
 //! parameter for it, so that the code generator sees a value like others; as many as there are registers for, those that spare most
-//! first. Loops with other loops or calls in them are left alone. Runs last before the code generator.
+//! first. On x86-64, which holds all of 32 bits, also long ones that a loop has twice. Loops with other loops or calls in them are left alone. Runs last before the code generator.
 
 use super::immediate::{Literal, Machine};
 use cranelift_codegen::Context;
@@ -94,6 +94,7 @@ fn costs(function: &Function, machine: Machine, blocks: &[Block]) -> Option<Vec<
             }
         }
     }
+    costs.retain(|(_, cost)| *cost >= machine.least_cost());
     Some(costs)
 }
 
@@ -295,6 +296,18 @@ mod tests {
         let float = "v18 = fmul v2, v7\n v19 = fcvt_to_sint_sat.i32 v18\n v20 = bxor v19, v10";
         check(Machine::Aarch64, 1, 3, float);
         check(Machine::X64, 2, 2, float);
+    }
+
+    #[test]
+    fn long_operands_are_kept_if_there_are_two() {
+        let long = |other: &str| {
+            format!(
+                "v17 = iconst.i32 0x8080_8080\n v18 = band v10, v17\n v19 = bxor v11, v18\n v20 = {other}"
+            )
+        };
+        check(Machine::X64, 1, 3, &long("band v19, v17"));
+        check(Machine::X64, 3, 2, &long("ishl v19, v6"));
+        check(Machine::X64, 2, 2, &long("iadd v19, v18"));
     }
 
     #[test]

@@ -77,8 +77,14 @@ impl Machine {
         }
     }
 
-    /// How many instructions it takes to get the `index`-th operand of an instruction into a register, each time. 0 if it is part
-    /// of the instruction, or if the code generator may look at it.
+    /// What a constant has to cost in each round of a loop to be worth a register: an instruction, where it can't be an operand; on
+    /// x86-64 also two long operands.
+    pub(super) fn least_cost(self) -> u32 {
+        if self == Machine::X64 { 2 } else { 1 }
+    }
+
+    /// What it costs to have a constant as the `index`-th operand of an instruction, each time: how many instructions make it, on
+    /// x86-64 twice that. 0 if it is part of the instruction, or if the code generator may look at it; but one for a long part.
     pub(super) fn cost(self, dfg: &DataFlowGraph, inst: Inst, index: usize, literal: Literal) -> u32 {
         use Opcode::{Band, Bor, Bxor, Iadd, Icmp, Imul, Isub, Smulhi, Store, Umulhi};
         let opcode = dfg.insts[inst].opcode();
@@ -101,7 +107,7 @@ impl Machine {
         };
         let is_part = is_part && !(self == Machine::Aarch64 && holds_other(dfg, inst, index));
         match is_part || ![types::I32, types::I64].contains(&ty) {
-            true => 0,
+            true => u32::from(self.is_long_operand(opcode, ty, bits)),
             false => self.integer(ty, bits),
         }
     }
@@ -111,7 +117,7 @@ impl Machine {
         let signed = sign_extended(ty, bits);
         match self {
             // A constant of 32 bits can be an operand of nearly anything.
-            Machine::X64 => u32::from(i32::try_from(signed).is_err() && u32::try_from(bits).is_err()),
+            Machine::X64 => 2 * u32::from(i32::try_from(signed).is_err() && u32::try_from(bits).is_err()),
             Machine::Aarch64 => {
                 let halves = (0..ty.bytes() / 2).map(|number| (bits >> (16 * number)) as u16);
                 let (zero, one) = halves.fold((0, 0), |(zero, one), half| {
@@ -123,6 +129,17 @@ impl Machine {
             Machine::Riscv64 if fits(signed, 12) || signed & 0xfff == 0 && i32::try_from(signed).is_ok() => 1,
             Machine::Riscv64 => 2,
         }
+    }
+
+    /// Whether a constant makes an instruction long that would do as well with a register. Only patterns of bits are, such as
+    /// those that find a zero among four bytes: a loop that has each of them twice has no room for much else. Smaller constants are
+    /// mostly places and sizes, and those of 64 bits are addresses, which become part of an access.
+    fn is_long_operand(self, opcode: Opcode, ty: Type, bits: u64) -> bool {
+        use Opcode::{Band, Bor, Bxor, Iadd, Icmp};
+        self == Machine::X64
+            && ty == types::I32
+            && matches!(opcode, Iadd | Icmp | Band | Bor | Bxor)
+            && !fits(sign_extended(ty, bits), 25)
     }
 
     /// Whether an addition can hold a constant, or the subtraction of its negative.
@@ -232,7 +249,7 @@ mod tests {
         assert_eq!([0x1_0003, 0x1234_0000_5678, 0x1234_5678].map(aarch64), [2; 3]);
         assert_eq!(aarch64(0x1234_5678_9abc_def1), 4);
         let x64 = |bits| Machine::X64.integer(I64, bits);
-        assert_eq!([5, u64::MAX, 0xffff_ffff, 0x1_0000_0000].map(x64), [0, 0, 0, 1]);
+        assert_eq!([5, u64::MAX, 0xffff_ffff, 0x1_0000_0000].map(x64), [0, 0, 0, 2]);
         let riscv64 = |bits| Machine::Riscv64.integer(I32, bits);
         assert_eq!([0, 2047, 0x1000, 0x1001].map(riscv64), [0, 1, 1, 2]);
     }
