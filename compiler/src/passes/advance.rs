@@ -23,10 +23,16 @@ use smallvec::SmallVec;
 /// Uses of a parameter that are looked at.
 const MAX_USES: usize = 64;
 
+/// Instructions that an addition is moved behind.
+const MAX_DISTANCE: usize = 256;
+
 /// A parameter of a block that a loop begins with, to which a constant is added for the next round.
 struct Counter {
     value: Value,
     step: i64,
+    /// The sum, and whether it is used behind the loop.
+    next: Value,
+    is_next_needed: bool,
     /// Instructions that use it, or what it is extended to, and how.
     uses: Vec<(Inst, Use)>,
 }
@@ -37,7 +43,7 @@ pub(crate) fn share_advances(context: &mut Context) {
     if counters.is_empty() {
         return;
     }
-    find_uses(&context.func, &mut counters);
+    find_uses(&context.func, &context.loop_analysis, &mut counters);
     let mut changed = false;
     for counter in counters.iter().filter(|counter| counter.uses.len() <= MAX_USES) {
         changed |= share(&mut context.func, &context.domtree, &context.loop_analysis, counter);
@@ -61,11 +67,12 @@ fn counters(context: &Context) -> Vec<Counter> {
                 }
                 for (param, arg) in dfg.block_params(header).iter().zip(call.args(&dfg.value_lists)) {
                     let BlockArg::Value(arg) = arg else { continue };
-                    if let Some((value, step)) = sum(dfg, dfg.resolve_aliases(arg))
+                    let next = dfg.resolve_aliases(arg);
+                    if let Some((value, step)) = sum(dfg, next)
                         && value == *param
                         && counters.iter().rev().take(8).all(|other| other.value != value)
                     {
-                        counters.push(Counter { value, step, uses: Vec::new() });
+                        counters.push(Counter { value, step, next, is_next_needed: false, uses: Vec::new() });
                     }
                 }
             }
@@ -74,16 +81,23 @@ fn counters(context: &Context) -> Vec<Counter> {
     counters
 }
 
-fn find_uses(function: &Function, counters: &mut [Counter]) {
+fn find_uses(function: &Function, loops: &LoopAnalysis, counters: &mut [Counter]) {
     let dfg = &function.dfg;
     let mut numbers: SecondaryMap<Value, u32> = SecondaryMap::new();
+    let mut sums: SecondaryMap<Value, u32> = SecondaryMap::new();
     for (number, counter) in counters.iter().enumerate() {
         numbers[counter.value] = number as u32 + 1;
+        sums[counter.next] = number as u32 + 1;
     }
     for block in function.layout.blocks() {
         for inst in function.layout.block_insts(block) {
             for value in dfg.inst_values(inst) {
                 let value = dfg.resolve_aliases(value);
+                if let Some(counter) = sums[value].checked_sub(1) {
+                    let counter = &mut counters[counter as usize];
+                    let home = ssa::home(function, counter.value).and_then(|home| loops.innermost_loop(home));
+                    counter.is_next_needed |= home.is_none_or(|number| !loops.is_in_loop(block, number));
+                }
                 let value = match dfg.value_def(value).inst().map(|inst| dfg.insts[inst]) {
                     Some(InstructionData::Unary { opcode: Opcode::Uextend, arg }) => dfg.resolve_aliases(arg),
                     _ => value,
@@ -115,16 +129,39 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
         if block.is_none_or(|block| loops.innermost_loop(block) != loops.innermost_loop(home)) {
             continue;
         }
-        let round = Round { function, domtree, loops, home, advance, counter: counter.value };
+        sink(function, counter, advance);
+        let round = Round { function, domtree, loops, home, advance, counter };
         let others = counter.uses.iter().filter(|(inst, _)| *inst != advance);
         let changes: Option<Vec<(Inst, Change)>> =
             others.map(|(inst, kind)| Some((*inst, round.change(*inst, *kind)?))).collect();
         let Some(mut changes) = changes else { continue };
+        let is_next_needed = changes.iter().any(|(_, change)| *change == Change::Sum(counter.step));
+        if is_next_needed && changes.iter().any(|(_, change)| matches!(change, Change::Difference(_))) {
+            continue;
+        }
         changes.retain(|(_, change)| *change != Change::Nothing);
         apply(function, counter, advance, &changes);
         return !changes.is_empty();
     }
     false
+}
+
+/// Moves an addition behind what uses the counter after it in the same block, as far as nothing uses its result.
+fn sink(function: &mut Function, counter: &Counter, advance: Inst) {
+    let (layout, dfg) = (&function.layout, &function.dfg);
+    let next = dfg.first_result(advance);
+    let insts = std::iter::successors(layout.next_inst(advance), |inst| layout.next_inst(*inst));
+    let is_use = |inst: &Inst| counter.uses.iter().any(|(user, kind)| user == inst && *kind == Use::Other);
+    let place = insts
+        .take(MAX_DISTANCE)
+        .take_while(|inst| dfg.inst_values(*inst).all(|value| dfg.resolve_aliases(value) != next))
+        .filter(is_use)
+        .last()
+        .and_then(|last| layout.next_inst(last));
+    if let Some(place) = place {
+        function.layout.remove_inst(advance);
+        function.layout.insert_inst(advance, place);
+    }
 }
 
 /// What becomes of an instruction that uses a counter, so that it does not use it after the addition.
@@ -149,7 +186,7 @@ struct Round<'f> {
     loops: &'f LoopAnalysis,
     home: Block,
     advance: Inst,
-    counter: Value,
+    counter: &'f Counter,
 }
 
 impl Round<'_> {
@@ -162,22 +199,24 @@ impl Round<'_> {
             Use::Equality(other) if is_later || self.can_follow(inst) => {
                 Some(Change::Equality { other, moves: !is_later })
             }
-            _ if is_later => self.place_behind(inst).map(Change::Difference),
+            _ if is_later => Some(Change::Difference(self.place_behind(inst)?)),
             // A comparison is made where it is branched on.
             Use::Equality(_) | Use::Comparison if !self.is_branched_on(inst) => None,
             _ => before(inst, self.advance).then_some(Change::Nothing),
         }
     }
 
-    /// The first block behind the loop on the way to an instruction, if it runs no more often than the loop is left.
+    /// The first block behind the loop on the way to an instruction, if it runs no more often than the loop is left. Nothing if the
+    /// sum is used behind the loop as well: both would be alive then.
     fn place_behind(&self, inst: Inst) -> Option<Block> {
-        let Round { function, domtree, loops, .. } = self;
+        let Round { function, domtree, loops, counter, .. } = self;
+        if counter.is_next_needed || function.dfg.first_result(self.advance) != counter.next {
+            return None;
+        }
         let number = loops.innermost_loop(self.home)?;
-        let is_used_itself = || {
-            function.dfg.inst_values(inst).any(|value| function.dfg.resolve_aliases(value) == self.counter)
-        };
+        let mut values = function.dfg.inst_values(inst).map(|value| function.dfg.resolve_aliases(value));
         let mut block = function.layout.inst_block(inst)?;
-        if loops.is_in_loop(block, number) || !is_used_itself() {
+        if loops.is_in_loop(block, number) || !values.any(|value| value == counter.value) {
             return None;
         }
         loop {
@@ -409,6 +448,23 @@ mod tests {
     }
 
     #[test]
+    fn the_sum_is_made_after_other_uses() {
+        let users = |round: &str| {
+            let function = walk(round, LOADED, "v20 = iconst.i32 0");
+            let header = function.layout.blocks().nth(1).unwrap();
+            let param = function.dfg.block_params(header)[0];
+            let insts = function.layout.block_insts(header);
+            let users = insts.filter(|inst| function.dfg.inst_args(*inst).contains(&param));
+            users.map(|inst| function.dfg.insts[inst].opcode()).collect::<Vec<Opcode>>()
+        };
+        let (sum, product) = ("v21 = iadd v10, v2", "v22 = imul v10, v2");
+        assert_eq!(users(&format!("{sum}\n{product}\nstore v21, v1")), [Opcode::Imul, Opcode::Iadd]);
+        // Not past what needs it.
+        let needed = users(&format!("{sum}\nstore v21, v1\n{product}"));
+        assert_eq!(needed, [Opcode::Iadd, Opcode::Imul, Opcode::Iadd]);
+    }
+
+    #[test]
     fn uses_before_the_sum_do_not_matter() {
         let function = walk("v15 = uextend.i64 v10\nv16 = load.i32 v15", LOADED, "v20 = iadd v10, v2");
         assert_eq!(uses(&function), 2, "{}", function.display());
@@ -444,6 +500,9 @@ mod tests {
     fn what_keeps_the_parameter_alive_leaves_all_as_it_is() {
         // In the branch, and in an address after the sum.
         assert_eq!(uses(&walk("", "v14 = icmp ne v13, v10", "v20 = iadd v10, v2")), 3);
+        let function =
+            walk("v17 = iadd v10, v2", "v18 = imul v10, v13\nv14 = icmp ne v13, v18", "v20 = imul v10, v17");
+        assert_eq!(uses(&function), 4);
         let function =
             walk("v15 = uextend.i64 v10", "v16 = load.i32 v15\nv14 = icmp ne v13, v16", "v20 = iadd v10, v2");
         assert_eq!(uses(&function), 3, "{}", function.display());
