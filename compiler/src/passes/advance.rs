@@ -500,6 +500,9 @@ mod tests {
     fn what_keeps_the_parameter_alive_leaves_all_as_it_is() {
         // In the branch, and in an address after the sum.
         assert_eq!(uses(&walk("", "v14 = icmp ne v13, v10", "v20 = iadd v10, v2")), 3);
+        // The sum is needed behind the loop itself.
+        assert_eq!(uses(&walk("", LOADED, "v20 = imul v10, v11")), 2);
+        assert_eq!(uses(&walk("", LOADED, "v21 = iadd v10, v2\nv20 = imul v10, v21")), 3);
         let function =
             walk("v17 = iadd v10, v2", "v18 = imul v10, v13\nv14 = icmp ne v13, v18", "v20 = imul v10, v17");
         assert_eq!(uses(&function), 4);
