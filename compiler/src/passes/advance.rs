@@ -23,6 +23,9 @@ use smallvec::SmallVec;
 /// Uses of a parameter that are looked at.
 const MAX_USES: usize = 64;
 
+/// Additions of the step that are tried.
+const MAX_SUMS: usize = 4;
+
 /// Instructions that an addition is moved behind.
 const MAX_DISTANCE: usize = 256;
 
@@ -122,6 +125,7 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
         .iter()
         .filter(|(_, kind)| *kind == Use::Sum(counter.step))
         .map(|(inst, _)| *inst)
+        .take(MAX_SUMS)
         .collect();
     for advance in steps {
         // An addition in an inner loop does not end the life of what it adds to.
