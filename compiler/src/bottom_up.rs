@@ -1,13 +1,14 @@
 //! Translates, inlines and compiles the functions of a module, callees first.
 //!
-//! A function is taken up once all that it calls are done, but for those of a cycle that both are in. Its CLIF lives
-//! until it is compiled, right after it got what is inlined into it; only what may itself be inlined is kept, until its
+//! A function is taken up once all those are done that it may get the bodies of: small ones that it calls, but for
+//! cycles of them. Its CLIF lives until it is compiled, right after it got what is inlined into it; only what may itself be inlined is kept, until its
 //! last caller is done. So memory holds small functions, and as many others as there are threads. What becomes of a
 //! function depends on its callees alone, so the result does not depend on the number of threads.
 
 use crate::code_cache::{CodeCache, Entry, Made};
 use crate::codegen::{self, CompiledFunction};
 use crate::error::{Error, Result};
+use crate::graph::cycles;
 use crate::module::Body;
 use crate::passes::call_graph::{self, CallGraph};
 use crate::passes::{self, Candidate, Located, Locations, Rules};
@@ -22,9 +23,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 /// What is known of a module's functions before they are translated. They are numbered without imported ones.
 pub(crate) struct Inlining {
     pub graph: CallGraph,
-    /// For each function the number of its cycle; callees have lower ones.
+    /// The callees of each function that it may get the bodies of, ascending: small ones that are in no cycle with it.
+    inlinable: Vec<Vec<u32>>,
+    /// For each function the number of its cycle of calls of small functions; such callees have lower ones.
     pub cycle_of: Vec<u32>,
-    /// Whether functions of other cycles call it.
+    /// Whether a function is in one of the lists of `inlinable`.
     has_callers: Vec<bool>,
     /// Operators of each body that become instructions.
     sizes: Vec<u32>,
@@ -36,24 +39,24 @@ pub(crate) struct Inlining {
 impl Inlining {
     pub fn new(scans: &[Scan], imported: u32, profile: Option<&ModuleProfile>) -> Inlining {
         let graph = CallGraph::new(scans.iter().map(|scan| scan.calls.clone()).collect());
-        let cycle_of = graph.cycles();
-        let mut has_callers = vec![false; scans.len()];
-        for (func, callees) in graph.callees.iter().enumerate() {
-            for callee in callees.iter().map(|callee| *callee as usize) {
-                has_callers[callee] |= cycle_of[func] != cycle_of[callee];
-            }
-        }
-        let is_hot = profile.map(|profile| {
+        let is_hot: Option<Vec<bool>> = profile.map(|profile| {
             (0..scans.len() as u32).map(|function| profile.is_hot_function(function)).collect()
         });
-        Inlining {
-            graph,
-            cycle_of,
-            has_callers,
-            sizes: scans.iter().map(|scan| scan.size).collect(),
-            imported,
-            is_hot,
+        let sizes: Vec<u32> = scans.iter().map(|scan| scan.size).collect();
+        let rules = Rules { imported, graph: &graph, sizes: &sizes, profile, is_hot: is_hot.as_deref() };
+        // Calls of large functions stay calls: many a cycle goes through one, such as what reports an error.
+        let small = |callee: &u32| rules.may_be_candidate(*callee);
+        let lists = graph.callees.iter().map(|callees| callees.iter().copied().filter(small).collect());
+        let mut inlinable: Vec<Vec<u32>> = lists.collect();
+        let cycle_of = cycles(&inlinable);
+        let mut has_callers = vec![false; scans.len()];
+        for (func, callees) in inlinable.iter_mut().enumerate() {
+            callees.retain(|callee| cycle_of[func] != cycle_of[*callee as usize]);
+            for callee in callees {
+                has_callers[*callee as usize] = true;
+            }
         }
+        Inlining { graph, inlinable, cycle_of, has_callers, sizes, imported, is_hot }
     }
 
     /// What decides, beside its body, whether others may inline a function: whether it is called, once or more often.
@@ -64,8 +67,7 @@ impl Inlining {
 
     /// Whether a function may get the body of one that it calls. Its code does not depend on other bodies.
     pub fn may_inline(&self, function: u32, callee: u32) -> bool {
-        self.cycle_of[function as usize] != self.cycle_of[callee as usize]
-            && self.rules(None).may_be_candidate(callee)
+        self.inlinable[function as usize].binary_search(&callee).is_ok()
     }
 
     fn rules<'r>(&'r self, profile: Option<&'r ModuleProfile>) -> Rules<'r> {
@@ -126,6 +128,7 @@ fn run<'m>(
     let module = Module {
         context,
         options,
+        inlining,
         rules: inlining.rules(context.profiling.profile()),
         nodes,
         work,
@@ -194,10 +197,8 @@ fn wanted(nodes: &[Node<'_>], inlining: &Inlining, cache: Option<&CodeCache<'_>>
 fn add_inlined(nodes: &[Node<'_>], inlining: &Inlining, functions: &mut [bool]) {
     let mut queue: Vec<u32> = (0..nodes.len() as u32).filter(|func| functions[*func as usize]).collect();
     while let Some(func) = queue.pop() {
-        for callee in &inlining.graph.callees[func as usize] {
-            if inlining.may_inline(func, *callee)
-                && !std::mem::replace(&mut functions[*callee as usize], true)
-            {
+        for callee in &inlining.inlinable[func as usize] {
+            if !std::mem::replace(&mut functions[*callee as usize], true) {
                 queue.push(*callee);
             }
         }
@@ -207,8 +208,7 @@ fn add_inlined(nodes: &[Node<'_>], inlining: &Inlining, functions: &mut [bool]) 
 /// A function, and what is known of it. Functions are numbered without imported ones.
 struct Node<'m> {
     body: Mutex<Option<Body<'m>>>,
-    cycle: u32,
-    /// Whether functions of other cycles call it.
+    /// Whether functions may get its body.
     has_callers: bool,
     /// Those of them that have to be translated, ascending.
     callers: Vec<u32>,
@@ -240,6 +240,7 @@ struct Work {
 struct Module<'m> {
     context: &'m ModuleContext<'m>,
     options: codegen::Options,
+    inlining: &'m Inlining,
     rules: Rules<'m>,
     nodes: Vec<Node<'m>>,
     work: Work,
@@ -257,7 +258,7 @@ struct Buffers {
 }
 
 fn nodes<'m>(context: &ModuleContext<'_>, inlining: &Inlining, bodies: Vec<Body<'m>>) -> Vec<Node<'m>> {
-    let Inlining { graph, cycle_of, has_callers, .. } = inlining;
+    let Inlining { graph, has_callers, .. } = inlining;
     let imported = context.info.imported_funcs;
     let roots = context.info.escaped.iter().copied().chain(context.info.start);
     let roots: Vec<u32> = roots.filter_map(|func| func.checked_sub(imported)).collect();
@@ -275,7 +276,6 @@ fn nodes<'m>(context: &ModuleContext<'_>, inlining: &Inlining, bodies: Vec<Body<
         .enumerate()
         .map(|(func, body)| Node {
             body: Mutex::new(Some(body)),
-            cycle: cycle_of[func],
             has_callers: has_callers[func],
             callers: Vec::new(),
             callers_left: AtomicUsize::new(0),
@@ -299,8 +299,8 @@ fn nodes<'m>(context: &ModuleContext<'_>, inlining: &Inlining, bodies: Vec<Body<
 /// Tells the functions that have to be translated which others they wait for.
 fn order(nodes: &mut [Node<'_>], inlining: &Inlining, wanted: &[bool]) {
     for func in (0..nodes.len()).filter(|func| wanted[*func]) {
-        for callee in inlining.graph.callees[func].iter().map(|callee| *callee as usize) {
-            if wanted[callee] && nodes[callee].cycle != nodes[func].cycle {
+        for callee in inlining.inlinable[func].iter().map(|callee| *callee as usize) {
+            if wanted[callee] {
                 nodes[callee].callers.push(func as u32);
                 *nodes[callee].callers_left.get_mut() += 1;
                 *nodes[func].callees_left.get_mut() += 1;
@@ -337,7 +337,7 @@ impl<'m> Module<'m> {
     /// Takes a function up, all of whose callees are done.
     fn function<'s>(&'s self, func: u32, scope: &Scope<'s>) {
         let rest = self.translate(func, scope);
-        for callee in self.outer_callees(func) {
+        for callee in self.inlinable(func) {
             if self.node(callee).callers_left.fetch_sub(1, SeqCst) == 1 {
                 self.release(callee, scope);
             }
@@ -388,12 +388,10 @@ impl<'m> Module<'m> {
         Some(body)
     }
 
-    /// The callees of a function that are translated, and are not in its cycle: they are done before it.
-    fn outer_callees(&self, func: u32) -> impl Iterator<Item = u32> {
-        let callees = self.rules.graph.callees[func as usize].iter().copied();
-        callees.filter(move |callee| {
-            self.work.wanted[*callee as usize] && self.node(*callee).cycle != self.node(func).cycle
-        })
+    /// The translated functions that one may get the bodies of: they are done before it.
+    fn inlinable(&self, func: u32) -> impl Iterator<Item = u32> {
+        let callees = self.inlining.inlinable[func as usize].iter().copied();
+        callees.filter(|callee| self.work.wanted[*callee as usize])
     }
 
     /// Translates a function and inlines its calls.
@@ -405,7 +403,7 @@ impl<'m> Module<'m> {
         let Translated { mut function, calls } = translated?;
         passes::widen_multiplication(&mut function);
         let candidates: HashMap<u32, Arc<Candidate>> = self
-            .outer_callees(func)
+            .inlinable(func)
             .filter_map(|callee| Some((callee, lock(&self.node(callee).candidate).clone()?)))
             .collect();
         let locations = Locations::new(&self.context.info.debug.bodies[func as usize]);
@@ -478,4 +476,21 @@ impl<'m> Module<'m> {
 /// Locks what no thread leaves half-done: each only takes or puts a value.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Inlining;
+    use crate::scan::Scan;
+
+    #[test]
+    fn cycles_through_large_functions_do_not_keep_small_ones_from_being_inlined() {
+        // 0 (small) → 1 (large) → 0 and 2; 2 and 3 (small) call each other.
+        let scan = |calls: &[u32], size: u32| Scan { calls: calls.to_vec(), size, ..Scan::default() };
+        let scans = [scan(&[1], 10), scan(&[0, 2, 0], 10_000), scan(&[3, 3], 10), scan(&[2], 10)];
+        let inlining = Inlining::new(&scans, 0, None);
+        assert_eq!(inlining.inlinable, [vec![], vec![0, 2], vec![], vec![]]);
+        assert!(inlining.may_inline(1, 0) && !inlining.may_inline(0, 1) && !inlining.may_inline(2, 3));
+        assert_eq!(inlining.has_callers, [true, false, true, false]);
+    }
 }

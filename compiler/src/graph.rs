@@ -49,3 +49,36 @@ pub(crate) fn components<'g>(count: usize, next: impl Fn(usize) -> &'g [u32]) ->
     }
     components
 }
+
+/// For each node the number of its cycle; nodes of one cycle have the same, and those that it leads to have lower ones.
+pub(crate) fn cycles(next: &[Vec<u32>]) -> Vec<u32> {
+    let mut cycle_of = vec![0; next.len()];
+    for (number, component) in components(next.len(), |node| &next[node]).into_iter().enumerate() {
+        for node in component {
+            cycle_of[node as usize] = number as u32;
+        }
+    }
+    cycle_of
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cycles;
+
+    #[test]
+    fn cycles_are_found() {
+        // 0 → 1 → 2 → 1 (a cycle), 0 → 3, 2 → 3, 4 alone, 5 → 5.
+        let cycles = cycles(&[vec![1, 3], vec![2], vec![1, 3], vec![], vec![], vec![5]]);
+        assert_eq!(cycles[1], cycles[2]);
+        let others = [0, 1, 3, 4, 5].map(|node: usize| cycles[node]);
+        assert!(others.iter().all(|cycle| others.iter().filter(|other| *other == cycle).count() == 1));
+    }
+
+    #[test]
+    fn long_chains_need_no_stack() {
+        let count = 200_000;
+        let next: Vec<Vec<u32>> =
+            (0..count).map(|node| if node + 1 < count { vec![node + 1] } else { vec![] }).collect();
+        assert!(cycles(&next).is_sorted_by(|from, to| from > to));
+    }
+}

@@ -17,7 +17,7 @@ use cranelift_codegen::ir::{
     Block, BlockArg, DataFlowGraph, Function, Inst, InstBuilder as _, InstructionData, Opcode, Type, Value,
     ValueDef,
 };
-use cranelift_codegen::loop_analysis::LoopAnalysis;
+use cranelift_codegen::loop_analysis::{Loop, LoopAnalysis};
 use smallvec::SmallVec;
 
 /// Uses of a parameter that are looked at.
@@ -32,8 +32,10 @@ const MAX_DISTANCE: usize = 256;
 /// A parameter of a block that a loop begins with, to which a constant is added for the next round.
 struct Counter {
     value: Value,
+    /// The loop.
+    number: Loop,
     step: i64,
-    /// The sum, and whether it is used behind the loop.
+    /// The sum, and whether it is used behind the loop, where Cranelift may have computed it again.
     next: Value,
     is_next_needed: bool,
     /// Instructions that use it, or what it is extended to, and how.
@@ -75,7 +77,8 @@ fn counters(context: &Context) -> Vec<Counter> {
                         && value == *param
                         && counters.iter().rev().take(8).all(|other| other.value != value)
                     {
-                        counters.push(Counter { value, step, next, is_next_needed: false, uses: Vec::new() });
+                        let uses = Vec::new();
+                        counters.push(Counter { value, number, step, next, is_next_needed: false, uses });
                     }
                 }
             }
@@ -84,6 +87,7 @@ fn counters(context: &Context) -> Vec<Counter> {
     counters
 }
 
+/// Notes what uses each counter, and whether its sum is used behind the loop.
 fn find_uses(function: &Function, loops: &LoopAnalysis, counters: &mut [Counter]) {
     let dfg = &function.dfg;
     let mut numbers: SecondaryMap<Value, u32> = SecondaryMap::new();
@@ -98,19 +102,21 @@ fn find_uses(function: &Function, loops: &LoopAnalysis, counters: &mut [Counter]
                 let value = dfg.resolve_aliases(value);
                 if let Some(counter) = sums[value].checked_sub(1) {
                     let counter = &mut counters[counter as usize];
-                    let home = ssa::home(function, counter.value).and_then(|home| loops.innermost_loop(home));
-                    counter.is_next_needed |= home.is_none_or(|number| !loops.is_in_loop(block, number));
+                    counter.is_next_needed |= !loops.is_in_loop(block, counter.number);
                 }
                 let value = match dfg.value_def(value).inst().map(|inst| dfg.insts[inst]) {
                     Some(InstructionData::Unary { opcode: Opcode::Uextend, arg }) => dfg.resolve_aliases(arg),
                     _ => value,
                 };
-                let Some(counter) = numbers[value].checked_sub(1) else { continue };
-                let counter = &mut counters[counter as usize];
-                let uses = &mut counter.uses;
+                let Some(index) = numbers[value].checked_sub(1) else { continue };
+                let Counter { value, step, uses, .. } = &mut counters[index as usize];
                 // Operands of an instruction come one after the other.
                 if uses.last().is_none_or(|(last, _)| *last != inst) && uses.len() <= MAX_USES {
-                    uses.push((inst, kind(dfg, inst, counter.value)));
+                    let kind = kind(dfg, inst, *value);
+                    uses.push((inst, kind));
+                    if kind == Use::Sum(*step) {
+                        sums[dfg.first_result(inst)] = index + 1;
+                    }
                 }
             }
         }
@@ -119,7 +125,6 @@ fn find_uses(function: &Function, loops: &LoopAnalysis, counters: &mut [Counter]
 
 /// Lets what comes after an addition use its result, if that ends the life of what is added to. Returns whether it does.
 fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis, counter: &Counter) -> bool {
-    let Some(home) = ssa::home(function, counter.value) else { return false };
     let steps: Vec<Inst> = counter
         .uses
         .iter()
@@ -130,20 +135,18 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
     for advance in steps {
         // An addition in an inner loop does not end the life of what it adds to.
         let block = function.layout.inst_block(advance);
-        if block.is_none_or(|block| loops.innermost_loop(block) != loops.innermost_loop(home)) {
+        if block.is_none_or(|block| loops.innermost_loop(block) != Some(counter.number)) {
             continue;
         }
         sink(function, counter, advance);
-        let round = Round { function, domtree, loops, home, advance, counter };
+        let round = Round { function, domtree, loops, advance, counter };
         let others = counter.uses.iter().filter(|(inst, _)| *inst != advance);
-        let changes: Option<Vec<(Inst, Change)>> =
-            others.map(|(inst, kind)| Some((*inst, round.change(*inst, *kind)?))).collect();
-        let Some(mut changes) = changes else { continue };
-        let is_next_needed = changes.iter().any(|(_, change)| *change == Change::Sum(counter.step));
-        if is_next_needed && changes.iter().any(|(_, change)| matches!(change, Change::Difference(_))) {
-            continue;
-        }
-        changes.retain(|(_, change)| *change != Change::Nothing);
+        let changes: Result<Vec<(Inst, Change)>, LivesOn> = others
+            .filter_map(|(inst, kind)| {
+                Some(round.change(*inst, *kind).transpose()?.map(|change| (*inst, change)))
+            })
+            .collect();
+        let Ok(changes) = changes else { continue };
         apply(function, counter, advance, &changes);
         return !changes.is_empty();
     }
@@ -169,44 +172,44 @@ fn sink(function: &mut Function, counter: &Counter, advance: Inst) {
 }
 
 /// What becomes of an instruction that uses a counter, so that it does not use it after the addition.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
-    Nothing,
     /// It adds this number to the result of the addition.
     Sum(i64),
     /// It compares the result of the addition with this number, right behind it if that is where it was not.
-    Equality {
-        other: i64,
-        moves: bool,
-    },
+    Equality { other: i64, moves: bool },
     /// It uses a difference, which is computed at the start of this block.
     Difference(Block),
 }
+
+/// An instruction needs the counter after the addition, so that no other one need be changed.
+struct LivesOn;
 
 /// A loop, and an addition to its counter for the next round.
 struct Round<'f> {
     function: &'f Function,
     domtree: &'f DominatorTree,
     loops: &'f LoopAnalysis,
-    home: Block,
     advance: Inst,
     counter: &'f Counter,
 }
 
 impl Round<'_> {
-    /// Nothing if the counter has to live on for an instruction.
-    fn change(&self, inst: Inst, kind: Use) -> Option<Change> {
+    /// What has to become of an instruction, if anything.
+    fn change(&self, inst: Inst, kind: Use) -> Result<Option<Change>, LivesOn> {
         let before = |x: Inst, y: Inst| self.domtree.dominates(x, y, &self.function.layout);
         let is_later = before(self.advance, inst);
         match kind {
-            Use::Sum(added) if is_later => Some(Change::Sum(added)),
+            Use::Sum(added) if is_later => Ok(Some(Change::Sum(added))),
             Use::Equality(other) if is_later || self.can_follow(inst) => {
-                Some(Change::Equality { other, moves: !is_later })
+                Ok(Some(Change::Equality { other, moves: !is_later }))
             }
-            _ if is_later => Some(Change::Difference(self.place_behind(inst)?)),
+            _ if is_later => {
+                self.place_behind(inst).map(|block| Some(Change::Difference(block))).ok_or(LivesOn)
+            }
             // A comparison is made where it is branched on.
-            Use::Equality(_) | Use::Comparison if !self.is_branched_on(inst) => None,
-            _ => before(inst, self.advance).then_some(Change::Nothing),
+            Use::Equality(_) | Use::Comparison if !self.is_branched_on(inst) => Err(LivesOn),
+            _ if before(inst, self.advance) => Ok(None),
+            _ => Err(LivesOn),
         }
     }
 
@@ -214,10 +217,10 @@ impl Round<'_> {
     /// sum is used behind the loop as well: both would be alive then.
     fn place_behind(&self, inst: Inst) -> Option<Block> {
         let Round { function, domtree, loops, counter, .. } = self;
+        let number = counter.number;
         if counter.is_next_needed || function.dfg.first_result(self.advance) != counter.next {
             return None;
         }
-        let number = loops.innermost_loop(self.home)?;
         let mut values = function.dfg.inst_values(inst).map(|value| function.dfg.resolve_aliases(value));
         let mut block = function.layout.inst_block(inst)?;
         if loops.is_in_loop(block, number) || !values.any(|value| value == counter.value) {
@@ -230,7 +233,7 @@ impl Round<'_> {
             }
             block = from;
         }
-        let is_around = |outer| loops.is_in_loop(self.home, outer);
+        let is_around = |outer| loops.is_in_loop(loops.loop_header(number), outer);
         loops.innermost_loop(block).is_none_or(is_around).then_some(block)
     }
 
@@ -258,6 +261,7 @@ impl Round<'_> {
     }
 }
 
+/// Makes the changes to instructions that use a counter, given the addition whose result replaces it.
 fn apply(function: &mut Function, counter: &Counter, advance: Inst, changes: &[(Inst, Change)]) {
     let next = function.dfg.first_result(advance);
     let ty = function.dfg.value_type(next);
@@ -271,7 +275,6 @@ fn apply(function: &mut Function, counter: &Counter, advance: Inst, changes: &[(
         let mut cursor = FuncCursor::new(function).at_inst(inst);
         cursor.use_srcloc(inst);
         match *change {
-            Change::Nothing => {}
             Change::Sum(added) => {
                 let rest = added.wrapping_sub(counter.step);
                 let value = if rest == 0 { next } else { sum(&mut cursor, rest) };

@@ -1,7 +1,6 @@
 //! Who calls whom directly.
 
 use crate::codegen::symbol::Symbol;
-use crate::graph::components;
 use cranelift_codegen::ir::{ExternalName, FuncRef, Function, InstructionData};
 
 /// Direct calls among functions that are numbered from zero.
@@ -48,19 +47,6 @@ impl CallGraph {
         }
         CallGraph { callees: call_sites, call_sites: counts }
     }
-
-    /// For each function the number of its cycle; functions of one cycle have the same.
-    pub fn cycles(&self) -> Vec<u32> {
-        let mut cycle_of = vec![0; self.callees.len()];
-        for (number, component) in
-            components(self.callees.len(), |func| &self.callees[func]).into_iter().enumerate()
-        {
-            for func in component {
-                cycle_of[func as usize] = number as u32;
-            }
-        }
-        cycle_of
-    }
 }
 
 #[cfg(test)]
@@ -68,22 +54,9 @@ mod tests {
     use super::CallGraph;
 
     #[test]
-    fn cycles_are_found() {
-        // 0 → 1 → 2 → 1 (a cycle), 0 → 3, 2 → 3, 4 alone, 5 → 5.
+    fn sites_are_counted() {
         let graph = CallGraph::new(vec![vec![3, 1, 1], vec![2], vec![1, 3], vec![], vec![], vec![5]]);
         assert_eq!(graph.call_sites, [0, 3, 1, 2, 0, 1]);
-        let cycles = graph.cycles();
-        assert_eq!(cycles[1], cycles[2]);
-        let others = [0, 1, 3, 4, 5].map(|func: usize| cycles[func]);
-        assert!(others.iter().all(|cycle| others.iter().filter(|other| *other == cycle).count() == 1));
-    }
-
-    #[test]
-    fn long_chains_need_no_stack() {
-        let count = 200_000;
-        let calls = (0..count).map(|func| if func + 1 < count { vec![func + 1] } else { vec![] }).collect();
-        let cycles = CallGraph::new(calls).cycles();
-        // Callees have the lower numbers.
-        assert!(cycles.is_sorted_by(|caller, callee| caller > callee));
+        assert_eq!(graph.callees[0], [1, 3]);
     }
 }
