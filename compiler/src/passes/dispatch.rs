@@ -5,7 +5,7 @@
 //! the end of each case, each has a jump of its own, and the jump to the start of the loop is gone. Compilers of C do
 //! the same to computed `goto`s. Runs after Cranelift's optimiser, since the loop has no single start any more.
 
-use super::ssa::{Copies, Edge, is_small, remove_unreachable};
+use super::ssa::{Copies, Edge, is_small, remove_unreachable, resolve_aliases};
 use cranelift_codegen::ir::{Block, Function, InstructionData, Opcode, Value};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CodegenResult, Context};
@@ -42,7 +42,7 @@ pub(crate) fn thread_dispatch(context: &mut Context, isa: &dyn TargetIsa) -> Cod
     if switches.is_empty() {
         return Ok(());
     }
-    context.func.dfg.resolve_all_aliases();
+    resolve_aliases(&mut context.func);
     let mut copies = Copies::default();
     let mut left = budget::GROWTH;
     let mut copied = 0;
@@ -59,7 +59,7 @@ pub(crate) fn thread_dispatch(context: &mut Context, isa: &dyn TargetIsa) -> Cod
     context.flowgraph();
     context.compute_loop_analysis();
     context.remove_constant_phis(isa)?;
-    context.func.dfg.resolve_all_aliases();
+    resolve_aliases(&mut context.func);
     Ok(())
 }
 

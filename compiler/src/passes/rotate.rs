@@ -5,7 +5,7 @@
 //! back gets a copy of that block, and so is a branch itself. The first test stays in front of the loop. Runs after jumps
 //! are threaded, before Cranelift's optimiser.
 
-use super::ssa::{Copies, Edge, ensure_flowgraph, is_small};
+use super::ssa::{Copies, Edge, ensure_flowgraph, is_small, resolve_aliases};
 use cranelift_codegen::Context;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Block, Function, Opcode};
@@ -27,7 +27,7 @@ pub(crate) fn rotate_loops(context: &mut Context) {
     if backward.is_empty() || backward.len() > budget::LOOPS {
         return;
     }
-    context.func.dfg.resolve_all_aliases();
+    resolve_aliases(&mut context.func);
     ensure_flowgraph(context);
     let mut loops = LoopAnalysis::new();
     loops.compute(&context.func, &context.cfg, &context.domtree);

@@ -332,11 +332,9 @@ impl Repair<'_> {
 }
 
 /// Has all that is in the layout use values themselves, not what stands for them. Cranelift's own way to do so also looks at all
-/// that ever was in it, which is several times as much behind its optimiser.
+/// that ever was in it: that is several times as much behind its optimiser, and lists of arguments may be gone that live
+/// instructions shared with it.
 pub(super) fn resolve_aliases(function: &mut Function) {
-    if function.dfg.values_labels.is_some() {
-        return function.dfg.resolve_all_aliases();
-    }
     let mut values: Vec<Value> = Vec::new();
     let FunctionStencil { layout, dfg, .. } = &mut function.stencil;
     for block in layout.blocks() {
@@ -347,6 +345,15 @@ pub(super) fn resolve_aliases(function: &mut Function) {
                 dfg.overwrite_inst_values(inst, values.iter().copied());
             }
         }
+    }
+    if let Some(mut labels) = dfg.values_labels.take() {
+        labels.retain(|value, _| !dfg.value_is_alias(*value));
+        for label in labels.values_mut() {
+            if let ValueLabelAssignments::Alias { value, .. } = label {
+                *value = dfg.resolve_aliases(*value);
+            }
+        }
+        dfg.values_labels = Some(labels);
     }
 }
 
@@ -427,4 +434,40 @@ fn clone_inst(function: &mut Function, inst: Inst) -> Inst {
         }
     }
     new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{has_aliases, resolve_aliases};
+    use cranelift_codegen::ir::{BlockArg, Function, InstructionData, Value, types};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn lists_that_are_gone_are_not_looked_at() {
+        let clif = "function %f(i32) -> i32 {
+            block0(v0: i32):
+                v1 = iadd v0, v0
+                v2 -> v1
+                jump block1(v2)
+            block1(v3: i32):
+                return v3
+            }";
+        let mut function: Function = cranelift_reader::parse_functions(clif).unwrap().remove(0);
+        let blocks: Vec<_> = function.layout.blocks().collect();
+        let jump = function.layout.last_inst(blocks[0]).unwrap();
+        // Not in the layout, with the list of the jump; which then moves to where there is more room.
+        let dead = function.dfg.make_inst(function.dfg.insts[jump]);
+        let dfg = &mut function.dfg;
+        for _ in 0..8 {
+            dfg.append_block_param(blocks[1], types::I32);
+            let InstructionData::Jump { destination, .. } = &mut dfg.insts[jump] else { panic!("a jump") };
+            destination.append_argument(BlockArg::Value(Value::from_u32(2)), &mut dfg.value_lists);
+        }
+        assert!(catch_unwind(AssertUnwindSafe(|| function.dfg.inst_values(dead).count())).is_err());
+        assert!(has_aliases(&function));
+        resolve_aliases(&mut function);
+        assert!(!has_aliases(&function));
+        let args: Vec<Value> = function.dfg.inst_values(jump).collect();
+        assert_eq!(args, [Value::from_u32(1); 9]);
+    }
 }

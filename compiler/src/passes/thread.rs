@@ -5,7 +5,7 @@
 //! the block that it goes to, the block is copied for this jump, and the copy goes where the branch would. Runs before
 //! Cranelift's optimiser, for which loops are then what they were in the source.
 
-use super::ssa::{Copies, Edge, ensure_flowgraph, home, is_small, remove_unreachable};
+use super::ssa::{Copies, Edge, ensure_flowgraph, home, is_small, remove_unreachable, resolve_aliases};
 use cranelift_codegen::Context;
 use cranelift_codegen::entity::EntitySet;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -43,7 +43,7 @@ pub(crate) fn thread_jumps(context: &mut Context) {
     if edges.is_empty() {
         return;
     }
-    context.func.dfg.resolve_all_aliases();
+    resolve_aliases(&mut context.func);
     ensure_flowgraph(context);
     let mut threading = Threading {
         left: budget::GROWTH + context.func.dfg.num_insts() / budget::GROWTH_PART,
