@@ -32,7 +32,7 @@ mod budget {
     /// … into itself.
     pub const RECURSION: usize = 200;
     /// … at a call that a profile says runs often.
-    pub const CALLEE_IF_HOT: usize = 250;
+    pub const CALLEE_IF_HOT: usize = 700;
     /// … at a call that a profile says never runs: what is no larger than the call.
     pub const CALLEE_IF_COLD: usize = 8;
     /// How many instructions a function may get by inlining: this, or as many as it has.
