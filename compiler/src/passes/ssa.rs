@@ -456,7 +456,8 @@ mod tests {
         let blocks: Vec<_> = function.layout.blocks().collect();
         let jump = function.layout.last_inst(blocks[0]).unwrap();
         // Not in the layout, with the list of the jump; which then moves to where there is more room.
-        let dead = function.dfg.make_inst(function.dfg.insts[jump]);
+        let data = function.dfg.insts[jump];
+        let dead = function.dfg.make_inst(data);
         let dfg = &mut function.dfg;
         for _ in 0..8 {
             dfg.append_block_param(blocks[1], types::I32);
