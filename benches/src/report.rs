@@ -105,9 +105,18 @@ impl Report {
         let text = self.markdown() + &other_sections(&page, &titles);
         let page = replace(&page, &text).with_context(|| format!("{PAGE} lacks `{BEGIN}` or `{END}`"))?;
         fs::write(&path, page).with_context(|| format!("can't write {PAGE}"))?;
+        eprintln!("wrote {PAGE}");
+        self.write_plot(dirs)
+    }
+
+    /// Draws what the sections have bars of; nothing if they have none.
+    fn write_plot(&self, dirs: &Dirs) -> Result<()> {
         let bars: Vec<_> = self.sections.iter().flat_map(|section| section.bars.iter().cloned()).collect();
-        fs::write(dirs.root.join(PLOT), plot::bars(&bars)).with_context(|| format!("can't write {PLOT}"))?;
-        eprintln!("wrote {PAGE} and {PLOT}");
+        if !bars.is_empty() {
+            fs::write(dirs.root.join(PLOT), plot::bars(&bars))
+                .with_context(|| format!("can't write {PLOT}"))?;
+            eprintln!("wrote {PLOT}");
+        }
         Ok(())
     }
 
@@ -125,7 +134,7 @@ impl Report {
         }
         fs::write(&path, page).with_context(|| format!("can't write {PAGE}"))?;
         eprintln!("wrote {PAGE}");
-        Ok(())
+        self.write_plot(dirs)
     }
 }
 
