@@ -1,9 +1,10 @@
 //! Translates, inlines and compiles the functions of a module, callees first.
 //!
 //! A function is taken up once all those are done that it may get the bodies of: small ones that it calls, but for
-//! cycles of them. Its CLIF lives until it is compiled, right after it got what is inlined into it; only what may itself be inlined is kept, until its
-//! last caller is done. So memory holds small functions, and as many others as there are threads. What becomes of a
-//! function depends on its callees alone, so the result does not depend on the number of threads.
+//! cycles of them. Its CLIF lives until it is compiled, right after it got what is inlined into it; only what may
+//! itself be inlined is kept, until its last caller is done. So memory holds small functions, and as many others as
+//! there are threads. What becomes of a function depends on its callees alone, so the result does not depend on the
+//! number of threads.
 
 use crate::code_cache::{CodeCache, Entry, Made};
 use crate::codegen::{self, CompiledFunction};

@@ -181,7 +181,7 @@ enum Change {
     Difference(Block),
 }
 
-/// An instruction needs the counter after the addition, so that no other one need be changed.
+/// An instruction needs the counter after the addition: to change others would gain nothing.
 struct LivesOn;
 
 /// A loop, and an addition to its counter for the next round.
