@@ -209,6 +209,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Reloads, on))),
         },
         Key {
+            name: "pass-loop-ends",
+            value: "",
+            help: "end the loops of aarch64 code in one branch [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::LoopEnds, on))),
+        },
+        Key {
             name: "cache",
             value: "",
             help: "use results of earlier builds, and keep new ones; n is `--no-cache` [default: y]",

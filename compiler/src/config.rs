@@ -96,6 +96,8 @@ pub enum Pass {
     Relaxation,
     /// Leave out of x86-64 code what moves values to the stack, or from there, that are there already.
     Reloads,
+    /// End the loops of aarch64 code in one branch.
+    LoopEnds,
 }
 
 /// The passes that run.

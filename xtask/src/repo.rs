@@ -20,6 +20,8 @@ pub fn cargo() -> Command {
     if is_ci() {
         // What only later builds or debuggers would use takes gigabytes.
         command.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "false");
+        // The same for what build scripts need, or it would be compiled once more.
+        command.env("CARGO_PROFILE_DEV_BUILD_OVERRIDE_DEBUG", "false");
     }
     command
 }

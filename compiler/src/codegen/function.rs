@@ -1,5 +1,6 @@
 //! One CLIF function → [`CompiledFunction`]: code, relocations, trap sites, unwind information.
 
+use super::aarch64;
 use super::epilogue;
 use super::moved::Moved;
 use super::placement::{Alignment, place};
@@ -182,9 +183,11 @@ pub(crate) fn compile(
         true => epilogue::copies(buffer.data(), buffer.get_srclocs_sorted()),
         false => Vec::new(),
     };
-    let relaxes = isa.triple().architecture == Architecture::X86_64
-        && isa.flags().opt_level() != OptLevel::None
-        && options.passes.has(Pass::Relaxation);
+    let optimises = isa.flags().opt_level() != OptLevel::None;
+    let rewrites = |pass| optimises && options.passes.has(pass);
+    let architecture = isa.triple().architecture;
+    let relaxes = architecture == Architecture::X86_64 && rewrites(Pass::Relaxation);
+    let ends_loops = matches!(architecture, Architecture::Aarch64(_)) && rewrites(Pass::LoopEnds);
     let rewritten =
         relaxes.then(|| x64::rewrite(&compiled, &copies, options.passes.has(Pass::Reloads))).flatten();
     match rewritten {
@@ -196,6 +199,9 @@ pub(crate) fn compile(
         None => {
             made.code = buffer.data().to_vec();
             epilogue::fill(&mut made.code, &copies);
+            if ends_loops {
+                aarch64::branch_back(&compiled, &mut made.code);
+            }
             if has_loop {
                 made.alignment = place(&compiled);
             }

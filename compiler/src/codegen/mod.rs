@@ -1,5 +1,6 @@
 //! Stage 4: CLIF → machine code.
 
+mod aarch64;
 mod epilogue;
 pub(crate) mod function;
 mod moved;
