@@ -56,7 +56,7 @@ pub use link::position::run_time_addresses;
 pub use link::split::{Split, link_split};
 pub use merge::{FEATURES as LINK_FEATURES, Library, Merged, Source, merge};
 pub use pipeline::{CodeLine, CompiledModule, FunctionCode, compile, compile_share, parse_text};
-pub use profile::Profile;
+pub use profile::{Profile, ProfileFit};
 pub use target::{System, Target};
 
 /// A hash of the compiler's sources and of what it is built on: another compiler may make other code of a module.

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::{self, Body, ModuleInfo};
 use crate::passes::{self, Located};
 use crate::plan::{Plan, plan};
-use crate::profile::{self, ModuleProfile};
+use crate::profile::{self, ModuleProfile, ProfileFit};
 use crate::scan::{self, Scan};
 use crate::target::{System, Target};
 use crate::translate::state::StateModel;
@@ -56,8 +56,7 @@ pub struct CompiledModule {
     debug: Debug,
     /// What an executable that counts carries.
     profile: Option<profile::Layout>,
-    /// Functions that the configuration's profile knows.
-    profiled: usize,
+    profile_fit: ProfileFit,
     isa: OwnedTargetIsa,
     /// Functions whose code an earlier build had made.
     reused: usize,
@@ -153,7 +152,7 @@ pub fn compile(wasm: &[u8], config: &Config) -> Result<CompiledModule> {
         flags: image_flags(config),
         debug,
         profile: layout,
-        profiled: profile.map_or(0, |profile| profile.known()),
+        profile_fit: profile.map_or_else(ProfileFit::default, |profile| profile.fit()),
         isa,
         reused,
         clif,
@@ -837,9 +836,9 @@ impl CompiledModule {
         self.reused
     }
 
-    /// Number of functions that the configuration's profile knows.
-    pub fn profiled_count(&self) -> usize {
-        self.profiled
+    /// How much of the configuration's profile is of this module.
+    pub fn profile_fit(&self) -> ProfileFit {
+        self.profile_fit
     }
 
     /// Size of the machine code in bytes.

@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::module::ModuleInfo;
 use aot_abi::image::ABI_HASH;
 use aot_abi::types::{EntityKind, EntityType, FuncType, ValType};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The names that C programs use, of one module.
 pub struct Interface {
@@ -114,14 +114,13 @@ impl Interface {
         }
         let mut fields = Names::default();
         let mut symbols = import_symbols.iter();
+        // Linked modules may import the same function, with different memories.
+        let mut known = HashSet::new();
         for import in &info.imports {
             let EntityType::Func(ty) = import.ty else { continue };
             let ty = &info.types[ty as usize];
-            // Linked modules may import the same function, with different memories.
-            let is_known = |other: &Import| {
-                (&other.module, &other.name, &other.ty) == (&import.module, &import.name, ty)
-            };
-            if symbols.next().is_some_and(Option::is_none) && !interface.imports.iter().any(is_known) {
+            let is_given = symbols.next().is_some_and(Option::is_none);
+            if is_given && known.insert((&import.module, &import.name, ty)) {
                 interface.imports.push(Import {
                     field: fields.make(&format!("{}_{}", import.module, import.name)),
                     module: import.module.clone(),
@@ -164,6 +163,8 @@ impl Interface {
 #[derive(Default)]
 struct Names {
     taken: HashSet<String>,
+    /// The number to try next for each name that was wanted more than once: a module may want one a million times.
+    next: HashMap<String, u32>,
 }
 
 impl Names {
@@ -174,13 +175,17 @@ impl Names {
         if base.starts_with(|char: char| char.is_ascii_digit()) {
             base.insert(0, '_');
         }
-        let mut name = base.clone();
-        let mut number = 2;
-        while !self.taken.insert(name.clone()) {
-            name = format!("{base}_{number}");
-            number += 1;
+        if self.taken.insert(base.clone()) {
+            return base;
         }
-        name
+        let next = self.next.entry(base.clone()).or_insert(2);
+        loop {
+            let name = format!("{base}_{next}");
+            *next += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
     }
 }
 
@@ -191,7 +196,10 @@ mod tests {
     #[test]
     fn names_are_identifiers_and_differ() {
         let mut names = Names::default();
-        let made = ["a_b", "a.b", "a b", "1x", "é", ""].map(|name| names.make(name));
-        assert_eq!(made, ["a_b", "a_b_2", "a_b_3", "_1x", "_", ""].map(|name| name.to_owned()));
+        let made = ["a_b", "a.b", "a b", "1x", "é", "", "a_b_4", "a-b"].map(|name| names.make(name));
+        assert_eq!(
+            made,
+            ["a_b", "a_b_2", "a_b_3", "_1x", "_", "", "a_b_4", "a_b_5"].map(|name| name.to_owned())
+        );
     }
 }

@@ -7,10 +7,20 @@ use crate::plan::{FixedTable, Plan};
 use crate::scan::{Scan, Site};
 use std::collections::HashMap;
 
+/// How much of a profile is of the module that it is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProfileFit {
+    /// Functions of the module that the profile knows.
+    pub functions: usize,
+    /// How much of all that the profile counted is in these, in percent, rounded down.
+    pub percent: u8,
+}
+
 /// What a profile says of a module. Functions are numbered without imported ones.
 #[derive(Debug)]
 pub(crate) struct ModuleProfile {
     functions: Vec<Option<FunctionProfile>>,
+    fit: ProfileFit,
     /// From this count on code is hot: a few places that do most of the work.
     hot: u64,
     /// Of the profile, and what follows from all of it.
@@ -62,16 +72,16 @@ impl ModuleProfile {
                     .collect(),
             })
         });
-        ModuleProfile { functions: functions.collect(), hot, hash: profile.hash() }
+        let fit = fit(profile, &matches);
+        ModuleProfile { functions: functions.collect(), fit, hot, hash: profile.hash() }
     }
 
     pub fn function(&self, function: u32) -> Option<&FunctionProfile> {
         self.functions.get(function as usize)?.as_ref()
     }
 
-    /// How many functions the profile knows.
-    pub fn known(&self) -> usize {
-        self.functions.iter().flatten().count()
+    pub fn fit(&self) -> ProfileFit {
+        self.fit
     }
 
     /// Whether code that ran so often is hot.
@@ -139,6 +149,15 @@ fn matches(profile: &Profile, info: &ModuleInfo<'_>, scans: &[Scan]) -> Vec<Opti
         is_alike.then(|| old.clone())
     };
     scans.iter().enumerate().map(find).collect()
+}
+
+/// What the profile has found in the module. Functions with equal bodies may be one of the profile.
+fn fit(profile: &Profile, matches: &[Option<Old>]) -> ProfileFit {
+    let found: HashMap<u32, &Old> = matches.iter().flatten().map(|old| (old.index, old)).collect();
+    let sum = |counts: &[u64]| counts.iter().map(|count| u128::from(*count)).sum::<u128>();
+    let known: u128 = found.values().map(|old| sum(&profile.counters[old.points.clone()])).sum();
+    let percent = (known * 100).checked_div(sum(&profile.counters)).unwrap_or(100);
+    ProfileFit { functions: matches.iter().flatten().count(), percent: percent as u8 }
 }
 
 /// The smallest count of those that make up most of all that was counted, and at least two.

@@ -13,6 +13,7 @@ mod matching;
 
 pub use file::Profile;
 pub(crate) use layout::Layout;
+pub use matching::ProfileFit;
 pub(crate) use matching::{FunctionProfile, ModuleProfile, Promotion};
 
 use serde::{Deserialize, Serialize};

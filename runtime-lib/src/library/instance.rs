@@ -11,6 +11,7 @@ use crate::module::LoadedModule;
 use crate::trap::TrapSite;
 use crate::vmctx::{FuncImport, FuncRef, MemoryDef, VmContext};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -279,7 +280,7 @@ unsafe fn make(
     let mut uses_wasi = false;
     let declarations = module.declarations();
     // Linked modules may import the same function; it is given once.
-    let mut seen: Vec<(&str, &str, Option<&FuncType>, *const u8)> = Vec::new();
+    let mut seen: BTreeMap<(&str, &str), Vec<(Option<&FuncType>, *const u8)>> = BTreeMap::new();
     for import in &declarations.imports {
         let EntityType::Func(ty) = import.ty else {
             return Err(Trap::error("the object is damaged: it imports what is no function"));
@@ -289,14 +290,15 @@ unsafe fn make(
             uses_wasi = true;
         } else {
             let ty = declarations.types.get(ty as usize);
-            let known = seen.iter().find(|other| {
-                (other.0, other.1, other.2) == (import.module.as_str(), import.name.as_str(), ty)
-            });
-            code = match known {
-                Some(known) => known.3,
-                None => given.next().copied().unwrap_or(ptr::null()),
+            let same_name = seen.entry((&import.module, &import.name)).or_default();
+            code = match same_name.iter().find(|(other, _)| *other == ty) {
+                Some((_, code)) => *code,
+                None => {
+                    let code = given.next().copied().unwrap_or(ptr::null());
+                    same_name.push((ty, code));
+                    code
+                }
             };
-            seen.push((&import.module, &import.name, ty, code));
             if code.is_null() {
                 let what = format!("missing import: function `{}` of `{}`", import.name, import.module);
                 return Err(Trap::error(&what));

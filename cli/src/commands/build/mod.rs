@@ -11,7 +11,7 @@ use crate::progress::Shown;
 use crate::report::{self, Failure, Result};
 use aot_cache::Key;
 use aot_compiler::{
-    CompiledModule, Config, DebugInfo, Entry, LinkOptions, Model, Share, Split, Strip, Target,
+    CompiledModule, Config, DebugInfo, Entry, LinkOptions, Model, ProfileFit, Share, Split, Strip, Target,
 };
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
@@ -21,6 +21,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
+
+/// A profile of which less is of the program, in percent, is of another one, or of one that has changed much.
+const MIN_FIT: u8 = 50;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -346,10 +349,15 @@ pub fn make(input: &Path, libraries: &[LibraryArg], reexport: &[String], args: &
             name(module.model())
         ));
         if config.profile.is_some() {
-            let known = module.profiled_count();
-            progress.done(&format!("of which the profile knows {known}"));
-            if known == 0 {
+            let ProfileFit { functions, percent } = module.profile_fit();
+            progress
+                .done(&format!("of which the profile knows {functions} (with {percent} % of its counts)"));
+            if functions == 0 {
                 report::warn("the profile knows none of the functions: it is of another program");
+            } else if percent < MIN_FIT {
+                report::warn(&format!(
+                    "only {percent} % of what the profile counted is of this program: make a new one with `--profile-generate`"
+                ));
             }
         }
         compiled.push((form, module));
