@@ -179,6 +179,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Constants, on))),
         },
         Key {
+            name: "pass-hoisting",
+            value: "",
+            help: "compute once, before them, what several blocks of one path compute [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Hoisting, on))),
+        },
+        Key {
             name: "pass-advances",
             value: "",
             help: "use what a loop computes for its next round also after it [default: y]",

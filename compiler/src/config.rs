@@ -86,6 +86,8 @@ pub enum Pass {
     Widening,
     /// Keep constants that take instructions to make in registers, in loops.
     Constants,
+    /// Compute once, before them, what several blocks of one path compute.
+    Hoisting,
     /// Use what a loop computes for its next round also after it.
     Advances,
     /// Give each case of a switch in a loop its own jump to the next case.

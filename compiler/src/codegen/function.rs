@@ -378,6 +378,9 @@ fn optimise_and_lower(
     }
     context.optimize(isa, &mut control)?;
     if optimises {
+        if runs(Pass::Hoisting) {
+            passes::hoist(context);
+        }
         if runs(Pass::Advances) {
             passes::share_advances(context);
         }
