@@ -174,11 +174,17 @@ pub(super) fn effect(word: u32) -> Effect {
     }
 }
 
-/// All that the four fields for registers may name.
-fn fields(word: u32, register: fn(u32) -> Registers) -> Registers {
+/// Where instructions name what they read, by the lowest bits.
+const SOURCES: &[u32] = &[5, 10, 16];
+
+/// The same, with where they name what they write, or read too.
+const FIELDS: &[u32] = &[0, 5, 10, 16];
+
+/// All that some fields may name.
+fn named(word: u32, fields: &[u32], register: fn(u32) -> Registers) -> Registers {
     let mut all = NONE;
-    for low in [0, 5, 10, 16] {
-        all |= register(field(word, low, 5));
+    for low in fields {
+        all |= register(field(word, *low, 5));
     }
     all
 }
@@ -230,13 +236,7 @@ fn operation(word: u32) -> Effect {
         _ => false,
     };
     let to = Registers::general(field(word, 0, 5));
-    let mut reads = NONE;
-    for low in [5, 10, 16] {
-        reads |= Registers::general(field(word, low, 5));
-    }
-    if !writes {
-        reads |= to;
-    }
+    let reads = named(word, if writes { SOURCES } else { FIELDS }, Registers::general);
     Effect { reads, writes: if writes { to } else { NONE }, leaves: false }
 }
 
@@ -249,8 +249,8 @@ fn access(word: u32) -> Effect {
     if !matches!(kind, 0b111 | 0b101 | 0b011) {
         return UNKNOWN;
     }
-    let mut reads = fields(word, Registers::general);
-    reads |= fields(word, register);
+    let mut reads = named(word, FIELDS, Registers::general);
+    reads |= named(word, FIELDS, register);
     let size = field(word, 30, 2);
     let is_load = match is_vector {
         true => field(word, 22, 1) == 1,
@@ -282,8 +282,6 @@ fn access(word: u32) -> Effect {
 
 /// Floating point and vectors.
 fn vector(word: u32) -> Effect {
-    let mut reads = fields(word, Registers::vector);
-    reads |= Registers::general(field(word, 5, 5));
     let to = Registers::vector(field(word, 0, 5));
     let is_scalar = word & 0xff20_0000 == 0x1e20_0000;
     // One source, a constant, two sources, a choice. Others compare, or set general registers.
@@ -293,12 +291,10 @@ fn vector(word: u32) -> Effect {
             || field(word, 10, 2) == 0b10
             || field(word, 10, 2) == 0b11)
         || word & 0xff00_0000 == 0x1f00_0000;
-    if !writes {
-        return Effect { reads, writes: NONE, leaves: false };
+    if writes {
+        return Effect { reads: named(word, SOURCES, Registers::vector), writes: to, leaves: false };
     }
-    let mut reads = NONE;
-    for low in [5, 10, 16] {
-        reads |= Registers::vector(field(word, low, 5));
-    }
-    Effect { reads, writes: to, leaves: false }
+    let mut reads = named(word, FIELDS, Registers::vector);
+    reads |= Registers::general(field(word, 5, 5));
+    Effect { reads, writes: NONE, leaves: false }
 }

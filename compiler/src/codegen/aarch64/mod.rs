@@ -82,16 +82,12 @@ impl Code<'_> {
         self.relocs.binary_search(&at).is_ok()
     }
 
-    /// The end of the block with a number; that of the last one is not known.
-    fn block_end(&self, block: usize) -> Option<u32> {
-        self.blocks.get(block + 1).copied()
-    }
-
     /// The loop's end that a block is, with the branch in front of it: nothing but copies and a jump back.
     fn end(&self, block: usize) -> Option<End> {
         let start = self.blocks[block];
-        // What follows a block of the function's end may be data, and no other block is known to end here.
-        let jump_at = self.block_end(block).unwrap_or(self.bytes.len() as u32).checked_sub(WORD)?;
+        // Data may follow the last block. What is copies up to a jump is all code.
+        let end = self.blocks.get(block + 1).copied().unwrap_or(self.bytes.len() as u32);
+        let jump_at = end.checked_sub(WORD)?;
         let branch_at = start.checked_sub(WORD)?;
         if jump_at < start || (jump_at - start) / WORD > MAX_COPIES || self.has_reloc(jump_at) {
             return None;
