@@ -126,7 +126,7 @@ impl Hoist<'_> {
         places.sort_unstable_by_key(|inst| order(self, inst));
         let pairs = places.windows(2);
         let mut above: SmallVec<[Block; 4]> =
-            pairs.map(|pair| self.common(self.block(pair[0]), self.block(pair[1]))).collect();
+            pairs.filter_map(|pair| self.common(self.block(pair[0]), self.block(pair[1]))).collect();
         above.sort_unstable_by_key(|block| std::cmp::Reverse(self.order[*block]));
         above.dedup();
         let mut changed = false;
@@ -152,12 +152,10 @@ impl Hoist<'_> {
         self.function.layout.inst_block(inst).expect("it was found in the layout")
     }
 
-    /// The last block that dominates both.
-    fn common(&self, mut a: Block, b: Block) -> Block {
-        while !self.domtree.block_dominates(a, b) {
-            a = self.domtree.idom(a).expect("the entry dominates all");
-        }
-        a
+    /// The last block that dominates both, if it is not too far from the first.
+    fn common(&self, a: Block, b: Block) -> Option<Block> {
+        let above = std::iter::successors(Some(a), |block| self.domtree.idom(*block));
+        above.take(MAX_BLOCKS + 1).find(|block| self.domtree.block_dominates(*block, b))
     }
 
     /// Whether each way on from a block leads to one of `places`, which it dominates, and from one of them to a further one.
@@ -210,9 +208,9 @@ impl Hoist<'_> {
                 if !blocks.contains(&block) {
                     blocks.push(block);
                 }
-            }
-            if blocks.len() > MAX_BLOCKS {
-                return None;
+                if blocks.len() > MAX_BLOCKS {
+                    return None;
+                }
             }
         }
     }
