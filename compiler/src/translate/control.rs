@@ -44,9 +44,8 @@ impl Condition {
 /// How a `br_table` finds its target. A jump through a table costs eight instructions and a prediction.
 #[derive(Debug, PartialEq, Eq)]
 enum Switch {
-    /// Few runs of indices that don't go to the default: a test for each, in turn, and its depth. So
-    /// there is one way to the default; each way to a block may have to move values there.
-    Tests(Vec<(Test, u32)>),
+    /// Few runs of equal targets: the end of each, and its depth.
+    Ranges(Vec<(u32, u32)>),
     /// Two targets, and an index that fits the bits of a word: those with a set bit go to `target`.
     Bits {
         bits: u64,
@@ -56,40 +55,24 @@ enum Switch {
     Table,
 }
 
-/// Whether an index is of a run, given that those before it are not meant.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-enum Test {
-    Is(u32),
-    Below(u32),
-    Within { start: u32, len: u32 },
-}
-
 impl Switch {
-    const MAX_TESTS: usize = 3;
+    const MAX_RANGES: usize = 3;
 
     /// Chooses by the depths of the indices and of the default.
     fn of(depths: &[u32], default: u32) -> Switch {
-        let mut tests = Vec::new();
-        // The indices below this one have been tested for.
-        let mut excluded = 0;
-        let mut start = 0;
-        for run in depths.chunk_by(|a, b| a == b) {
-            let (len, end) = (run.len() as u32, start + run.len() as u32);
-            if run[0] != default {
-                let test = match len {
-                    _ if start == excluded && end > 1 => Test::Below(end),
-                    1 => Test::Is(start),
-                    _ => Test::Within { start, len },
-                };
-                if start == excluded {
-                    excluded = end;
-                }
-                tests.push((test, run[0]));
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for (index, depth) in depths.iter().enumerate() {
+            match ranges.last_mut() {
+                Some((end, last)) if last == depth => *end = index as u32 + 1,
+                _ => ranges.push((index as u32 + 1, *depth)),
             }
-            start = end;
         }
-        if tests.len() <= Self::MAX_TESTS {
-            return Switch::Tests(tests);
+        // What is left over goes to the default anyway.
+        if ranges.len() > 1 && ranges.last().is_some_and(|(_, depth)| *depth == default) {
+            ranges.pop();
+        }
+        if ranges.len() <= Self::MAX_RANGES {
+            return Switch::Ranges(ranges);
         }
         let target = depths[0];
         let others = || depths.iter().copied().filter(|depth| *depth != target);
@@ -351,7 +334,7 @@ impl FunctionTranslator<'_, '_> {
         self.count_arrivals(&depths);
         let default = depths.pop().expect("pushed above");
         match Switch::of(&depths, default) {
-            Switch::Tests(tests) => self.branch_by_tests(index, &tests, default),
+            Switch::Ranges(ranges) => self.branch_by_ranges(index, &ranges, default),
             Switch::Bits { bits, target, other } => {
                 let len = depths.len() as i64;
                 self.branch_by_bits(index, len, bits, [target, other, default]);
@@ -367,26 +350,18 @@ impl FunctionTranslator<'_, '_> {
         Ok(())
     }
 
-    /// Tests the index in turn; what no test is true of goes to the default.
-    fn branch_by_tests(&mut self, index: Value, tests: &[(Test, u32)], default: u32) {
-        for (position, (test, depth)) in tests.iter().enumerate() {
-            let is_last = position + 1 == tests.len();
-            let ins = self.builder.ins();
-            let is_true = match *test {
-                Test::Is(number) => ins.icmp_imm_u(IntCC::Equal, index, i64::from(number)),
-                Test::Below(end) => ins.icmp_imm_u(IntCC::UnsignedLessThan, index, i64::from(end)),
-                Test::Within { start, len } => {
-                    let offset = ins.iadd_imm_s(index, -i64::from(start));
-                    self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, offset, i64::from(len))
-                }
-            };
+    /// Compares the index with the end of each range in turn.
+    fn branch_by_ranges(&mut self, index: Value, ranges: &[(u32, u32)], default: u32) {
+        for (position, (end, depth)) in ranges.iter().enumerate() {
+            let is_last = position + 1 == ranges.len();
+            let inside = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, index, i64::from(*end));
             let (target, args) = self.branch_args(*depth);
             if is_last {
                 let (other, other_args) = self.branch_args(default);
-                self.builder.ins().brif(is_true, target, &args, other, &other_args);
+                self.builder.ins().brif(inside, target, &args, other, &other_args);
             } else {
                 let next = self.builder.create_block();
-                self.builder.ins().brif(is_true, target, &args, next, &[]);
+                self.builder.ins().brif(inside, target, &args, next, &[]);
                 self.builder.switch_to_block(next);
                 self.builder.seal_block(next);
             }
@@ -482,19 +457,13 @@ impl FunctionTranslator<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Switch, Test};
+    use super::Switch;
 
     #[test]
     fn small_tables_are_comparisons() {
-        assert_eq!(Switch::of(&[1], 0), Switch::Tests(vec![(Test::Is(0), 1)]));
-        assert_eq!(
-            Switch::of(&[1, 1, 2, 0, 0], 0),
-            Switch::Tests(vec![(Test::Below(2), 1), (Test::Below(3), 2)])
-        );
-        assert_eq!(
-            Switch::of(&[1, 0, 2, 0, 3, 3], 0),
-            Switch::Tests(vec![(Test::Is(0), 1), (Test::Is(2), 2), (Test::Within { start: 4, len: 2 }, 3)])
-        );
+        assert_eq!(Switch::of(&[1], 0), Switch::Ranges(vec![(1, 1)]));
+        assert_eq!(Switch::of(&[1, 1, 2, 0, 0], 0), Switch::Ranges(vec![(2, 1), (3, 2)]));
+        assert_eq!(Switch::of(&[0, 0], 0), Switch::Ranges(vec![(2, 0)]));
         let bits = Switch::Bits { bits: 0b1_0110_0101, target: 4, other: 2 };
         assert_eq!(Switch::of(&[4, 2, 4, 2, 2, 4, 4, 2, 4], 0), bits);
         assert_eq!(Switch::of(&[4, 2, 4, 2, 3, 4], 0), Switch::Table);
