@@ -69,7 +69,9 @@ fn run(options: &Options) -> Result<()> {
             Suite::Edit => suites::edit::measure(&setting, &programs, &mut failures),
             Suite::Calls => suites::calls::measure(&setting, &mut failures),
             Suite::Cross => suites::cross::measure(&setting, &programs, &mut failures),
-            Suite::Instructions => suites::instructions::measure(&setting, &programs, &mut failures),
+            Suite::Instructions(machine) => {
+                suites::instructions::measure(&setting, machine, &programs, &mut failures)
+            }
             Suite::StartUp => suites::start_up::measure(&setting, &engines, &mut failures),
         };
         report.add(section);

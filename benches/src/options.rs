@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::engines::emulated::{self, Machine};
+
 pub const HELP: &str = "\
 cargo xtask bench [OPTION]… [NAME]…      (NAME: only these programs)
 
   --filter TEXT        only programs whose name contains TEXT
-  --suite run|compile|edit|startup|cross|calls|instructions
-                       only this suite; can be given several times; without it, all but `instructions`, which takes long:
-                       it counts instructions on an emulated aarch64
+  --suite run|compile|edit|startup|cross|calls|instructions-x86-64|instructions-aarch64
+                       only this suite; can be given several times; without it, all but the last two, which take long:
+                       they count instructions on an emulated machine
   --rounds N           rounds of measurement, 5 by default
   --cpu baseline|native
                        CPU features that every engine's code may use; baseline by default
@@ -27,7 +29,7 @@ pub enum Suite {
     StartUp,
     Cross,
     Calls,
-    Instructions,
+    Instructions(&'static Machine),
 }
 
 const SUITES: &[(&str, Suite)] = &[
@@ -37,12 +39,13 @@ const SUITES: &[(&str, Suite)] = &[
     ("startup", Suite::StartUp),
     ("cross", Suite::Cross),
     ("calls", Suite::Calls),
-    ("instructions", Suite::Instructions),
+    ("instructions-x86-64", Suite::Instructions(&emulated::X86_64)),
+    ("instructions-aarch64", Suite::Instructions(&emulated::AARCH64)),
 ];
 
 /// The suites that need no name.
 fn default_suites() -> impl Iterator<Item = Suite> {
-    SUITES.iter().map(|(_, suite)| *suite).filter(|suite| *suite != Suite::Instructions)
+    SUITES.iter().map(|(_, suite)| *suite).filter(|suite| !matches!(suite, Suite::Instructions(_)))
 }
 
 /// CPU features, by the names that `aot build --cpu` has for them.
@@ -162,9 +165,9 @@ mod tests {
     #[test]
     fn counting_instructions_has_to_be_asked_for() {
         let options = parse("").unwrap().unwrap();
-        assert!(options.all_suites() && !options.suites.contains(&Suite::Instructions));
-        let options = parse("--suite instructions --write").unwrap().unwrap();
-        assert!(!options.all_suites() && options.suites == [Suite::Instructions]);
+        assert!(options.all_suites() && options.suites.len() == SUITES.len() - 2);
+        let options = parse("--suite instructions-aarch64 --write").unwrap().unwrap();
+        assert!(!options.all_suites() && options.suites == [Suite::Instructions(&emulated::AARCH64)]);
     }
 
     #[test]

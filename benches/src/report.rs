@@ -23,7 +23,7 @@ pub struct Table {
 
 /// The answer of one suite.
 pub struct Section {
-    pub title: &'static str,
+    pub title: String,
     pub text: String,
     pub tables: Vec<Table>,
     /// Names and ratios for the plot.
@@ -56,8 +56,8 @@ impl Table {
 }
 
 impl Section {
-    pub fn new(title: &'static str) -> Section {
-        Section { title, text: String::new(), tables: Vec::new(), bars: Vec::new() }
+    pub fn new(title: impl Into<String>) -> Section {
+        Section { title: title.into(), text: String::new(), tables: Vec::new(), bars: Vec::new() }
     }
 
     fn markdown(&self) -> String {
@@ -101,7 +101,7 @@ impl Report {
     pub fn write(&self, dirs: &Dirs) -> Result<()> {
         let path = dirs.root.join(PAGE);
         let page = fs::read_to_string(&path).with_context(|| format!("can't read {PAGE}"))?;
-        let titles: Vec<&str> = self.sections.iter().map(|section| section.title).collect();
+        let titles: Vec<&str> = self.sections.iter().map(|section| section.title.as_str()).collect();
         let text = self.markdown() + &other_sections(&page, &titles);
         let page = replace(&page, &text).with_context(|| format!("{PAGE} lacks `{BEGIN}` or `{END}`"))?;
         fs::write(&path, page).with_context(|| format!("can't write {PAGE}"))?;

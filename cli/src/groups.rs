@@ -185,6 +185,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Hoisting, on))),
         },
         Key {
+            name: "pass-invariants",
+            value: "",
+            help: "compute before a loop what each of its rounds computes from the same values [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Invariants, on))),
+        },
+        Key {
             name: "pass-advances",
             value: "",
             help: "use what a loop computes for its next round also after it [default: y]",
@@ -213,6 +219,12 @@ pub const CODEGEN: Group<Codegen> = Group {
             value: "",
             help: "leave out of x86-64 code what moves values to the stack, or from there, that are there already [default: y]",
             parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Reloads, on))),
+        },
+        Key {
+            name: "pass-effectless",
+            value: "",
+            help: "leave out of x86-64 code tests and extensions of what has been tested or extended by what computed it [default: y]",
+            parse: Parse::Switch(|on| Ok(Codegen::Pass(Pass::Effectless, on))),
         },
         Key {
             name: "pass-loop-ends",

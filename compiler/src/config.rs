@@ -88,6 +88,8 @@ pub enum Pass {
     Constants,
     /// Compute once, before them, what several blocks of one path compute.
     Hoisting,
+    /// Compute before a loop what each of its rounds computes from the same values.
+    Invariants,
     /// Use what a loop computes for its next round also after it.
     Advances,
     /// Give each case of a switch in a loop its own jump to the next case.
@@ -98,16 +100,18 @@ pub enum Pass {
     Relaxation,
     /// Leave out of x86-64 code what moves values to the stack, or from there, that are there already.
     Reloads,
+    /// Leave out of x86-64 code tests and extensions of what has been tested or extended by what computed it.
+    Effectless,
     /// End the loops of aarch64 code in one branch.
     LoopEnds,
 }
 
 /// The passes that run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Passes(u16);
+pub struct Passes(u32);
 
 impl Passes {
-    pub const ALL: Passes = Passes(u16::MAX);
+    pub const ALL: Passes = Passes(u32::MAX);
 
     /// Whether a pass runs.
     pub fn has(self, pass: Pass) -> bool {

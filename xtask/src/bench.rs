@@ -6,9 +6,6 @@ use anyhow::{Result, bail};
 
 use crate::{command, guests, programs, repo, setup};
 
-/// What the peer is built for to be emulated. Its C library is part of the Rust target.
-const EMULATED: &str = "aarch64-unknown-linux-musl";
-
 /// Builds the harness and its peer, `aot`, and the programs to run; then measures.
 ///
 /// # Errors
@@ -16,8 +13,10 @@ const EMULATED: &str = "aarch64-unknown-linux-musl";
 pub fn run(args: &[&str]) -> Result<()> {
     let chosen = suites(args);
     let is_listing = args.iter().any(|arg| ["--list", "--help", "-h"].contains(arg));
-    if !is_listing && chosen.as_ref().is_some_and(|suites| suites.contains(&"instructions")) {
-        build_emulated_peer()?;
+    if !is_listing {
+        for machine in chosen.iter().flatten().filter_map(|suite| suite.strip_prefix("instructions-")) {
+            prepare_emulation(machine)?;
+        }
     }
     let mut build = cargo()?;
     build.args(["build", "--release", "--locked"]);
@@ -49,32 +48,41 @@ pub fn run(args: &[&str]) -> Result<()> {
     command::run(&mut harness())
 }
 
-/// Builds the part of the peer that runs what was compiled, for an aarch64 that is emulated: a static executable, without
-/// a C compiler's libraries for that machine.
-fn build_emulated_peer() -> Result<()> {
-    let missing = missing_for_emulation();
+/// Checks that a machine can be emulated. If it is not this one, builds the part of the peer that runs what was compiled,
+/// as a static executable, without a C compiler's libraries for that machine.
+fn prepare_emulation(machine: &str) -> Result<()> {
+    let arch = machine.replace('-', "_");
+    let is_here = arch == std::env::consts::ARCH;
+    // Its C library is part of the Rust target.
+    let triple = format!("{arch}-unknown-linux-musl");
+    let missing = missing_for_emulation(&arch, (!is_here).then_some(&triple));
     if !missing.is_empty() {
-        bail!("the suite `instructions` needs more: {}", missing.join("; "));
+        bail!("the suite `instructions-{machine}` needs more: {}", missing.join("; "));
+    }
+    if is_here {
+        return Ok(());
     }
     let mut build = cargo()?;
-    build.args(["build", "--release", "--locked", "--bin", "wasmtime-peer", "--target", EMULATED]);
+    build.args(["build", "--release", "--locked", "--bin", "wasmtime-peer", "--target", &triple]);
     build.args(["--no-default-features", "--features", "runner"]);
-    build.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
+    let variable = triple.replace('-', "_");
+    build.env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), "rust-lld");
     let headers = repo::root().join("benches/freestanding");
-    build.env("CC_aarch64_unknown_linux_musl", setup::CLANG);
-    build.env("AR_aarch64_unknown_linux_musl", "llvm-ar-19");
+    build.env(format!("CC_{variable}"), setup::CLANG);
+    build.env(format!("AR_{variable}"), "llvm-ar-19");
     build.env(
-        "CFLAGS_aarch64_unknown_linux_musl",
+        format!("CFLAGS_{variable}"),
         format!("-ffreestanding -nostdlibinc -isystem {}", headers.display()),
     );
     command::run(&mut build)
 }
 
 /// What there is not, and how to get it.
-fn missing_for_emulation() -> Vec<String> {
+fn missing_for_emulation(arch: &str, peer: Option<&String>) -> Vec<String> {
+    let qemu = format!("qemu-{arch}");
     let commands = [
-        ("qemu-aarch64", "qemu-user", "emulates"),
-        (setup::CLANG, "clang-19", "compiles C for aarch64"),
+        (qemu.as_str(), "qemu-user", "emulates"),
+        (setup::CLANG, "clang-19", "compiles C"),
         ("llvm-ar-19", "llvm-19", "makes an archive of that"),
         ("ld.lld-19", "lld-19", "links the program that the counter is tried with"),
         ("cc", "gcc", "compiles the counter"),
@@ -84,8 +92,8 @@ fn missing_for_emulation() -> Vec<String> {
         .filter(|(command, ..)| !command::is_on_path(command))
         .map(|(command, debian, why)| format!("`{command}` of the Debian package `{debian}` ({why})"))
         .collect();
-    if !setup::is_rustup_target(EMULATED) {
-        missing.push(format!("Rust's library for aarch64 (`rustup target add {EMULATED}`)"));
+    if let Some(triple) = peer.filter(|triple| !setup::is_rustup_target(triple)) {
+        missing.push(format!("Rust's library for that machine (`rustup target add {triple}`)"));
     }
     missing
 }

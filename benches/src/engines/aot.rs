@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::emulated::Machine;
 use super::{Engine, limit_threads};
 use crate::options::Cpu;
 use crate::programs::Program;
@@ -33,8 +34,8 @@ impl Aot {
     }
 
     /// Uses what every such CPU has.
-    pub fn for_aarch64(setting: &Setting, variant: Variant) -> Aot {
-        Aot { cpu: Cpu::Baseline, target: Some("aarch64-linux"), ..Aot::new(setting, variant) }
+    pub fn for_machine(setting: &Setting, machine: &Machine, variant: Variant) -> Aot {
+        Aot { cpu: Cpu::Baseline, target: Some(machine.target), ..Aot::new(setting, variant) }
     }
 
     fn build(&self, program: &Program, artifact: &Path, option: Option<String>) -> Command {

@@ -3,32 +3,37 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::emulated::Machine;
 use super::{Engine, limit_threads};
+use crate::options::Cpu;
 use crate::programs::Program;
 use crate::setting::Setting;
-
-/// The target that the peer is built for to be emulated, as a static executable. `cargo xtask bench` knows it too.
-const EMULATED: &str = "aarch64-unknown-linux-musl";
 
 pub struct Wasmtime {
     compiler: PathBuf,
     runner: PathBuf,
     /// What to compile for: CPU features of this machine, or another machine.
-    cpu: &'static str,
+    cpu: String,
     threads: usize,
 }
 
 impl Wasmtime {
     pub fn new(setting: &Setting) -> Wasmtime {
         let peer = own_directory().join("wasmtime-peer");
-        let (cpu, threads) = (setting.cpu.name(), setting.threads);
+        let (cpu, threads) = (setting.cpu.name().to_owned(), setting.threads);
         Wasmtime { compiler: peer.clone(), runner: peer, cpu, threads }
     }
 
-    /// Uses what every such CPU has.
-    pub fn for_aarch64(setting: &Setting) -> Wasmtime {
-        let runner = own_directory().join("..").join(EMULATED).join("release/wasmtime-peer");
-        Wasmtime { runner, cpu: EMULATED, ..Wasmtime::new(setting) }
+    /// Uses what every such CPU has. On another machine than this one, the peer is a static executable, which
+    /// `cargo xtask bench` builds.
+    pub fn for_machine(setting: &Setting, machine: &Machine) -> Wasmtime {
+        let peer = Wasmtime::new(setting);
+        if machine.arch == std::env::consts::ARCH {
+            return Wasmtime { cpu: Cpu::Baseline.name().to_owned(), ..peer };
+        }
+        let triple = format!("{}-unknown-linux-musl", machine.arch);
+        let runner = own_directory().join("..").join(&triple).join("release/wasmtime-peer");
+        Wasmtime { runner, cpu: triple, ..peer }
     }
 }
 
@@ -46,7 +51,7 @@ impl Engine for Wasmtime {
     fn about(&self) -> String {
         format!(
             "precompiled for {} to a `.cwasm`, which a small program maps (`Module::deserialize_file`) and runs",
-            match self.cpu {
+            match self.cpu.as_str() {
                 "native" => "this machine",
                 _ => "a target without extra CPU features",
             }
@@ -59,7 +64,7 @@ impl Engine for Wasmtime {
 
     fn prepare(&self, program: &Program, artifact: &Path) -> Option<Vec<Command>> {
         let mut compile = Command::new(&self.compiler);
-        compile.args(["compile", self.cpu]).arg(&program.wasm).arg(artifact);
+        compile.args(["compile", &self.cpu]).arg(&program.wasm).arg(artifact);
         limit_threads(&mut compile, self.threads);
         Some(vec![compile])
     }

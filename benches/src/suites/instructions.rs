@@ -1,9 +1,10 @@
-//! How many instructions programs take on aarch64, of which this machine needs no CPU: an emulator counts.
+//! How many instructions programs take on a machine, of which this one needs no CPU: an emulator counts.
 
 use anyhow::{Context as _, Result};
 
 use super::contestant;
-use crate::engines::{Engine, emulated};
+use crate::engines::Engine;
+use crate::engines::emulated::{self, Machine};
 use crate::programs::{Group, Program};
 use crate::report::{Section, Table};
 use crate::setting::{Setting, make_dir};
@@ -32,9 +33,14 @@ impl Row<'_> {
 
 /// Counts every program once with every engine; counts hardly vary. A program that fails or isn't equal is added to the
 /// failures.
-pub fn measure(setting: &Setting, programs: &[Program], failures: &mut Vec<anyhow::Error>) -> Section {
-    let mut section = Section::new("Instructions on aarch64");
-    if let Err(error) = fill(&mut section, setting, programs, failures) {
+pub fn measure(
+    setting: &Setting,
+    machine: &'static Machine,
+    programs: &[Program],
+    failures: &mut Vec<anyhow::Error>,
+) -> Section {
+    let mut section = Section::new(format!("Instructions on {}", machine.name));
+    if let Err(error) = fill(&mut section, setting, machine, programs, failures) {
         failures.push(error.context("instructions"));
     }
     section
@@ -43,18 +49,21 @@ pub fn measure(setting: &Setting, programs: &[Program], failures: &mut Vec<anyho
 fn fill(
     section: &mut Section,
     setting: &Setting,
+    machine: &'static Machine,
     programs: &[Program],
     failures: &mut Vec<anyhow::Error>,
 ) -> Result<()> {
-    let engines = emulated::all(setting)?;
-    let empty = count(setting, &engines, &empty(setting)?)?;
+    let engines = emulated::all(setting, machine)?;
+    // Machines don't share artifacts.
+    let suite = format!("instructions-{}", machine.name);
+    let empty = count(setting, &engines, &empty(setting)?, &suite)?;
     let mut rows = Vec::new();
     for program in programs {
         if program.group == Group::Application && !program.is_built() {
             eprintln!("instructions {}: SKIPPED, `cargo xtask programs {0}` builds it", program.name);
             continue;
         }
-        match count(setting, &engines, program) {
+        match count(setting, &engines, program, &suite) {
             Ok(counts) => {
                 let counts = counts.iter().zip(&empty).map(|(count, empty)| count - empty).collect();
                 let row = Row { program, counts };
@@ -64,7 +73,7 @@ fn fill(
             Err(error) => failures.push(error.context(format!("instructions {}", program.name))),
         }
     }
-    section.text = text(&engines, &empty, &rows);
+    section.text = text(machine, &engines, &empty, &rows);
     for group in Group::ALL {
         let rows: Vec<&Row<'_>> = rows.iter().filter(|row| row.program.group == group).collect();
         if !rows.is_empty() {
@@ -84,17 +93,18 @@ fn empty(setting: &Setting) -> Result<Program> {
 }
 
 /// The instructions of one run with each engine.
-fn count(setting: &Setting, engines: &Engines, program: &Program) -> Result<Vec<f64>> {
-    let contestants = contestant::prepare(setting, engines, program, "instructions")?;
+fn count(setting: &Setting, engines: &Engines, program: &Program, suite: &str) -> Result<Vec<f64>> {
+    let contestants = contestant::prepare(setting, engines, program, suite)?;
     contestants.iter().map(|contestant| Ok(emulated::count(&contestant.artifact)? as f64)).collect()
 }
 
-fn text(engines: &Engines, empty: &[f64], rows: &[Row<'_>]) -> String {
+fn text(machine: &Machine, engines: &Engines, empty: &[f64], rows: &[Row<'_>]) -> String {
     let mut text = format!(
         "Instructions of the code and of the engine's runtime, in millions, as a plugin of {} counts them in one run; and \
-         the ratio of ours to the peer: below 1, ours executes fewer. Both sides use what every ARMv8 CPU has. What an \
+         the ratio of ours to the peer: below 1, ours executes fewer. Both sides use what {}. What an \
          engine takes for a program that does nothing is subtracted: {}. All engines gave equal outputs.\n",
-        emulated::version(),
+        machine.emulator(),
+        machine.baseline,
         engines
             .iter()
             .zip(empty)

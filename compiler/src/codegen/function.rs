@@ -188,8 +188,7 @@ pub(crate) fn compile(
     let architecture = isa.triple().architecture;
     let relaxes = architecture == Architecture::X86_64 && rewrites(Pass::Relaxation);
     let ends_loops = matches!(architecture, Architecture::Aarch64(_)) && rewrites(Pass::LoopEnds);
-    let rewritten =
-        relaxes.then(|| x64::rewrite(&compiled, &copies, options.passes.has(Pass::Reloads))).flatten();
+    let rewritten = relaxes.then(|| x64::rewrite(&compiled, &copies, options.passes)).flatten();
     match rewritten {
         Some(Rewritten { code, moved, alignment }) => {
             made.code = code;
@@ -381,8 +380,14 @@ fn optimise_and_lower(
         if runs(Pass::Hoisting) {
             passes::hoist(context);
         }
+        let machine = passes::Machine::of(architecture);
+        if runs(Pass::Invariants)
+            && let Some(machine) = machine
+        {
+            passes::move_invariants(context, machine);
+        }
         if runs(Pass::Advances) {
-            passes::share_advances(context);
+            passes::share_advances(context, architecture == Architecture::X86_64);
         }
         if runs(Pass::Dispatch) {
             passes::thread_dispatch(context, isa)?;
@@ -399,7 +404,7 @@ fn optimise_and_lower(
             passes::schedule(&mut context.func);
         }
         if runs(Pass::Constants)
-            && let Some(machine) = passes::Machine::of(architecture)
+            && let Some(machine) = machine
         {
             passes::keep_constants(context, machine);
         }

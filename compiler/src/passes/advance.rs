@@ -42,8 +42,9 @@ struct Counter {
     uses: Vec<(Inst, Use)>,
 }
 
-/// Rewrites the loops of a function, whose dominator tree and loops are known.
-pub(crate) fn share_advances(context: &mut Context) {
+/// Rewrites the loops of a function, whose dominator tree and loops are known. `folds_sums` says that the code generator
+/// makes one sum of sums, as that of x86-64 does: it would add other constants to the counter again.
+pub(crate) fn share_advances(context: &mut Context, folds_sums: bool) {
     let mut counters = counters(context);
     if counters.is_empty() {
         return;
@@ -51,7 +52,7 @@ pub(crate) fn share_advances(context: &mut Context) {
     find_uses(&context.func, &context.loop_analysis, &mut counters);
     let mut changed = false;
     for counter in counters.iter().filter(|counter| counter.uses.len() <= MAX_USES) {
-        changed |= share(&mut context.func, &context.domtree, &context.loop_analysis, counter);
+        changed |= share(&mut context.func, &context.domtree, &context.loop_analysis, counter, folds_sums);
     }
     if changed {
         ssa::resolve_aliases(&mut context.func);
@@ -124,7 +125,13 @@ fn find_uses(function: &Function, loops: &LoopAnalysis, counters: &mut [Counter]
 }
 
 /// Lets what comes after an addition use its result, if that ends the life of what is added to. Returns whether it does.
-fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis, counter: &Counter) -> bool {
+fn share(
+    function: &mut Function,
+    domtree: &DominatorTree,
+    loops: &LoopAnalysis,
+    counter: &Counter,
+    folds_sums: bool,
+) -> bool {
     let steps: Vec<Inst> = counter
         .uses
         .iter()
@@ -139,7 +146,7 @@ fn share(function: &mut Function, domtree: &DominatorTree, loops: &LoopAnalysis,
             continue;
         }
         sink(function, counter, advance);
-        let round = Round { function, domtree, loops, advance, counter };
+        let round = Round { function, domtree, loops, advance, counter, folds_sums };
         let others = counter.uses.iter().filter(|(inst, _)| *inst != advance);
         let changes: Result<Vec<(Inst, Change)>, LivesOn> = others
             .filter_map(|(inst, kind)| {
@@ -191,6 +198,7 @@ struct Round<'f> {
     loops: &'f LoopAnalysis,
     advance: Inst,
     counter: &'f Counter,
+    folds_sums: bool,
 }
 
 impl Round<'_> {
@@ -199,6 +207,7 @@ impl Round<'_> {
         let before = |x: Inst, y: Inst| self.domtree.dominates(x, y, &self.function.layout);
         let is_later = before(self.advance, inst);
         match kind {
+            Use::Sum(added) if is_later && self.folds_sums && added != self.counter.step => Err(LivesOn),
             Use::Sum(added) if is_later => Ok(Some(Change::Sum(added))),
             Use::Equality(other) if is_later || self.can_follow(inst) => {
                 Ok(Some(Change::Equality { other, moves: !is_later }))
@@ -218,7 +227,10 @@ impl Round<'_> {
     fn place_behind(&self, inst: Inst) -> Option<Block> {
         let Round { function, domtree, loops, counter, .. } = self;
         let number = counter.number;
-        if counter.is_next_needed || function.dfg.first_result(self.advance) != counter.next {
+        if self.folds_sums
+            || counter.is_next_needed
+            || function.dfg.first_result(self.advance) != counter.next
+        {
             return None;
         }
         let mut values = function.dfg.inst_values(inst).map(|value| function.dfg.resolve_aliases(value));
@@ -377,6 +389,10 @@ mod tests {
 
     /// A loop that walks along memory, and what it does in `round` and behind it.
     fn walk(round: &str, condition: &str, behind: &str) -> Function {
+        walked(round, condition, behind, false)
+    }
+
+    fn walked(round: &str, condition: &str, behind: &str, folds_sums: bool) -> Function {
         let clif = format!(
             "function %walk(i32, i64) -> i32 {{
             block0(v0: i32, v1: i64):
@@ -399,7 +415,7 @@ mod tests {
         rewritten(cranelift_reader::parse_functions(&clif).unwrap().remove(0), |context| {
             context.flowgraph();
             context.compute_loop_analysis();
-            share_advances(context);
+            share_advances(context, folds_sums);
         })
     }
 
@@ -425,6 +441,13 @@ mod tests {
         let sums = insts.filter(|inst| function.dfg.insts[*inst].opcode() == Opcode::Iadd);
         assert_eq!(sums.count(), 2, "{}", function.display());
         assert_eq!(uses(&walk("", LOADED, "v20 = isub v10, v4")), 1);
+    }
+
+    #[test]
+    fn no_sums_of_sums_where_they_are_folded() {
+        assert_eq!(uses(&walked("", LOADED, "v20 = iadd v10, v2", true)), 1);
+        assert_eq!(uses(&walked("", LOADED, "v20 = iadd v10, v3", true)), 2);
+        assert_eq!(uses(&walked("", LOADED, "v20 = imul v10, v10", true)), 2);
     }
 
     #[test]

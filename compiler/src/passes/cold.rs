@@ -4,8 +4,9 @@
 //! at the end of the function, it made two branches of the one that ends the loop on machines where nothing mends that later.
 //! Runs before all that looks at the control-flow graph.
 
+use super::pure::is_pure;
 use super::ssa::Edge;
-use cranelift_codegen::ir::{Block, BlockCall, Function, InstructionData, Opcode};
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Function, InstructionData, Opcode};
 
 /// Empty blocks that one way goes past.
 const MAX_STEPS: usize = 4;
@@ -32,14 +33,22 @@ pub(crate) fn skip_cold(function: &mut Function) {
     }
 }
 
-/// Where a cold block jumps that does nothing else. Without parameters, all that it passes on is there before it, too.
+/// Where a cold block jumps that does nothing else. Without parameters, all that it passes on is there before it, too; but what
+/// is computed has to be needed for that alone where the way goes past the block, and in the block otherwise: Cranelift computes
+/// things where they are needed.
 fn onward(function: &Function, block: Block) -> Option<BlockCall> {
     let last = function.layout.last_inst(block)?;
     let is_empty =
         function.layout.first_inst(block) == Some(last) && function.dfg.block_params(block).is_empty();
     match function.dfg.insts[last] {
         InstructionData::Jump { destination, .. } if is_empty && function.layout.is_cold(block) => {
-            Some(destination)
+            let dfg = &function.dfg;
+            let mut args = destination.args(&dfg.value_lists);
+            let is_there = |arg| match arg {
+                BlockArg::Value(value) => !dfg.value_def(value).inst().is_some_and(|inst| is_pure(dfg, inst)),
+                _ => true,
+            };
+            args.all(is_there).then_some(destination)
         }
         _ => None,
     }
@@ -81,6 +90,12 @@ mod tests {
     #[test]
     fn what_does_something_stays() {
         let branch = skipped("v5 = iadd v2, v1\n jump block3(v5)");
+        assert!(branch.ends_with(" v3, block1(v3), block2"), "{branch}");
+    }
+
+    #[test]
+    fn what_only_the_block_needs_is_left_to_it() {
+        let branch = skipped("jump block3(v1)");
         assert!(branch.ends_with(" v3, block1(v3), block2"), "{branch}");
     }
 

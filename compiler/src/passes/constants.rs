@@ -6,23 +6,12 @@
 //! first. On x86-64, which holds all of 32 bits, also long ones that a loop has twice. Loops with other loops or calls in them are left alone. Runs last before the code generator.
 
 use super::immediate::{Literal, Machine};
+use super::loops::{self, class, innermost_loops, spare_registers};
 use cranelift_codegen::Context;
 use cranelift_codegen::cursor::{Cursor as _, FuncCursor};
-use cranelift_codegen::flowgraph::ControlFlowGraph;
-use cranelift_codegen::ir::{Block, BlockArg, DataFlowGraph, Function, Inst, Opcode, Type, Value};
-use rustc_hash::{FxHashMap, FxHashSet};
+use cranelift_codegen::ir::{Block, BlockArg, Function, Inst, Opcode, Value};
 use smallvec::SmallVec;
 use std::cmp::Reverse;
-
-mod budget {
-    /// Instructions and blocks of a loop.
-    pub const INSTS: usize = 512;
-    pub const BLOCKS: usize = 64;
-    /// Registers that are left for what the code generator needs itself.
-    pub const SPARE: usize = 3;
-    /// How often the blocks of a loop are gone through to find what is alive where.
-    pub const ROUNDS: usize = 8;
-}
 
 /// Rewrites the loops of a function, whose control-flow graph and loops are known.
 pub(crate) fn keep_constants(context: &mut Context, machine: Machine) {
@@ -31,11 +20,8 @@ pub(crate) fn keep_constants(context: &mut Context, machine: Machine) {
         if costs.is_empty() || !can_be_entered(context, header) {
             continue;
         }
-        let Some(alive) = most_alive(&context.func, &context.cfg, &blocks) else { continue };
-        let mut left = machine.registers();
-        for (left, alive) in left.iter_mut().zip(alive) {
-            *left = left.saturating_sub(alive + budget::SPARE);
-        }
+        let left = spare_registers(&context.func, &context.cfg, machine, &blocks);
+        let Some(mut left) = left else { continue };
         costs.sort_by_key(|(_, cost)| Reverse(*cost));
         costs.retain(|(literal, _)| {
             let left = &mut left[class(literal.ty())];
@@ -49,33 +35,10 @@ pub(crate) fn keep_constants(context: &mut Context, machine: Machine) {
     }
 }
 
-/// The loops with no other loop in them that are not too large: their first blocks, and all their blocks.
-fn innermost_loops(context: &Context) -> Vec<(Block, Vec<Block>)> {
-    let loops = &context.loop_analysis;
-    let mut blocks: Vec<Option<Vec<Block>>> = vec![Some(Vec::new()); loops.loops().len()];
-    for number in loops.loops() {
-        if let Some(parent) = loops.loop_parent(number) {
-            blocks[parent.as_u32() as usize] = None;
-        }
-    }
-    if blocks.iter().any(Option::is_some) {
-        for block in context.func.layout.blocks() {
-            if let Some(number) = loops.innermost_loop(block)
-                && let Some(blocks) = &mut blocks[number.as_u32() as usize]
-            {
-                blocks.push(block);
-            }
-        }
-    }
-    let headers = loops.loops().map(|number| loops.loop_header(number));
-    let found = headers.zip(blocks).filter_map(|(header, blocks)| Some((header, blocks?)));
-    found.filter(|(_, blocks)| blocks.len() <= budget::BLOCKS).collect()
-}
-
 /// What constants cost in each round, if they cost anything. Nothing for loops that are too large, or that call.
 fn costs(function: &Function, machine: Machine, blocks: &[Block]) -> Option<Vec<(Literal, u32)>> {
     let mut costs: Vec<(Literal, u32)> = Vec::new();
-    let mut left = budget::INSTS;
+    let mut left = loops::MAX_INSTS;
     for block in blocks {
         let is_cold = function.layout.is_cold(*block);
         for inst in function.layout.block_insts(*block) {
@@ -120,64 +83,6 @@ fn can_be_entered(context: &Context, header: Block) -> bool {
             let opcode = function.dfg.insts[edge.inst].opcode();
             matches!(opcode, Opcode::Jump | Opcode::Brif | Opcode::BrTable)
         })
-}
-
-/// Which of [`Machine::registers`] hold values of a type.
-fn class(ty: Type) -> usize {
-    usize::from(!ty.is_int())
-}
-
-/// How many values are alive at once in a loop, at most, of each class: values that the loop has to do with, without constants.
-/// Nothing if it takes too long to find out.
-fn most_alive(function: &Function, cfg: &ControlFlowGraph, blocks: &[Block]) -> Option<[usize; 2]> {
-    let dfg = &function.dfg;
-    let mut at_start: FxHashMap<Block, FxHashSet<Value>> = FxHashMap::default();
-    let mut most = [0; 2];
-    for _ in 0..budget::ROUNDS {
-        let mut changed = false;
-        for block in blocks.iter().rev() {
-            let mut alive = Alive::default();
-            for successor in cfg.succ_iter(*block) {
-                at_start.get(&successor).into_iter().flatten().for_each(|value| alive.add(dfg, *value));
-            }
-            for inst in function.layout.block_insts(*block).rev() {
-                dfg.inst_results(inst).iter().for_each(|result| alive.remove(dfg, *result));
-                for value in dfg.inst_values(inst).filter(|value| Literal::of(dfg, *value).is_none()) {
-                    alive.add(dfg, value);
-                }
-                for (most, now) in most.iter_mut().zip(alive.count) {
-                    *most = now.max(*most);
-                }
-            }
-            dfg.block_params(*block).iter().for_each(|param| alive.remove(dfg, *param));
-            let before = at_start.entry(*block).or_default();
-            if before.len() != alive.values.len() {
-                *before = alive.values;
-                changed = true;
-            }
-        }
-        if !changed {
-            return Some(most);
-        }
-    }
-    None
-}
-
-#[derive(Default)]
-struct Alive {
-    values: FxHashSet<Value>,
-    /// Of each class.
-    count: [usize; 2],
-}
-
-impl Alive {
-    fn add(&mut self, dfg: &DataFlowGraph, value: Value) {
-        self.count[class(dfg.value_type(value))] += usize::from(self.values.insert(value));
-    }
-
-    fn remove(&mut self, dfg: &DataFlowGraph, value: Value) {
-        self.count[class(dfg.value_type(value))] -= usize::from(self.values.remove(&value));
-    }
 }
 
 /// Gives the first block of a loop a parameter that is always a constant.

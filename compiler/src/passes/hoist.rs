@@ -6,14 +6,14 @@
 //! from which each way leads to one of its places, if a way leads to two of them: nothing is computed more often than before. Not
 //! over long ways, since a register has to keep the result. Runs right after Cranelift's optimiser.
 
+use super::pure::{is_pure, move_up};
 use super::ssa;
 use cranelift_codegen::Context;
 use cranelift_codegen::dominator_tree::DominatorTree;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::flowgraph::ControlFlowGraph;
-use cranelift_codegen::ir::function::FunctionStencil;
-use cranelift_codegen::ir::{Block, DataFlowGraph, Function, Inst, InstructionData, Opcode, Type, Value};
+use cranelift_codegen::ir::{Block, Function, Inst, InstructionData, Opcode, Type, Value};
 use rustc_hash::FxHashMap;
 use smallvec::{SmallVec, smallvec};
 use std::collections::hash_map::Entry;
@@ -87,28 +87,10 @@ fn repeated(function: &mut Function, domtree: &DominatorTree) -> Vec<Places> {
     groups.retain(|places| {
         let opcode = function.dfg.insts[places[0]].opcode();
         // Comparisons become one with the branches that they are for.
-        let stays = is_constant(opcode) || matches!(opcode, Opcode::Icmp | Opcode::Fcmp);
+        let stays = ssa::is_constant(opcode) || matches!(opcode, Opcode::Icmp | Opcode::Fcmp);
         (2..=MAX_PLACES).contains(&places.len()) && !stays
     });
     groups
-}
-
-/// Whether an instruction only computes a value from values, which are no list.
-fn is_pure(dfg: &DataFlowGraph, inst: Inst) -> bool {
-    let data = &dfg.insts[inst];
-    let opcode = data.opcode();
-    let effects = opcode.can_trap()
-        || opcode.can_load()
-        || opcode.can_store()
-        || opcode.other_side_effects()
-        || opcode.is_call()
-        || opcode.is_branch()
-        || opcode.is_terminator();
-    !effects && !matches!(data, InstructionData::MultiAry { .. }) && dfg.inst_results(inst).len() == 1
-}
-
-fn is_constant(opcode: Opcode) -> bool {
-    matches!(opcode, Opcode::Iconst | Opcode::F32const | Opcode::F64const | Opcode::Vconst)
 }
 
 struct Hoist<'c> {
@@ -137,7 +119,7 @@ impl Hoist<'_> {
             if blocks.len() > 1
                 && !blocks.contains(&to)
                 && self.is_worth_it(to, &blocks)
-                && self.unite(to, &below)
+                && move_up(self.function, self.domtree, to, &below)
             {
                 below.truncate(1);
                 below.extend(others);
@@ -224,48 +206,6 @@ impl Hoist<'_> {
     /// Whether it does not matter what a block costs.
     fn is_rare(&self, block: Block) -> bool {
         self.function.layout.is_cold(block) || self.ends(block) == Some(Opcode::Trap)
-    }
-
-    /// Moves the first of some instructions to the end of a block, and lets its result stand for those of the others. Not if
-    /// the block can't have what it takes.
-    fn unite(&mut self, to: Block, places: &[Inst]) -> bool {
-        let function = &mut *self.function;
-        let inst = places[0];
-        let args: SmallVec<[Value; 4]> =
-            function.dfg.inst_args(inst).iter().map(|arg| function.dfg.resolve_aliases(*arg)).collect();
-        let is_there = |value: &Value| {
-            ssa::home(function, *value).is_some_and(|home| self.domtree.block_dominates(home, to))
-        };
-        let missing = || args.iter().filter(|arg| !is_there(arg));
-        let constants: Option<SmallVec<[Inst; 4]>> = missing()
-            .map(|arg| {
-                let inst = function.dfg.value_def(*arg).inst()?;
-                is_constant(function.dfg.insts[inst].opcode()).then_some(inst)
-            })
-            .collect();
-        let Some(constants) = constants else { return false };
-        let missing: SmallVec<[Value; 4]> = missing().copied().collect();
-        let Some(end) = function.layout.last_inst(to) else { return false };
-        function.layout.remove_inst(inst);
-        function.dfg.overwrite_inst_values(inst, args.iter().copied());
-        for (value, constant) in missing.into_iter().zip(constants) {
-            let copy = function.dfg.clone_inst(constant);
-            function.layout.insert_inst(copy, end);
-            let copied = function.dfg.first_result(copy);
-            let takes = function.dfg.inst_args_mut(inst);
-            takes.iter_mut().filter(|arg| **arg == value).for_each(|arg| *arg = copied);
-        }
-        function.layout.insert_inst(inst, end);
-        let FunctionStencil { dfg, layout, .. } = &mut function.stencil;
-        let result = dfg.first_result(inst);
-        for other in &places[1..] {
-            let replaced = dfg.first_result(*other);
-            ssa::add_labels(dfg, result, replaced);
-            dfg.clear_results(*other);
-            dfg.change_to_alias(replaced, result);
-            layout.remove_inst(*other);
-        }
-        true
     }
 }
 

@@ -5,6 +5,7 @@
 //! to the stack in between. Moved up, a multiplication needs one register where there were two, and can read its
 //! second operand from memory itself. Runs after Cranelift's optimiser.
 
+use super::ssa;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Block, Function, Inst, Opcode, Value, ValueDef};
 
@@ -85,14 +86,8 @@ fn destination(
         (None, None) => return None,
     };
     // A constant costs nothing to keep and has no life worth ending.
-    let is_constant = |value| {
-        defined_here(value).is_some_and(|definition| {
-            matches!(
-                function.dfg.insts[definition].opcode(),
-                Opcode::Iconst | Opcode::F32const | Opcode::F64const | Opcode::Vconst
-            )
-        })
-    };
+    let is_constant =
+        |value| defined_here(value).is_some_and(|inst| ssa::is_constant(function.dfg.insts[inst].opcode()));
     (!is_constant(x) && !is_constant(y)).then_some(after)
 }
 

@@ -1,4 +1,4 @@
-//! What several passes do with SSA form: constants, aliases, labels of values; and duplicates of blocks.
+//! What several passes do with SSA form: constants, effects, aliases, labels of values; and duplicates of blocks.
 //!
 //! A value of a block that now has copies has several definitions. Its uses elsewhere get the one that reaches them;
 //! where several do, a block parameter joins them (Braun et al., Simple and Efficient Construction of Static Single
@@ -48,6 +48,22 @@ impl Edge {
 pub(super) fn destinations(function: &Function, branch: Inst) -> &[BlockCall] {
     let dfg = &function.dfg;
     dfg.insts[branch].branch_destination(&dfg.jump_tables, &dfg.exception_tables)
+}
+
+/// Whether an instruction must stay where it is, even if its results are unused.
+pub(super) fn has_effect(opcode: Opcode) -> bool {
+    opcode.is_terminator()
+        || opcode.is_branch()
+        || opcode.is_call()
+        || opcode.can_store()
+        || opcode.can_load()
+        || opcode.can_trap()
+        || opcode.other_side_effects()
+}
+
+/// Whether the result is the same everywhere, and costs little to make anew.
+pub(super) fn is_constant(opcode: Opcode) -> bool {
+    matches!(opcode, Opcode::Iconst | Opcode::F32const | Opcode::F64const | Opcode::Vconst)
 }
 
 /// The bits of a constant; above those of its type they may be anything.

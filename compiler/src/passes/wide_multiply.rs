@@ -4,6 +4,7 @@
 //! the support function `__multi3` of their compiler. Names may be stripped: it is recognised by what it computes. The
 //! two values that it stores are brought to a normal form and compared with that of the known algorithms.
 
+use super::ssa;
 use cranelift_codegen::cursor::{Cursor as _, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Function, Inst, InstBuilder, InstructionData, Opcode, Value, ValueDef, types};
@@ -268,7 +269,7 @@ fn remove_unused(function: &mut Function) {
     // Users come after what they use.
     for inst in insts.into_iter().rev() {
         let opcode = function.dfg.insts[inst].opcode();
-        let is_pure = !has_effect(opcode);
+        let is_pure = !ssa::has_effect(opcode);
         let is_used = function
             .dfg
             .inst_results(inst)
@@ -283,17 +284,6 @@ fn remove_unused(function: &mut Function) {
             function.layout.remove_inst(inst);
         }
     }
-}
-
-/// Whether an instruction must stay even if its results are unused.
-fn has_effect(opcode: Opcode) -> bool {
-    opcode.is_terminator()
-        || opcode.is_branch()
-        || opcode.is_call()
-        || opcode.can_store()
-        || opcode.can_load()
-        || opcode.can_trap()
-        || opcode.other_side_effects()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What there is in the code of a function.
 
+use super::effectless::Effectless;
 use super::jumps;
 use super::slots::{Instead, Slots, Spared};
 use super::{Form, Item, LONG, What};
@@ -67,6 +68,7 @@ struct Reader<'c> {
     /// Where the code starts that runs up to the next branch.
     block: u32,
     items: Vec<Item>,
+    effectless: Option<Effectless>,
     slots: Option<Slots>,
 }
 
@@ -77,6 +79,7 @@ pub(super) fn decode(
     blocks: &[u32],
     prologue: u32,
     idle: &[u32],
+    effectless: Option<Effectless>,
     slots: Option<Slots>,
 ) -> Option<Vec<Item>> {
     let mut reader = Reader {
@@ -89,6 +92,7 @@ pub(super) fn decode(
         referred: Offsets::new(code.len()),
         block: 0,
         items: Vec::with_capacity(code.len() / 16),
+        effectless,
         slots,
     };
     let len = u32::try_from(code.len()).ok()?;
@@ -123,7 +127,9 @@ pub(super) fn decode(
     if after == After::Code || !reader.items.iter().all(is_place) {
         return None;
     }
-    let Reader { mut items, slots, .. } = reader;
+    let Reader { mut items, slots, effectless, .. } = reader;
+    let effectless = effectless.into_iter().flat_map(Effectless::found);
+    items.extend(effectless.map(|(at, len)| Item { at, len, what: What::Nothing }));
     let spared = slots.as_ref().map_or_else(Vec::new, Slots::spared);
     add(&mut items, &spared, code);
     // What is at the start of something comes after it.
@@ -161,6 +167,9 @@ pub(super) fn target(item: &Item) -> Option<u32> {
 impl Reader<'_> {
     fn start_block(&mut self, at: u32, is_led_to: bool) {
         self.block = at;
+        if let Some(effectless) = &mut self.effectless {
+            effectless.start_block();
+        }
         let Some(slots) = &mut self.slots else { return };
         if is_led_to {
             slots.leads_to(at);
@@ -172,6 +181,7 @@ impl Reader<'_> {
     fn lead_to(&mut self, target: u32, from: u32) {
         if target <= from && !self.labels.contains(target) {
             self.slots = None;
+            self.effectless = None;
         }
         self.labels.insert(target);
         if let Some(slots) = &mut self.slots {
@@ -200,6 +210,9 @@ impl Reader<'_> {
             FlowControl::Return | FlowControl::Exception => (After::Anything, false),
             _ => return None,
         };
+        if let Some(effectless) = &mut self.effectless {
+            effectless.note(instruction, at);
+        }
         if let Some(slots) = &mut self.slots {
             slots.note(instruction, at);
             slots.leave(match instruction.flow_control() {

@@ -9,11 +9,13 @@
 //! it has to takes up to half as long again (docs/speed.md). So such loops start at a line, if they would cross otherwise.
 
 mod decode;
+mod effectless;
 mod jumps;
 mod layout;
 mod slots;
 
 use super::moved::Moved;
+use crate::config::{Pass, Passes};
 use cranelift_codegen::CompiledCode;
 
 /// Code that took the place of other code, and where its bytes went.
@@ -65,7 +67,7 @@ const SHORT: u32 = 1;
 
 /// Rewrites the code of a function, without the instructions at some offsets, ascending. Nothing if there is something in it that
 /// is not known here.
-pub(super) fn rewrite(compiled: &CompiledCode, idle: &[u32], spares_reloads: bool) -> Option<Rewritten> {
+pub(super) fn rewrite(compiled: &CompiledCode, idle: &[u32], passes: Passes) -> Option<Rewritten> {
     let buffer = &compiled.buffer;
     // Landing pads have other tables. Entry trampolines have them, which are few.
     if buffer.call_sites().any(|site| !site.exception_handlers.is_empty()) {
@@ -82,7 +84,8 @@ pub(super) fn rewrite(compiled: &CompiledCode, idle: &[u32], spares_reloads: boo
         &compiled.bb_starts,
         prologue,
         idle,
-        spares_reloads.then(slots::Slots::new),
+        passes.has(Pass::Effectless).then(effectless::Effectless::default),
+        passes.has(Pass::Reloads).then(slots::Slots::new),
     )?;
     layout::lay_out(code, items, buffer.alignment.max(1), prologue)
 }

@@ -9,8 +9,11 @@ use iced_x86::{
 };
 use smallvec::SmallVec;
 
-/// Registers that are looked at: the general ones.
+/// General registers.
 const REGISTERS: usize = 16;
+
+/// A set of registers, by bits: the general ones, then those of vectors.
+type Set = u32;
 
 /// Rounds over the blocks whose start has changed. If there is still something to learn then, nothing is.
 const MAX_ROUNDS: usize = 12;
@@ -38,7 +41,7 @@ enum Effect {
         from: u8,
         to: u8,
     },
-    /// Other values get into registers, by their bits.
+    /// Other values get into general registers, by their bits.
     Clobber(u16),
     /// Something is written in front of and behind these distances.
     Write {
@@ -64,8 +67,8 @@ pub(super) enum Instead {
 pub(super) struct Spared {
     pub at: u32,
     pub instead: Instead,
-    /// The registers that have to be left as they are for that, by their bits.
-    reads: u16,
+    /// The registers that have to be left as they are for that.
+    reads: Set,
 }
 
 /// The slot of the stack whose value is in each register, if one is.
@@ -76,9 +79,11 @@ struct Block {
     /// The first of its effects.
     effects: usize,
     instructions: usize,
-    /// Registers that it needs from before, and those that it sets, by their bits.
-    reads: u16,
-    writes: u16,
+    /// How many of them set a register from another one, or from the stack.
+    moves: usize,
+    /// Registers that it needs from before, and those that it sets.
+    reads: Set,
+    writes: Set,
     /// Where it leads, by offsets.
     next: SmallVec<[u32; 2]>,
     /// Whether it leaves the function.
@@ -110,6 +115,7 @@ impl Slots {
             start: at,
             effects: self.effects.len(),
             instructions: 0,
+            moves: 0,
             reads: 0,
             writes: 0,
             next: SmallVec::new(),
@@ -134,12 +140,15 @@ impl Slots {
     /// Takes down an instruction.
     pub fn note(&mut self, instruction: &Instruction, at: u32) {
         let (mut effect, mut reads, writes) = self.effect(instruction, at);
+        let is_move =
+            matches!(effect, Some(Effect::Load { .. } | Effect::Copy { .. })) || is_vector_copy(instruction);
         if matches!(instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall) {
             reads |= ARGUMENTS;
             effect = Some(Effect::Forget);
         }
         let Some(block) = self.blocks.last_mut() else { return };
         block.instructions += 1;
+        block.moves += usize::from(is_move);
         block.reads |= reads & !block.writes;
         block.writes |= writes;
         let Some(effect) = effect else { return };
@@ -151,13 +160,13 @@ impl Slots {
     }
 
     /// What an instruction does, and the registers that it reads, and that it sets whatever was in them.
-    fn effect(&mut self, instruction: &Instruction, at: u32) -> (Option<Effect>, u16, u16) {
+    fn effect(&mut self, instruction: &Instruction, at: u32) -> (Option<Effect>, Set, Set) {
         if let Some(effect) = self.movement(instruction, at) {
             let (reads, writes) = match effect {
                 Effect::Load { register, .. } => (1 << STACK, 1 << register),
                 Effect::Store { register, .. } => (1 << STACK | 1 << register, 0),
                 Effect::Copy { from, to } => (1 << from, 1 << to),
-                _ => (u16::MAX, 0),
+                _ => (Set::MAX, 0),
             };
             return (Some(effect), reads, writes);
         }
@@ -172,13 +181,12 @@ impl Slots {
             false => InstructionInfoOptions::NO_MEMORY_USAGE,
         };
         let info = self.info.info_options(instruction, options);
-        let (mut reads, mut changes, mut sets): (u16, u16, u16) = (0, 0, 0);
+        let (mut reads, mut changes, mut sets): (Set, Set, Set) = (0, 0, 0);
         for used in info.used_registers() {
-            let Some(register) = general(used.register().full_register()) else { continue };
-            let bit = 1 << register;
+            let Some(bit) = bit(used.register()) else { continue };
             match used.access() {
                 // The upper half is cleared; smaller parts leave the rest as it is.
-                OpAccess::Write if used.register().size() >= 4 => sets |= bit,
+                OpAccess::Write if used.register().size() >= 4 && !sets_half(instruction) => sets |= bit,
                 OpAccess::Read | OpAccess::CondRead => reads |= bit,
                 OpAccess::None | OpAccess::NoMemAccess => {}
                 _ => {
@@ -187,7 +195,7 @@ impl Slots {
                 }
             }
         }
-        let changes = changes | sets;
+        let changes = (changes | sets) as u16;
         let writes = info
             .used_memory()
             .iter()
@@ -290,8 +298,8 @@ impl Slots {
         spared
     }
 
-    /// The registers that code at the start of each block may look at, by their bits, if these accesses are spared.
-    pub fn live(&self, spared: &[Spared]) -> Vec<u16> {
+    /// The registers that code at the start of each block may look at, if these accesses are spared.
+    pub fn live(&self, spared: &[Spared]) -> Vec<Set> {
         let mut live = vec![0; self.blocks.len()];
         let mut kept = vec![0; self.blocks.len()];
         for Spared { at, reads, .. } in spared {
@@ -299,13 +307,13 @@ impl Slots {
         }
         for round in 0.. {
             if round == MAX_ROUNDS {
-                return vec![u16::MAX; self.blocks.len()];
+                return vec![Set::MAX; self.blocks.len()];
             }
             let mut changed = false;
             for (index, block) in self.blocks.iter().enumerate().rev() {
                 let next =
-                    block.next.iter().map(|next| self.block_at(*next).map_or(u16::MAX, |next| live[next]));
-                let after = if block.leaves { u16::MAX } else { next.fold(0, |all, one| all | one) };
+                    block.next.iter().map(|next| self.block_at(*next).map_or(Set::MAX, |next| live[next]));
+                let after = if block.leaves { Set::MAX } else { next.fold(0, |all, one| all | one) };
                 let before = block.reads | kept[index] | after & !block.writes;
                 changed |= std::mem::replace(&mut live[index], before) != before;
             }
@@ -322,11 +330,9 @@ impl Slots {
     }
 
     /// If a block does nothing but set registers, from others and from the stack, and jump: these registers.
-    pub fn moves(&self, block: usize) -> Option<u16> {
-        let effects = self.effects_of(block);
-        let moves = effects.iter().all(|effect| matches!(effect, Effect::Load { .. } | Effect::Copy { .. }));
+    pub fn moves(&self, block: usize) -> Option<Set> {
         let block = &self.blocks[block];
-        (moves && effects.len() + 1 == block.instructions).then_some(block.writes)
+        (block.moves + 1 == block.instructions).then_some(block.writes)
     }
 
     fn effects_of(&self, block: usize) -> &[Effect] {
@@ -336,7 +342,7 @@ impl Slots {
 }
 
 /// Registers that a call may pass something in: those that the callee does not have to leave as they are.
-const ARGUMENTS: u16 = !(1 << 3 | 0xf << 12);
+const ARGUMENTS: Set = !(1 << 3 | 0xf << 12);
 
 /// The numbers of the stack pointer and the frame pointer.
 const STACK: u8 = 4;
@@ -345,6 +351,34 @@ const FRAME: u8 = 5;
 /// The number of a general register of 64 bits.
 fn general(register: Register) -> Option<u8> {
     register.is_gpr64().then(|| register.number() as u8)
+}
+
+/// What stands for a register in a set.
+fn bit(register: Register) -> Option<Set> {
+    let full = register.full_register();
+    let vector = || (full.is_vector_register() && full.number() < 16).then(|| 1 << (16 + full.number()));
+    general(full).map(|number| 1 << number).or_else(vector)
+}
+
+/// Whether an instruction leaves a half of a vector's register as it is.
+fn sets_half(instruction: &Instruction) -> bool {
+    use Mnemonic::{Movhpd, Movhps, Movlpd, Movlps};
+    matches!(instruction.mnemonic(), Movhpd | Movhps | Movlpd | Movlps)
+}
+
+/// Whether an instruction copies all of a vector's register to another one.
+fn is_vector_copy(instruction: &Instruction) -> bool {
+    let is_register = |kind, register: Register| kind == OpKind::Register && register.is_xmm();
+    matches!(
+        instruction.mnemonic(),
+        Mnemonic::Movaps
+            | Mnemonic::Movapd
+            | Mnemonic::Movups
+            | Mnemonic::Movupd
+            | Mnemonic::Movdqa
+            | Mnemonic::Movdqu
+    ) && is_register(instruction.op0_kind(), instruction.op0_register())
+        && is_register(instruction.op1_kind(), instruction.op1_register())
 }
 
 fn apply(known: &mut Known, effect: Effect) {

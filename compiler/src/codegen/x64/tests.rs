@@ -1,5 +1,7 @@
+use super::effectless::Effectless;
 use super::slots::Slots;
 use super::{Rewritten, decode, layout, rewrite};
+use crate::config::{Pass, Passes};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::OwnedTargetIsa;
@@ -10,7 +12,8 @@ const RET: u8 = 0xc3;
 
 /// Rewrites code without relocations that branches into blocks at these offsets.
 fn rewritten_blocks(code: &[u8], relocs: &[u32], blocks: &[u32]) -> Option<Vec<u8>> {
-    let items = decode::decode(code, relocs, blocks, 0, &[], Some(Slots::new()))?;
+    let items =
+        decode::decode(code, relocs, blocks, 0, &[], Some(Effectless::default()), Some(Slots::new()))?;
     Some(layout::lay_out(code, items, 1, 0)?.code)
 }
 
@@ -130,6 +133,133 @@ fn copies_on_the_way_back_come_before_the_branch() {
 }
 
 #[test]
+fn copies_of_vectors_come_before_the_branch() {
+    // top: dec eax; je out; movdqa xmm0, xmm1; jmp top; out: …
+    const COPY: [u8; 4] = [0x66, 0x0f, 0x6f, 0xc1];
+    let walk = |behind: &[u8]| {
+        let code = [&[0xff, 0xc8, 0x74, 0x06][..], &COPY, &[0xeb, 0xf6], behind].concat();
+        rewritten_blocks(&code, &[], &[0, 4, 10]).unwrap()
+    };
+    // Nobody looks at xmm0: movsd xmm0, [rax]; or xmm0 and xmm1 are copied over it.
+    for behind in [&[0xf2, 0x0f, 0x10, 0x00, RET][..], &[0x0f, 0x28, 0xc1, RET]] {
+        let back = [&[0xff, 0xc8][..], &COPY, &[0x75, 0xf8]].concat();
+        assert_eq!(walk(behind), [&back[..], behind].concat());
+    }
+    // The caller does; so do addsd xmm2, xmm0, movlps xmm0, [rax], which sets half of it, and calls.
+    let stays: [&[u8]; 4] = [
+        &[RET],
+        &[0xf2, 0x0f, 0x58, 0xd0, 0x0f, 0x28, 0xc1, RET],
+        &[0x0f, 0x12, 0x00, RET],
+        &[0xff, 0xd0, 0x0f, 0x28, 0xc1, RET],
+    ];
+    for behind in stays {
+        assert_eq!(walk(behind)[2], 0x74, "{behind:02x?}");
+    }
+}
+
+/// What is left of the code of one block, then a return.
+fn rest(code: &[&[u8]]) -> Vec<u8> {
+    let mut rest = rewritten_blocks(&[&code.concat()[..], &[RET]].concat(), &[], &[0]).unwrap();
+    rest.pop();
+    rest
+}
+
+const TEST_EAX: &[u8] = &[0x85, 0xc0];
+const SETE_CL: &[u8] = &[0x0f, 0x94, 0xc1];
+
+#[test]
+fn what_set_the_flags_is_not_tested() {
+    let sets: [&[u8]; 6] = [
+        &[0x01, 0xd8],       // add eax, ebx
+        &[0x83, 0xe8, 0x04], // sub eax, 4
+        &[0x21, 0xd8],       // and eax, ebx
+        &[0xff, 0xc8],       // dec eax
+        &[0xf7, 0xd8],       // neg eax
+        &[0xc1, 0xe8, 0x03], // shr eax, 3
+    ];
+    // mov ecx, eax; lea edx, [rax + 1]; movups xmm0, [rax]
+    let between: [&[u8]; 3] = [&[0x89, 0xc1], &[0x8d, 0x50, 0x01], &[0x0f, 0x10, 0x00]];
+    for set in sets {
+        assert_eq!(rest(&[set, TEST_EAX, SETE_CL]), [set, SETE_CL].concat());
+        for between in between {
+            assert_eq!(rest(&[set, between, TEST_EAX, SETE_CL]), [set, between, SETE_CL].concat());
+        }
+        // Two tests of the same.
+        assert_eq!(rest(&[set, TEST_EAX, SETE_CL, TEST_EAX, SETE_CL]), [set, SETE_CL, SETE_CL].concat());
+    }
+}
+
+#[test]
+fn what_is_not_known_is_tested() {
+    const ADD: &[u8] = &[0x01, 0xd8];
+    let stays = |code: &[&[u8]]| assert_eq!(rest(code), code.concat(), "{code:02x?}");
+    // Other flags: setl cl; setb cl; cmovg ecx, edx. An addition may have overflowed; `and` can't.
+    for reader in [&[0x0f, 0x9c, 0xc1][..], &[0x0f, 0x92, 0xc1], &[0x0f, 0x4f, 0xca]] {
+        stays(&[ADD, TEST_EAX, reader]);
+        stays(&[ADD, TEST_EAX, SETE_CL, reader]);
+        const AND: &[u8] = &[0x21, 0xd8];
+        assert_eq!(rest(&[AND, TEST_EAX, reader]), [AND, reader].concat());
+    }
+    let between: [&[u8]; 7] = [
+        &[0x89, 0xc8],       // mov eax, ecx
+        &[0x8d, 0x40, 0x01], // lea eax, [rax + 1]
+        &[0x0f, 0x44, 0xc1], // cmove eax, ecx
+        &[0x39, 0xc8],       // cmp eax, ecx
+        &[0xf7, 0xe1],       // mul ecx
+        &[0x87, 0xc1],       // xchg ecx, eax
+        &[0xff, 0xd0],       // call rax
+    ];
+    for between in between {
+        stays(&[ADD, between, TEST_EAX, SETE_CL]);
+    }
+    // Another size, another register, a shift by cl, which may be by nothing.
+    stays(&[ADD, &[0x48, 0x85, 0xc0], SETE_CL]);
+    stays(&[ADD, &[0x84, 0xc0], SETE_CL]);
+    stays(&[ADD, &[0x85, 0xdb], SETE_CL]);
+    stays(&[&[0xd3, 0xe8], TEST_EAX, SETE_CL]);
+    // Blocks that take flags from others: add eax, ebx; test eax, eax; je next; next: sete cl.
+    let code = [ADD, TEST_EAX, &[0x74, 0x00], SETE_CL, &[RET]].concat();
+    assert_eq!(rewritten_blocks(&code, &[], &[0, 6]).unwrap(), [ADD, TEST_EAX, SETE_CL, &[RET]].concat());
+}
+
+#[test]
+fn what_is_extended_is_not_extended_again() {
+    const EXTEND: &[u8] = &[0x89, 0xc0]; // mov eax, eax
+    let sets: [&[u8]; 6] = [
+        &[0x8b, 0x03],             // mov eax, [rbx]
+        &[0x01, 0xd8],             // add eax, ebx
+        &[0x48, 0x0f, 0xb6, 0x03], // movzx rax, byte [rbx]
+        &[0x8d, 0x43, 0x01],       // lea eax, [rbx + 1]
+        &[0x0f, 0xaf, 0xc3],       // imul eax, ebx
+        &[0xc1, 0xe0, 0x02],       // shl eax, 2
+    ];
+    // mov rcx, rax; mov al, cl; cmp rax, rcx; addsd xmm0, xmm1
+    let between: [&[u8]; 4] =
+        [&[0x48, 0x89, 0xc1], &[0x88, 0xc8], &[0x48, 0x39, 0xc8], &[0xf2, 0x0f, 0x58, 0xc1]];
+    // mov rax, [rbx]; add rax, rcx; movsxd rax, ecx; call rax; cdqe; xchg rcx, rax; imul rcx
+    let others: [&[u8]; 7] = [
+        &[0x48, 0x8b, 0x03],
+        &[0x48, 0x01, 0xc8],
+        &[0x48, 0x63, 0xc1],
+        &[0xff, 0xd0],
+        &[0x48, 0x98],
+        &[0x48, 0x87, 0xc1],
+        &[0x48, 0xf7, 0xe9],
+    ];
+    for set in sets {
+        assert_eq!(rest(&[set, EXTEND]), set);
+        for between in between {
+            assert_eq!(rest(&[set, between, EXTEND]), [set, between].concat(), "{between:02x?}");
+        }
+        for other in others {
+            assert_eq!(rest(&[set, other, EXTEND]), [set, other, EXTEND].concat(), "{other:02x?}");
+        }
+    }
+    // Another register: mov ecx, eax.
+    assert_eq!(rest(&[sets[0], &[0x89, 0xc1]]), [sets[0], &[0x89, 0xc1]].concat());
+}
+
+#[test]
 fn what_is_not_loaded_again_is_left_as_it_is() {
     // mov rbx, [rsp + 8]; top: dec eax; je out; mov rbx, rcx; jmp top; out: mov rbx, [rsp + 8]; …
     let code = |copy: [u8; 3]| {
@@ -225,7 +355,9 @@ fn compared(clif: &str) -> (Vec<u8>, Rewritten) {
     let mut context = Context::for_function(function);
     let compiled = context.compile(&*isa(), &mut ControlPlane::default()).unwrap();
     let old = compiled.code_buffer().to_vec();
-    let new = rewrite(compiled, &[], false).expect("it is understood");
+    let mut passes = Passes::ALL;
+    passes.set(Pass::Reloads, false);
+    let new = rewrite(compiled, &[], passes).expect("it is understood");
     let mut blocks = compiled.bb_starts.clone();
     blocks.sort_unstable();
     for (start, end) in blocks.iter().zip(blocks.iter().skip(1).copied().chain([old.len() as u32])) {
