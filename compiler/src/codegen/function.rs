@@ -403,6 +403,9 @@ fn optimise_and_lower(
         if runs(Pass::Schedule) {
             passes::schedule(&mut context.func);
         }
+        if runs(Pass::Constants) && architecture == Architecture::X86_64 {
+            passes::store_constants(&mut context.func);
+        }
         if runs(Pass::Constants)
             && let Some(machine) = machine
         {

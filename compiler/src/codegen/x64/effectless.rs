@@ -3,7 +3,7 @@
 //! Cranelift selects instructions one by one: it compares a sum with zero though the addition has set the flags, and clears
 //! the upper half of a register for a jump table though a load has cleared it.
 
-use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register, RflagsBits};
+use iced_x86::{ConditionCode, FlowControl, Instruction, Mnemonic, OpKind, Register, RflagsBits};
 
 /// What the flags say that an operation and a comparison of its result with zero set alike.
 const OF_RESULT: u32 = RflagsBits::ZF | RflagsBits::SF | RflagsBits::PF;
@@ -149,7 +149,6 @@ fn alike(instruction: &Instruction) -> Option<u32> {
 
 /// Whether an instruction writes no general register but its first operand.
 fn writes_first_only(instruction: &Instruction) -> bool {
-    let one_operand_only = |mnemonic| matches!(mnemonic, Mnemonic::Imul) && instruction.op_count() == 1;
     match instruction.mnemonic() {
         Mnemonic::Mov
         | Mnemonic::Movzx
@@ -166,16 +165,19 @@ fn writes_first_only(instruction: &Instruction) -> bool {
         | Mnemonic::Inc
         | Mnemonic::Dec
         | Mnemonic::Cmp
-        | Mnemonic::Test
-        | Mnemonic::Imul => !one_operand_only(instruction.mnemonic()),
+        | Mnemonic::Test => true,
+        Mnemonic::Imul => instruction.op_count() > 1,
         Mnemonic::Shl | Mnemonic::Shr | Mnemonic::Sar | Mnemonic::Rol | Mnemonic::Ror => {
             instruction.op1_kind() == OpKind::Immediate8
         }
         _ => {
-            // Branches, and what works on vectors.
-            instruction.flow_control() == FlowControl::ConditionalBranch
-                || instruction.op0_kind() == OpKind::Register
-                    && instruction.op0_register().is_vector_register()
+            let is_conditional = instruction.condition_code() != ConditionCode::None;
+            let is_vector =
+                instruction.op0_kind() == OpKind::Register && instruction.op0_register().is_vector_register();
+            // `loop` has a condition, too, and counts; what compares strings in vectors sets flags, and `ecx`.
+            instruction.is_jcc_short_or_near()
+                || is_conditional && instruction.flow_control() == FlowControl::Next
+                || is_vector && instruction.rflags_modified() == 0
         }
     }
 }
